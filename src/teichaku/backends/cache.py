@@ -1,0 +1,385 @@
+"""A reply that was paid for is never paid for again: one SQLite file under all models.
+
+Replies are addressed by content (:func:`request_key`) and written in groups: a reply is on the
+disk within about 50 ms or 256 replies, and in any case before the process ends normally. The
+file is in write-ahead mode, so a process that is killed at any moment leaves it whole, and
+several processes may use it at once.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from teichaku.core.errors import UserError
+from teichaku.core.models import ChatModel
+from teichaku.core.records import Reply, Request
+
+_GROUP_SECONDS = 0.05
+_GROUP_ROWS = 256
+_BUSY_SECONDS = 60.0
+#: Cached replies that may pile up while the model is being fed; see CachedModel._pass.
+_BACKLOG = 1024
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT PRIMARY KEY, identity TEXT NOT NULL, text TEXT NOT NULL,
+    finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, created REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS speeds (
+    identity TEXT NOT NULL, completion_tokens INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, seconds REAL NOT NULL, created REAL NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS speeds_of ON speeds (identity, created);
+"""
+_INSERT = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)"
+_FOUND = "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
+
+
+def request_key(identity: str, request: Request) -> str:
+    """SHA-256 of all that the reply depends on: the model, the messages, the sampling, the
+    schema and the sample index. ``prompt`` and ``subject`` are no part of it.
+    """
+    sampling = request.sampling
+    asked = {
+        "identity": identity,
+        "messages": [[message.role, message.content] for message in request.messages],
+        # Equal settings make equal keys, also where 0 was written for 0.0.
+        "temperature": float(sampling.temperature),
+        "top_p": float(sampling.top_p),
+        "max_tokens": sampling.max_tokens,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop),
+        "schema": request.schema,
+        "sample_index": request.sample_index,
+    }
+    # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=dict)
+    return sha256(canonical.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """What the cache keeps of a reply."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class RequestCache:
+    """The replies in the SQLite file at ``path``, which is made where there is none.
+
+    Threads may share one object; each process opens its own. Raises ``UserError`` where the
+    file is damaged or is no database, and where the disk is full or may not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"The folder of the request cache cannot be made: {path.parent} "
+                f"({error.strerror or error}).",
+                "Set TEICHAKU_HOME to a folder that may be written.",
+            ) from error
+        self._store = _Store(path)
+        # Also runs when the interpreter ends, so that nothing waits in memory then.
+        self._finalizer = weakref.finalize(self, self._store.close)
+
+    def get(self, key: str) -> StoredReply | None:
+        """The reply stored under ``key``, by this process or another."""
+        row = self._store.find(key)
+        return None if row is None else StoredReply(*row)
+
+    def put(self, key: str, identity: str, reply: Reply) -> None:
+        """Keep a reply; one that is there already stays. Durable soon, see :meth:`flush`."""
+        text = reply.text.encode("utf-8", "replace").decode("utf-8")
+        counts = (reply.prompt_tokens, reply.completion_tokens, time.time())
+        self._store.add(key, (identity, text, reply.finish_reason, *counts))
+
+    def flush(self) -> None:
+        """Put everything on the disk now."""
+        self._store.flush()
+
+    def count_missing(self, identity: str, requests: Iterable[Request]) -> int:
+        """How many requests would really be sent, equal ones counted once."""
+        keys = {request_key(identity, request) for request in requests}
+        return sum(self._store.find(key) is None for key in keys)
+
+    def record_speed(
+        self, identity: str, completion_tokens: int, prompt_tokens: int, seconds: float
+    ) -> None:
+        """Remember how fast a model was over one stream of requests."""
+        row = (identity, completion_tokens, prompt_tokens, seconds, time.time())
+        self._store.execute("INSERT INTO speeds VALUES (?, ?, ?, ?, ?)", row)
+
+    def speed(self, identity: str) -> float | None:
+        """Generated tokens a second of wall time, over the last 8 streams; None if unknown."""
+        rows = self._store.execute(
+            "SELECT completion_tokens, seconds FROM speeds WHERE identity = ? "
+            "ORDER BY created DESC LIMIT 8",
+            (identity,),
+        )
+        tokens, seconds = sum(row[0] for row in rows), sum(row[1] for row in rows)
+        return tokens / seconds if tokens > 0 and seconds > 0 else None
+
+    def close(self) -> None:
+        """Write what is waiting and close the file; a second call does nothing."""
+        self._finalizer()
+
+    def __enter__(self) -> "RequestCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Store:
+    """The connection, the rows that wait for their group, and the thread that writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._waiting: dict[str, tuple[Any, ...]] = {}
+        self._failure: UserError | None = None
+        self._closed = False
+        self._connection = self._guarded(self._connect)
+        self._thread = threading.Thread(target=self._write_groups, name="request-cache")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def find(self, key: str) -> tuple[Any, ...] | None:
+        with self._lock:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                return waiting[1:5]
+            found: tuple[Any, ...] | None = self._guarded(
+                lambda: self._connection.execute(_FOUND, (key,)).fetchone()
+            )
+            return found
+
+    def add(self, key: str, row: tuple[Any, ...]) -> None:
+        with self._lock:
+            self._raise_failure()
+            self._waiting[key] = row
+            if len(self._waiting) >= _GROUP_ROWS:
+                self._write()
+        self._awake.set()
+
+    def flush(self) -> None:
+        with self._lock:
+            self._raise_failure()
+            self._write()
+
+    def execute(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with self._lock:
+            rows: list[tuple[Any, ...]] = self._guarded(
+                lambda: self._connection.execute(statement, values).fetchall()
+            )
+            return rows
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self._awake.set()
+        self._thread.join()
+        try:
+            self.flush()
+        finally:
+            self._connection.close()
+
+    def _write_groups(self) -> None:
+        """Body of the thread: one transaction for all that came within a moment."""
+        while not self._closed:
+            self._awake.wait()
+            time.sleep(_GROUP_SECONDS)
+            self._awake.clear()
+            with self._lock:
+                try:
+                    self._write()
+                except UserError as failure:
+                    # The rows stay in memory; whoever stores or flushes next is told.
+                    self._failure = failure
+
+    def _write(self) -> None:
+        if self._waiting:
+            rows = [(key, *row) for key, row in self._waiting.items()]
+            self._guarded(lambda: self._commit(rows))
+            self._waiting.clear()
+
+    def _commit(self, rows: list[tuple[Any, ...]]) -> None:
+        # The context manager commits, and rolls back where anything fails.
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(_INSERT, rows)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _connect(self) -> sqlite3.Connection:
+        from filelock import FileLock
+
+        # Two processes that turn on write-ahead mode at once may both be refused, so they
+        # take turns; afterwards SQLite's own waiting is enough.
+        with FileLock(f"{self._path}.lock"):
+            connection = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+        return connection
+
+    def _guarded(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"The request cache {self._path} cannot be used: {error}.",
+                "Make room on the disk, check who may write there, or set TEICHAKU_HOME to "
+                "another folder; then run again: what was stored is kept.",
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"The request cache {self._path} is damaged or no cache at all: {error}.",
+                "Move the file away (and those beside it that end in -wal and -shm) and run "
+                "again; what it held will be asked for once more.",
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"The request cache {self._path} cannot be opened: {error.strerror or error}.",
+                "Check who may write there, or set TEICHAKU_HOME to another folder.",
+            ) from error
+
+
+class CachedModel:
+    """``model`` behind ``cache``: what was answered once is not sent again.
+
+    Requests that are equal while the first is in flight are sent once too. Replies with an
+    error are handed on and not kept, so the next run tries them again.
+    """
+
+    def __init__(self, model: ChatModel, cache: RequestCache) -> None:
+        self._model = model
+        self._cache = cache
+
+    @property
+    def identity(self) -> str:
+        """The identity of the model behind the cache."""
+        return self._model.identity
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer every request once: from the cache at once, the others as they come."""
+        stream = _CachedStream(self._model, self._cache, iter(requests))
+        yield from stream.replies()
+        self._cache.flush()
+
+
+class _CachedStream:
+    """One call of :meth:`CachedModel.generate`.
+
+    ``waiting`` holds the requests by key that the model has not answered yet; ``ready`` the
+    replies that were found in the cache while the model pulled its next request.
+    """
+
+    def __init__(self, model: ChatModel, cache: RequestCache, requests: Iterator[Request]) -> None:
+        self._model = model
+        self._identity = model.identity
+        self._cache = cache
+        self._requests = requests
+        # A model may pull its requests from another thread than the one that takes replies.
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[Request]] = {}
+        self._ready: deque[Reply] = deque()
+        self._joined = 0
+
+    def replies(self) -> Iterator[Reply]:
+        for request in self._requests:
+            missing = self._look_up(request)
+            if missing is not None:
+                yield from self._pass(missing)
+            yield from self._found()
+
+    def _pass(self, first: Request) -> Iterator[Reply]:
+        """Feed the model from ``first`` on; the rest of the requests is left where too many
+        are in the cache, so that those do not pile up behind a slow reply.
+        """
+        began, tokens, asked = time.monotonic(), 0, 0
+        stream = self._model.generate(chain([first], self._missing()))
+        try:
+            for reply in stream:
+                tokens += reply.completion_tokens
+                asked += reply.prompt_tokens
+                yield from self._answered(reply)
+                yield from self._found()
+        finally:
+            # Whoever stops taking replies stops the model as well, and at once.
+            getattr(stream, "close", lambda: None)()
+        for key in list(self._waiting):
+            lost = Reply(self._waiting[key][0], "", error="The model gave no reply.")
+            yield from self._answered(lost)
+        if tokens:
+            self._cache.record_speed(self._identity, tokens, asked, time.monotonic() - began)
+
+    def _missing(self) -> Iterator[Request]:
+        while len(self._ready) + self._joined < _BACKLOG:
+            request = next(self._requests, None)
+            if request is None:
+                return
+            missing = self._look_up(request)
+            if missing is not None:
+                yield missing
+
+    def _look_up(self, request: Request) -> Request | None:
+        """``request`` where it must be sent; else its reply is ready or on the way."""
+        key = request_key(self._identity, request)
+        with self._lock:
+            if key in self._waiting:
+                self._waiting[key].append(request)
+                self._joined += 1
+                return None
+            stored = self._cache.get(key)
+            if stored is None:
+                self._waiting[key] = [request]
+                return request
+        self._ready.append(
+            Reply(
+                request,
+                stored.text,
+                stored.finish_reason,
+                stored.prompt_tokens,
+                stored.completion_tokens,
+                key=key,
+                cached=True,
+            )
+        )
+        return None
+
+    def _answered(self, reply: Reply) -> Iterator[Reply]:
+        key = request_key(self._identity, reply.request)
+        with self._lock:
+            if not reply.error:
+                self._cache.put(key, self._identity, reply)
+            requests = self._waiting.pop(key)
+            self._joined -= len(requests) - 1
+        for position, request in enumerate(requests):
+            yield replace(reply, request=request, key=key, cached=position > 0)
+
+    def _found(self) -> Iterator[Reply]:
+        while self._ready:
+            yield self._ready.popleft()

@@ -1,0 +1,126 @@
+"""The chat completions format of OpenAI, which servers and llama.cpp share: pure converters."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from teichaku.core.records import Message, Reply, Request, content_id
+from teichaku.core.replies import without_thinking
+
+_SCHEMA_INSTRUCTION = (
+    "Reply with one fenced code block that starts with ```json and holds a JSON object "
+    "which follows this JSON schema, and with nothing else:\n"
+)
+#: Some templates open the thinking block in the prompt, so the reply shows only its end.
+_THINKING_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+
+
+class NoCompletionError(ValueError):
+    """What came back is no chat completion; the message says what it is instead."""
+
+
+def request_fields(request: Request, *, schema_as_prompt: bool = False) -> dict[str, Any]:
+    """``request`` as the fields of a request body, the model's name left out.
+
+    With ``schema_as_prompt`` the schema becomes an instruction at the end of the messages,
+    for servers that know no JSON schema; otherwise it becomes ``response_format``.
+    """
+    sampling = request.sampling
+    messages = list(request.messages)
+    if request.schema is not None and schema_as_prompt:
+        messages = _with_instruction(messages, request.schema)
+    fields: dict[str, Any] = {
+        "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "seed": _seed(request),
+    }
+    if sampling.stop:
+        fields["stop"] = list(sampling.stop)
+    if request.schema is not None and not schema_as_prompt:
+        json_schema = {"name": "reply", "schema": dict(request.schema)}
+        fields["response_format"] = {"type": "json_schema", "json_schema": json_schema}
+    return fields
+
+
+def request_body(
+    model: str, request: Request, extra: Mapping[str, Any], *, schema_as_prompt: bool = False
+) -> bytes:
+    """The body of a request; fields of ``extra`` go before ours, null takes one away.
+
+    Raises ``ValueError`` where a message holds text that is not valid Unicode.
+    """
+    fields = {"model": model, **request_fields(request, schema_as_prompt=schema_as_prompt), **extra}
+    kept = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return orjson.dumps(kept)
+    except TypeError as error:
+        raise ValueError(f"the request is no JSON: {error}") from error
+
+
+def read_reply(request: Request, body: bytes) -> Reply:
+    """The reply in a response body. Raises :class:`NoCompletionError` where there is none."""
+    if not body.strip():
+        raise NoCompletionError("the response is empty")
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        start = body[:80].decode("utf-8", "replace")
+        raise NoCompletionError(f"the response is broken JSON: {start!r}") from error
+    return completion(request, content)
+
+
+def completion(request: Request, content: Any) -> Reply:
+    """The reply in a decoded response. Raises :class:`NoCompletionError`."""
+    try:
+        choice = content["choices"][0]
+        written = choice["message"].get("content")
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        start = str(content)[:160]
+        raise NoCompletionError(f"the response is no chat completion: {start}") from error
+    usage = content.get("usage")
+    return Reply(
+        request,
+        visible_text(_joined(written)),
+        str(choice.get("finish_reason") or ""),
+        _count(usage, "prompt_tokens"),
+        _count(usage, "completion_tokens"),
+    )
+
+
+def visible_text(text: str) -> str:
+    """``text`` without thinking blocks; as it is where there are none."""
+    if "</think" not in text and "<think" not in text:
+        return text
+    return _THINKING_END.sub("", without_thinking(text)).strip()
+
+
+def _joined(written: Any) -> str:
+    """The content of a message, which some servers send as a list of parts."""
+    if isinstance(written, list):
+        parts = (part.get("text") for part in written if isinstance(part, Mapping))
+        return "".join(part for part in parts if isinstance(part, str))
+    return written if isinstance(written, str) else ""
+
+
+def _count(usage: Any, name: str) -> int:
+    value = usage.get(name) if isinstance(usage, Mapping) else 0
+    return value if isinstance(value, int) else 0
+
+
+def _with_instruction(messages: list[Message], schema: Mapping[str, Any]) -> list[Message]:
+    instruction = _SCHEMA_INSTRUCTION + orjson.dumps(dict(schema)).decode("utf-8")
+    if messages and messages[-1].role == "user":
+        last = messages.pop()
+        return [*messages, Message("user", f"{last.content}\n\n{instruction}")]
+    return [*messages, Message("user", instruction)]
+
+
+def _seed(request: Request) -> int:
+    """A seed of its own for each sample: servers give equal replies to equal seeds."""
+    if request.sample_index == 0:
+        return request.sampling.seed
+    return int(content_id(request.sampling.seed, request.sample_index), 16) % 2**31

@@ -1,0 +1,377 @@
+"""A model behind any OpenAI-compatible server, on aiohttp and orjson.
+
+The event loop runs on a thread of its own. The caller's thread pulls requests and takes
+replies; at most twice ``max_concurrency`` requests are pulled and not yet handed back, so
+memory does not grow with the number of requests and no request waits for a whole batch.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from teichaku.backends.chat_completions import NoCompletionError, read_reply, request_body
+from teichaku.core.errors import UserError
+from teichaku.core.records import Reply, Request
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_LOG = logging.getLogger(__name__)
+_RETRIED = frozenset({408, 409, 425, 429})
+_SCHEMA_STATUS = frozenset({400, 404, 422, 500, 501})
+_SCHEMA_WORDS = re.compile(rb"response_format|json_schema|schema|grammar|structured|guided", re.I)
+#: A server that hangs costs a whole timeout a try, so it is not asked as often.
+_MAX_TIMEOUTS = 2
+_CONNECT_SECONDS = 20.0
+_SPARE_FILES = 64
+#: Shorter keys are stand-ins ("none", "EMPTY") for servers without keys, and no secrets.
+_SHORTEST_SECRET = 8
+_BEARER = re.compile(rb"(Bearer\s+)[^\s\"',}\\]+", re.IGNORECASE)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDelays:
+    """Seconds between tries: ``first`` doubles up to ``longest``. What a server asks for in
+    Retry-After is kept up to ``longest_asked``.
+    """
+
+    first: float = 0.5
+    longest: float = 30.0
+    longest_asked: float = 120.0
+
+    def before(self, retry: int, salt: bytes) -> float:
+        """The delay before the retry (0 is the first); ``salt`` spreads it, always alike."""
+        spread = zlib.crc32(salt + bytes([retry % 256])) / 2**32
+        return min(self.longest, self.first * 2.0**retry) * (0.5 + spread / 2)
+
+
+@dataclass
+class _Stream:
+    """What all requests of one call of generate share."""
+
+    session: "aiohttp.ClientSession"
+    slots: asyncio.Semaphore
+    schema_as_prompt: bool
+    not_before: float = 0.0
+    server_is_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A try without a reply: why, and whether and when another may help."""
+
+    error: str
+    retry: bool = False
+    retry_after: float | None = None
+    timed_out: bool = False
+    schema_refused: bool = False
+
+
+class HttpModel:
+    """The model ``model`` at ``base_url`` (``http://localhost:8000/v1``).
+
+    ``api_key_env`` names the environment variable with the key, which is read when a request
+    is sent and goes nowhere but into its header. Connection errors, timeouts, the statuses
+    408, 409, 425, 429 and 5xx, and bodies that are no completion are tried again up to
+    ``max_retries`` times (after a timeout, twice). ``structured``: ``json_schema`` sends a
+    request's schema as ``response_format``, ``prompt`` as an instruction; ``auto`` begins
+    with the first and goes over to the second where the server refuses it. ``extra`` fields
+    go into every body. Raises ``UserError`` for a ``base_url`` that is none.
+    """
+
+    def __init__(  # noqa: PLR0913 - these are the fields of a recipe's teacher
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key_env: str = "",
+        max_concurrency: int = 32,
+        timeout_seconds: float = 600,
+        max_retries: int = 6,
+        structured: Literal["auto", "json_schema", "prompt"] = "auto",
+        extra: Mapping[str, Any] | None = None,
+        delays: RetryDelays | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._url = _completions_url(self._base_url)
+        self._model = model
+        self._api_key_env = api_key_env
+        self._max_concurrency = max_concurrency
+        self._timeout_seconds = timeout_seconds
+        self._max_retries = max_retries
+        self._structured = structured
+        self._extra = dict(extra or {})
+        self._delays = delays or RetryDelays()
+
+    @property
+    def identity(self) -> str:
+        """The endpoint, the model's name there, and the extra fields where there are any."""
+        extra = orjson.dumps(self._extra, option=orjson.OPT_SORT_KEYS).decode("utf-8")
+        return f"http:{self._base_url}#{self._model}" + (extra if self._extra else "")
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answer every request once, as the server finishes; see ``ChatModel``."""
+        concurrency = _with_enough_files(self._max_concurrency)
+        ready: SimpleQueue[Future[Reply]] = SimpleQueue()
+        pending, pull = 0, iter(requests)
+        more = True
+        with _loop_on_a_thread() as loop:
+            stream = loop.run(self._open(concurrency))
+            try:
+                while more or pending:
+                    if more and pending < 2 * concurrency and ready.empty():
+                        request = next(pull, None)
+                        more = request is not None
+                        if request is not None:
+                            loop.start(self._answer(stream, request), ready)
+                            pending += 1
+                        continue
+                    pending -= 1
+                    yield ready.get().result()
+            finally:
+                loop.cancel_all()
+                loop.run(stream.session.close())
+
+    async def _open(self, concurrency: int) -> _Stream:
+        import aiohttp
+
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeout_seconds,
+                sock_connect=min(_CONNECT_SECONDS, self._timeout_seconds),
+            ),
+            trust_env=True,
+        )
+        slots = asyncio.Semaphore(concurrency)
+        return _Stream(session, slots, schema_as_prompt=self._structured == "prompt")
+
+    async def _answer(self, stream: _Stream, request: Request) -> Reply:
+        """The reply to a request, after as many tries as it may take."""
+        retries = timeouts = 0
+        async with stream.slots:
+            while True:
+                outcome = await self._try(stream, request)
+                if isinstance(outcome, Reply):
+                    stream.server_is_down = False
+                    return outcome
+                if outcome.schema_refused:
+                    continue
+                timeouts += outcome.timed_out
+                spent = retries >= self._max_retries or timeouts > _MAX_TIMEOUTS
+                if not outcome.retry or spent or stream.server_is_down:
+                    # Nobody waits through all retries again while the server stays away.
+                    stream.server_is_down = stream.server_is_down or outcome.retry
+                    tries = f" ({retries + 1} tries)" if retries else ""
+                    return Reply(request, "", error=outcome.error + tries)
+                await self._wait(stream, request, outcome, retries)
+                retries += 1
+
+    async def _wait(self, stream: _Stream, request: Request, failure: _Failure, retry: int) -> None:
+        if failure.retry_after is not None:
+            asked = min(failure.retry_after, self._delays.longest_asked)
+            # All requests of the stream keep away for as long as the server asks.
+            stream.not_before = max(stream.not_before, time.monotonic() + asked)
+        last = request.messages[-1].content if request.messages else ""
+        salt = f"{request.sample_index}\n{last}".encode("utf-8", "surrogatepass")
+        await asyncio.sleep(self._delays.before(retry, salt))
+
+    async def _try(self, stream: _Stream, request: Request) -> "Reply | _Failure":
+        """Send the request once."""
+        import aiohttp
+
+        as_prompt = stream.schema_as_prompt
+        await asyncio.sleep(max(0.0, stream.not_before - time.monotonic()))
+        try:
+            body = request_body(self._model, request, self._extra, schema_as_prompt=as_prompt)
+            async with stream.session.post(
+                self._url, data=body, headers=self._headers(), allow_redirects=False
+            ) as response:
+                received = self._redact(await response.read())
+                status, headers = response.status, response.headers
+        except TimeoutError:
+            seconds = f"{self._timeout_seconds:g} s"
+            return _Failure(f"{self._url} did not answer in {seconds}", True, timed_out=True)
+        except (aiohttp.ClientError, OSError) as error:
+            said = self._redact(str(error).encode("utf-8", "replace")).decode("utf-8", "replace")
+            return _Failure(f"{self._url} cannot be reached: {said or type(error).__name__}", True)
+        except ValueError as error:
+            return _Failure(str(error))
+        if status == 200:
+            return self._completed(request, received)
+        failure = self._refused(status, headers, received)
+        if self._complains_about_schema(request, status, received) and not as_prompt:
+            stream.schema_as_prompt = True
+            return replace(failure, schema_refused=True)
+        return failure
+
+    def _completed(self, request: Request, body: bytes) -> "Reply | _Failure":
+        try:
+            return read_reply(request, body)
+        except NoCompletionError as error:
+            return _Failure(f"{self._url}: {error}", retry=True)
+
+    def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> _Failure:
+        said = _server_message(body)
+        if status in (401, 403):
+            named = self._api_key_env or "of your choice, named as api_key_env"
+            text = (
+                f"the server does not accept the key: put a valid one into the environment "
+                f"variable {named}"
+            )
+        elif status == 404:
+            text = f"there is no model '{self._model}' or no such address"
+        else:
+            text = "the server says"
+        return _Failure(
+            f"HTTP {status} from {self._url}: {text}: {said}",
+            retry=status in _RETRIED or status >= 500,
+            retry_after=_retry_after(headers.get("Retry-After", "")),
+        )
+
+    def _complains_about_schema(self, request: Request, status: int, body: bytes) -> bool:
+        return (
+            self._structured == "auto"
+            and request.schema is not None
+            and status in _SCHEMA_STATUS
+            and _SCHEMA_WORDS.search(body) is not None
+        )
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"}
+        key = self._key()
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        return headers
+
+    def _key(self) -> str:
+        return os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
+
+    def _redact(self, data: bytes) -> bytes:
+        """``data`` without the key, which careless servers echo."""
+        key = self._key()
+        if len(key) < _SHORTEST_SECRET:
+            return data
+        for form in {key.encode("utf-8"), orjson.dumps(key)[1:-1]}:
+            data = data.replace(form, b"***")
+        return _BEARER.sub(rb"\1***", data) if b"***" in data else data
+
+
+@dataclass
+class _LoopThread:
+    """An event loop that runs on another thread."""
+
+    loop: asyncio.AbstractEventLoop
+    running: set[Future[Any]] = field(default_factory=set)
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def start(
+        self, work: Coroutine[Any, Any, Result], ready: "SimpleQueue[Future[Result]]"
+    ) -> None:
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+        future.add_done_callback(ready.put)
+
+    def cancel_all(self) -> None:
+        async def cancel() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        self.run(cancel())
+
+
+@contextmanager
+def _loop_on_a_thread() -> Iterator[_LoopThread]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="http-model", daemon=True)
+    thread.start()
+    try:
+        yield _LoopThread(loop)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def _completions_url(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(
+            f"base_url is no web address: '{base_url}'.", "Such as: http://localhost:8000/v1"
+        )
+    if parts.username or parts.password:
+        raise UserError(
+            f"base_url holds a name or a password for {parts.hostname}.",
+            "Put the key into an environment variable and name that in api_key_env.",
+        )
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
+
+
+def _server_message(body: bytes) -> str:
+    """What an error body says, in a line."""
+    try:
+        content: Any = orjson.loads(body)
+        error = content.get("error", content)
+        said = error.get("message", error) if isinstance(error, dict) else error
+    except (AttributeError, orjson.JSONDecodeError):
+        said = body[:2000].decode("utf-8", "replace")
+    return " ".join(str(said).split())[:300] or "nothing"
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds from a Retry-After header: a number or an HTTP date; None where it is neither."""
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+
+
+def _with_enough_files(concurrency: int) -> int:
+    """``concurrency``, or less where the system lets a process open too few connections."""
+    if sys.platform == "win32":
+        return concurrency
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = concurrency + _SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return concurrency
+    allowed = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        _LOG.warning(
+            "max_concurrency is %d instead of %d: the system allows %d open files (ulimit -n)",
+            max(1, allowed - _SPARE_FILES),
+            concurrency,
+            allowed,
+        )
+    return min(concurrency, max(1, allowed - _SPARE_FILES))

@@ -1,0 +1,229 @@
+"""Deterministic models for tests and for dry runs of a recipe: no network, no weights.
+
+:class:`ScriptedModel` answers by a function. :func:`scripted_teacher` writes simple but true
+examples from the passage that a request is about, and marks answers by comparing characters.
+:class:`ScriptedStudent` learns an example once it has been shown often enough. They speak
+every prompt of the built-in recipes, so a recipe runs from end to end in seconds.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
+from teichaku.core.records import (
+    Answer,
+    Example,
+    Message,
+    Passage,
+    Question,
+    Reply,
+    Request,
+    TokenizedExample,
+    content_id,
+)
+from teichaku.core.run_folder import write_aside
+from teichaku.core.text import comparable, sentences
+
+Script = Callable[[Request], str]
+
+
+class ScriptedModel:
+    """A chat model whose replies are ``script(request)``.
+
+    ``sent`` counts the requests by :func:`request_name`, to prove that nothing is sent twice.
+    ``seconds`` makes every reply take that long.
+    """
+
+    def __init__(self, script: Script, name: str = "scripted", seconds: float = 0.0) -> None:
+        self.identity = f"scripted:{name}"
+        self.sent: Counter[str] = Counter()
+        self._script = script
+        self._seconds = seconds
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """The script's reply to each request; ``ScriptedError`` becomes a failed reply."""
+        for request in requests:
+            self.sent[request_name(request)] += 1
+            time.sleep(self._seconds)
+            try:
+                text = self._script(request)
+            except ScriptedError as failure:
+                yield Reply(request, "", error=str(failure))
+                continue
+            asked = sum(len(message.content) for message in request.messages)
+            yield Reply(request, text, "stop", asked, len(text))
+
+
+class ScriptedError(Exception):
+    """Raised by a script: this request fails for good."""
+
+
+def request_name(request: Request) -> str:
+    """A name for what a request asks, the same for equal requests."""
+    asked = "\n".join(message.content for message in request.messages)
+    return content_id(asked, request.sample_index, request.sampling.seed)
+
+
+def scripted_teacher(request: Request) -> str:
+    """The reply of a plain but truthful teacher, by the prompt that it is asked with.
+
+    Passages of ``key：value`` lines give one pair a line, others one pair a sentence.
+    """
+    name = request.prompt.partition("/")[2].partition("@")[0]
+    return json.dumps(_TEACHER[name](request), ensure_ascii=False)
+
+
+def _facts(passage: Passage) -> list[tuple[str, str]]:
+    """(question, answer) pairs that the passage states."""
+    title = passage.title or passage.text[:12]
+    pairs = []
+    for number, sentence in enumerate(sentences(passage.text)):
+        key, mark, value = (part.strip() for part in sentence.strip().partition("："))
+        if mark and key and value:
+            pairs.append((f"{title}の{key}は？", value))
+        elif len(comparable(sentence)) >= 8:
+            cleaned = sentence.strip()
+            half = len(cleaned) // 2
+            pairs.append((f"{title}（{number + 1}）：{cleaned[:half]}の続きは？", cleaned[half:]))
+    return pairs or [(f"{title}とは？", passage.text.strip())]
+
+
+def _document_qa(request: Request) -> dict[str, Any]:
+    count = (request.schema or {})["properties"]["pairs"]["maxItems"]
+    pairs = [{"question": q, "answer": a} for q, a in _facts(request.subject)[:count]]
+    return {"pairs": pairs}
+
+
+def _category_qa(request: Request) -> dict[str, Any]:
+    names = (request.schema or {})["properties"]["category"]["enum"]
+    facts = _facts(request.subject)
+    drawn = int(content_id(request.subject.id, request.sample_index), 16)
+    question, answer = facts[drawn % len(facts)]
+    return {"category": names[drawn % len(names)], "question": question, "answer": answer}
+
+
+def _held_out_wording(request: Request) -> dict[str, Any]:
+    question: Question = request.subject
+    subject, _, rest = question.question.rstrip("？").rpartition("の")
+    kept = rest.removesuffix("は")
+    return {"question": f"教えてほしい。{subject}について、「{kept}」に当たるものは何か。"}
+
+
+def _judge_absolute(request: Request) -> dict[str, Any]:
+    answer: Answer = request.subject
+    asked = comparable(request.messages[-1].content)
+    share = SequenceMatcher(None, comparable(answer.text), asked, autojunk=False)
+    longest = share.find_longest_match().size / max(1, len(comparable(answer.text)))
+    return {"judgement": "文字の一致で採点した。", "score": 1 + round(9 * longest)}
+
+
+def _grounded_judge(request: Request) -> dict[str, Any]:
+    example: Example = request.subject
+    return {"explanation": "採点せず", "supported": bool(example.answer)}
+
+
+_TEACHER: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "document_qa": _document_qa,
+    "category_qa": _category_qa,
+    "held_out_wording": _held_out_wording,
+    "judge_absolute": _judge_absolute,
+    "grounded_judge": _grounded_judge,
+}
+
+
+class ScriptedStudent:
+    """A student that answers a question once it has seen its example ``exposures`` times.
+
+    Open book it gives the last line of the passage. It keeps its knowledge in a JSON file as
+    the adapter, so training, checkpoints, resuming and evaluation run as with real weights.
+    """
+
+    def __init__(self, name: str = "scripted", exposures: int = 2, seconds: float = 0.0) -> None:
+        self.name = name
+        self.identity = f"scripted-student:{name}"
+        self._exposures = exposures
+        self._seconds = seconds
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """Answers without any training."""
+        return self._model({}, "").generate(requests)
+
+    def encode(
+        self, example_id: str, messages: Sequence[Message], answer: str, max_tokens: int
+    ) -> TokenizedExample:
+        """One token a character."""
+        prompt = [ord(character) for character in messages[-1].content]
+        tokens = [*prompt, *(ord(character) for character in answer)]
+        kept = tuple(tokens[:max_tokens])
+        return TokenizedExample(
+            example_id, kept, min(len(prompt), len(kept)), len(tokens) - len(kept)
+        )
+
+    def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> "ScriptedTrainer":
+        """Begin with nothing learnt."""
+        return ScriptedTrainer(self, self._seconds)
+
+    def with_adapter(self, folder: Path) -> ChatModel:
+        """The student with what a trainer saved."""
+        known = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
+        return self._model(known, content_id(json.dumps(known, sort_keys=True)))
+
+    def knowing(self, known: Mapping[str, Any]) -> ChatModel:
+        """The student with knowledge that is still in memory."""
+        return self._model(dict(known), content_id(json.dumps(known, sort_keys=True)))
+
+    def _model(self, known: Mapping[str, Any], version: str) -> ScriptedModel:
+        def script(request: Request) -> str:
+            asked = request.messages[-1].content
+            count, answer = known.get(asked, (0, ""))
+            if count >= self._exposures:
+                return str(answer)
+            lines = [line for line in asked.splitlines() if line.strip()]
+            return lines[-2] if len(lines) > 2 else "分かりません。"
+
+        return ScriptedModel(script, f"{self.identity}#{version}", self._seconds)
+
+
+class ScriptedTrainer:
+    """Counts how often each example was shown; the loss falls with the count."""
+
+    def __init__(self, student: ScriptedStudent, seconds: float) -> None:
+        self._student = student
+        self._seconds = seconds
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def step(self, batch: Sequence[TokenizedExample], learning_rate: float) -> float:
+        """Show every example of ``batch`` once."""
+        time.sleep(self._seconds)
+        loss = 0.0
+        for example in batch:
+            characters = [chr(token) for token in example.tokens]
+            question = "".join(characters[: example.prompt_length])
+            answer = "".join(characters[example.prompt_length :])
+            count = self._known.get(question, (0, ""))[0] + 1
+            self._known[question] = (count, answer)
+            loss += 1 / (1 + count)
+        return loss / len(batch)
+
+    def save(self, folder: Path) -> None:
+        """The counts so far."""
+        self.save_adapter(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from :meth:`save`."""
+        loaded = json.loads((folder / "adapter.json").read_text(encoding="utf-8"))
+        self._known = {question: (count, answer) for question, (count, answer) in loaded.items()}
+
+    def save_adapter(self, folder: Path) -> None:
+        """What is known, as JSON."""
+        content = json.dumps(self._known, ensure_ascii=False, sort_keys=True)
+        write_aside(folder / "adapter.json", content.encode("utf-8"))
+
+    def chat_model(self) -> ChatModel:
+        """The student as it is now."""
+        return self._student.knowing(self._known)

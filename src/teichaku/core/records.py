@@ -1,0 +1,255 @@
+"""The dictionary of the project: every record that flows between stages.
+
+Each class here is one row of one Parquet file in a run folder; the columns of the file are
+the fields of the class, in order. Identifiers are hashes of content (:func:`content_id`), so
+the order in which documents are read changes nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+QuestionKind = Literal["trained", "held_out", "unseen"]
+Condition = Literal["closed_book", "open_book"]
+
+BASE_CHECKPOINT = "base"
+
+
+def content_id(*parts: str | int) -> str:
+    """A 16-digit hexadecimal identifier of ``parts``; order and boundaries count."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        encoded = str(part).encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of the user's, as read from a file or from a row of a table.
+
+    ``source`` is the path as the recipe names it (with ``#row`` for tables) or a URL that the
+    file gives; ``licence`` and ``date`` are as the file or the recipe states them, else empty.
+    """
+
+    id: str
+    source: str
+    title: str
+    text: str
+    licence: str = ""
+    date: str = ""
+    format: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document, cut at sentence ends; ``index`` counts from 0 in the document."""
+
+    id: str
+    document_id: str
+    index: int
+    title: str
+    text: str
+    source: str
+    licence: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training item, with everything that is needed to trace it back.
+
+    ``prompt`` is ``language/name@version`` of the prompt that produced it, ``teacher`` the
+    identity of the model, ``request_key`` its row in the request cache. ``sample_index``
+    tells apart several samples of the same prompt.
+    """
+
+    id: str
+    document_id: str
+    passage_id: str
+    method: str
+    question: str
+    answer: str
+    category: str = ""
+    style: str = ""
+    sample_index: int = 0
+    fact_ids: tuple[str, ...] = ()
+    language: str = ""
+    prompt: str = ""
+    teacher: str = ""
+    request_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A record that a stage did not hand on: which, why, and on what evidence.
+
+    ``kind`` is the class name of the record, ``record`` the record as JSON. ``reason`` is a
+    short machine-readable word, ``evidence`` is for people. ``raw`` keeps a model's reply
+    that could not be used.
+    """
+
+    record_id: str
+    kind: str
+    stage: str
+    reason: str
+    evidence: str = ""
+    record: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One evaluation item.
+
+    ``kind``: ``trained`` asks in the wording of a training example; ``held_out`` asks the same
+    fact in a wording that training never shows; ``unseen`` is an example kept out of training
+    altogether (S1's evaluation set). ``example_id`` is the example that it was made from.
+    """
+
+    id: str
+    kind: QuestionKind
+    document_id: str
+    passage_id: str
+    example_id: str
+    question: str
+    reference: str
+    category: str = ""
+    prompt: str = ""
+    request_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's reply to a question under a condition.
+
+    ``arm`` is ``base`` (or ``base:STUDENT`` where there are several) for the untuned model.
+    ``checkpoint`` is ``base`` or ``epoch-N``. A request that failed has ``error`` set and an
+    empty ``text``; it is never scored as wrong.
+    """
+
+    id: str
+    question_id: str
+    arm: str
+    checkpoint: str
+    condition: Condition
+    text: str
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    request_key: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's mark for an answer with its reason; ``score`` is null where marking failed."""
+
+    id: str
+    answer_id: str
+    judge: str
+    protocol: str
+    score: float | None
+    explanation: str
+    raw: str = ""
+    error: str = ""
+    request_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One scorer's value for one answer: a share from 0 to 1, or a judge's mark from 1 to 10."""
+
+    answer_id: str
+    question_id: str
+    arm: str
+    checkpoint: str
+    condition: Condition
+    question_kind: QuestionKind
+    category: str
+    document_id: str
+    scorer: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLoss:
+    """One optimizer step: mean loss over its labelled tokens, and what it saw."""
+
+    step: int
+    epoch: int
+    learning_rate: float
+    loss: float
+    labelled_tokens: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model chooses its words; ``temperature`` 0 means greedy decoding."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model.
+
+    ``schema`` is a JSON schema that the reply must follow. ``prompt`` names the prompt
+    (``language/name@version``). ``subject`` is the record that the request is about: it comes
+    back with the reply, never reaches the model, and is no part of the cache key.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    schema: Mapping[str, Any] | None = None
+    sample_index: int = 0
+    prompt: str = ""
+    subject: Any = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. ``error`` is set, and ``text`` empty, where the request failed for good.
+
+    ``key`` is the row in the request cache; ``cached`` tells that nothing was sent for it.
+    """
+
+    request: Request
+    text: str
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: str = ""
+    key: str = ""
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedExample:
+    """Token ids of prompt and answer; the first ``prompt_length`` tokens carry no label."""
+
+    id: str
+    tokens: tuple[int, ...]
+    prompt_length: int
+    cut: int = 0
+
+    @property
+    def labelled(self) -> int:
+        """The number of tokens that carry a label."""
+        return len(self.tokens) - self.prompt_length

@@ -1,0 +1,1 @@
+"""From examples to the examples worth training on; one file a filter."""

@@ -1,0 +1,41 @@
+"""``duplicates``: the same question asked twice, by letters after normalising.
+
+Trivial variants (width, case, punctuation, polite endings) count as the same. The example
+that comes first in the order of ids stays, whatever the order of the input.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from teichaku.core.records import Dropped, Example
+from teichaku.core.run_folder import dropped
+from teichaku.core.text import comparable
+
+_ENDINGS = re.compile(
+    r"(?:は何ですか|は何でしょうか|はなんですか|を教えてください|を答えてください|ですか|でしょうか|ますか|は何|は|か)$"
+)
+
+
+def question_key(question: str) -> str:
+    """The form in which two questions are the same."""
+    return _ENDINGS.sub("", comparable(question))
+
+
+def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
+    """Every example once, or its place as dropped, naming the example that stayed.
+
+    Two examples with one question but different answers are duplicates too: the student
+    cannot learn both. The evidence tells the two cases apart.
+    """
+    kept: dict[tuple[str, str], Example] = {}
+    for example in sorted(examples, key=lambda example: (example.passage_id, example.id)):
+        key = (example.document_id, question_key(example.question))
+        first = kept.setdefault(key, example)
+        if first is example:
+            yield example
+            continue
+        same = comparable(first.answer) == comparable(example.answer)
+        reason = "duplicate" if same else "duplicate_question"
+        yield dropped(
+            example, "curation", reason, f"{first.id} stays: {first.question} / {first.answer}"
+        )

@@ -1,0 +1,32 @@
+"""Rules that look at one example alone."""
+
+from collections.abc import Callable
+
+from teichaku.core.records import Example
+from teichaku.core.text import comparable, is_language, script_shares
+
+
+def wrong_language(language: str) -> Callable[[Example], tuple[str, str] | None]:
+    """The rule: the question is in ``language``. Answers may be names or numbers of any script."""
+
+    def rule(example: Example) -> tuple[str, str] | None:
+        if is_language(example.question, language):
+            return None
+        shares = ", ".join(
+            f"{name} {share:.0%}" for name, share in sorted(script_shares(example.question).items())
+        )
+        return "wrong_language", f"expected {language}; the question's letters are {shares}"
+
+    return rule
+
+
+def question_is_answer(example: Example) -> tuple[str, str] | None:
+    """The rule: the answer is not the question again, and the question does not give it away."""
+    question, answer = comparable(example.question), comparable(example.answer)
+    if question == answer:
+        return "question_is_answer", example.question
+    if not answer:
+        return "empty_answer", f"no letter or digit in '{example.answer}'"
+    if answer in question:
+        return "answer_in_question", f"'{example.answer}' stands in the question"
+    return None

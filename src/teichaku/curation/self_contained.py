@@ -1,0 +1,99 @@
+"""``self_contained``: the question names what it asks about.
+
+A question such as "How long does this game take?" cannot be answered without the passage in
+sight, so it teaches nothing and tests nothing. Two ways to fall: a word that points at
+something outside the question, with the thing itself not named; or no term at all that tells
+this document from the others.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from teichaku.core.records import Dropped, Example, Passage
+from teichaku.core.run_folder import dropped
+from teichaku.core.text import comparable, content_terms, is_unspaced, normalise
+
+#: Words that point outside the question, on the normalised text, by language.
+_POINTERS: dict[str, str] = {
+    "ja": (
+        r"(?:この|その|これらの|それらの|上記の?|前述の?|当該|下記の?)[^\s、。？?「」]{0,12}"
+        r"|(?:これ|それ)(?:は|が|を|に|の|ら)"
+        r"|本(?:研究|論文|稿|書|製品|商品|文書|資料|作品|記事|手法|ゲーム|サービス|システム|発表|調査)"
+        r"|(?:筆者|著者)(?:ら|たち)?"
+    ),
+    "en": (
+        r"\b(?:this|these|the given|the above|the following|the aforementioned)\s+\w+"
+        r"|\bthe (?:game|paper|study|article|passage|text|document|authors?|product)\b"
+        r"|\b(?:it|its|they|their)\b"
+    ),
+    "zh": r"(?:这|该|此|上述|以上)[个款本篇项种些]?\w{0,6}|本文|本研究|作者",
+    "th": r"นี้|ดังกล่าว|ข้างต้น",
+}
+
+
+def pointer(question: str, language: str) -> str:
+    """The first word in ``question`` that points outside it; empty where there is none."""
+    pattern = _POINTERS.get(language)
+    match = re.search(pattern, normalise(question)) if pattern else None
+    return match.group().strip() if match else ""
+
+
+def names_title(question: str, title: str) -> bool:
+    """Whether ``question`` names ``title``, or a part of it that stands alone (a translated
+    or bracketed name beside the name).
+    """
+    asked = comparable(question)
+    parts = [title, *re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", title)]
+    return any(len(name) >= 2 and name in asked for name in map(comparable, parts))
+
+
+@dataclass
+class SelfContained:
+    """The filter. ``passages`` must be all passages of the run: what tells a document from
+    the others is counted over them.
+    """
+
+    passages: Mapping[str, Passage]
+    language: str
+    _documents_by_term: dict[str, set[str]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._documents_by_term = {}
+        for passage in self.passages.values():
+            for term in content_terms(f"{passage.title}\n{passage.text}"):
+                self._documents_by_term.setdefault(term, set()).add(passage.document_id)
+
+    def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
+        """Every example once, or its place as dropped."""
+        for example in examples:
+            objection = self._objection(example)
+            if objection:
+                yield dropped(example, "curation", "not_self_contained", objection)
+            else:
+                yield example
+
+    def _objection(self, example: Example) -> str:
+        passage = self.passages[example.passage_id]
+        if passage.title and names_title(example.question, passage.title):
+            return ""
+        pointing = pointer(example.question, self.language)
+        if pointing:
+            return f"'{pointing}' points at something that the question does not name"
+        if not self._names_its_document(example):
+            return "nothing in the question tells this document from the others"
+        return ""
+
+    def _names_its_document(self, example: Example) -> bool:
+        """A term counts that is long enough to be a name, and that at most a tenth of the
+        documents (but always one) have.
+        """
+        documents = {passage.document_id for passage in self.passages.values()}
+        rare = max(1, len(documents) // 10)
+        least = 3 if is_unspaced(example.question) else 4
+        for term in content_terms(example.question):
+            having = self._documents_by_term.get(term, set())
+            letters = sum(not character.isdigit() for character in term)
+            if letters >= least and example.document_id in having and len(having) <= rare:
+                return True
+        return False

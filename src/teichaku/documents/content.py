@@ -1,0 +1,130 @@
+"""What every reader of a file format gives back, and how text is cleaned."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from teichaku.core.errors import UserError
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_TRAILING_SPACE = re.compile(r"[^\S\n]+$", re.MULTILINE)
+_LINE_END = re.compile(r"\r\n?|\u2028|\u2029|\x85")
+_URL = re.compile(r"https?://\S+")
+
+#: Titles that programs write by themselves and that say nothing about the document.
+_PLACEHOLDER_TITLE = re.compile(
+    r"(microsoft (word|powerpoint|excel) - .*|untitled.*|無題.*|名称未設定.*"
+    r"|title|タイトル|表題|document ?\d*|文書 ?\d*|word 文書|slide ?\d*|presentation ?\d*"
+    r"|powerpoint (presentation|プレゼンテーション)"
+    r"|.*\.(docx?|pdf|xlsx?|pptx?|rtf|txt|tex|dvi|indd|jtd))",
+    re.IGNORECASE,
+)
+
+
+class LoadingError(UserError):
+    """A file or a row that cannot be used.
+
+    ``reason`` is the machine-readable word for :attr:`Dropped.reason`; ``message`` says what is
+    wrong and ``hint`` what to do. ``row`` is the row or line, from 1, where it is one of many.
+    """
+
+    def __init__(self, reason: str, message: str, hint: str, row: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+        self.row = row
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One text out of a file. ``source`` is set where the file itself names its origin;
+    ``row`` is its row, line or article in the file, from 1, where the file holds several.
+    """
+
+    text: str
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+    date: str = ""
+    format: str = ""
+    encoding: str = ""
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of tables, or keys of JSON objects, hold what.
+
+    Empty: ``text`` is all cells as ``column: value`` lines, ``title`` is guessed from common
+    names, the others stay empty. Dots reach into nested objects (``meta.url``) and through
+    lists (``paragraphs.context``).
+    """
+
+    text: tuple[str, ...] = ()
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+    date: str = ""
+
+    def named(self) -> list[str]:
+        """All names that are set."""
+        return [
+            name for name in (*self.text, self.title, self.source, self.licence, self.date) if name
+        ]
+
+
+class Reader(Protocol):
+    """Reads the bytes of one file. ``name`` is the file's name, for titles and formats.
+
+    A file of several texts yields a ``LoadingError`` for each one that is bad and goes on;
+    a file that is bad as a whole raises it.
+    """
+
+    def __call__(
+        self, data: bytes, name: str, columns: Columns
+    ) -> Iterator[Content | LoadingError]:
+        """The texts in ``data``."""
+        ...
+
+
+def clean(text: str) -> str:
+    r"""``text`` with ``\n`` line ends, without trailing spaces, outer blank lines, NULs and
+    byte order marks, and with U+FFFD for lone surrogates, which no file could hold.
+    """
+    text = _LINE_END.sub("\n", text).replace("\0", "").replace("\ufeff", "")
+    text = _SURROGATE.sub("\ufffd", text)
+    return _TRAILING_SPACE.sub("", text).strip("\n")
+
+
+def clean_line(text: str) -> str:
+    """``text`` as one line without outer spaces, for titles and other short values."""
+    return " ".join(clean(text).split("\n")).strip()
+
+
+def is_placeholder(title: str) -> bool:
+    """Whether ``title`` is empty or one that a program wrote by itself."""
+    return not title.strip() or _PLACEHOLDER_TITLE.fullmatch(title.strip()) is not None
+
+
+def first_heading(markdown: str) -> str:
+    """The text of the first Markdown heading outside code fences, else empty."""
+    fence = ""
+    for line in markdown.split("\n"):
+        mark = re.match(r"\s*(`{3,}|~{3,})", line)
+        if mark and (not fence or mark.group(1).startswith(fence)):
+            fence = "" if fence else mark.group(1)
+        heading = None if fence else re.match(r"#{1,6}\s+(.*?)(?:\s+#+)?$", line)
+        if heading and heading.group(1).strip():
+            return re.sub(r"\s*\{#[^}]*\}$", "", heading.group(1)).strip()
+    return ""
+
+
+def front_value(values: Mapping[str, str], *names: str) -> str:
+    """The first non-empty value under ``names``, which are tried in order, ignoring case."""
+    lowered = {key.lower(): value for key, value in values.items()}
+    return next((lowered[name] for name in names if lowered.get(name, "").strip()), "")
+
+
+def as_url(value: str) -> str:
+    """``value`` where it is a web address, else empty."""
+    return value.strip() if _URL.fullmatch(value.strip()) else ""

@@ -1,0 +1,200 @@
+"""Scientific articles in JATS XML (ANSI/NISO Z39.96), as PubMed Central and J-STAGE give them."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from teichaku.core.errors import MissingExtraError
+from teichaku.documents.content import Columns, Content, LoadingError, clean_line
+from teichaku.documents.html import parse_html, to_markdown
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_DEEPEST_HEADING = 6
+#: JATS elements -> the HTML elements that say the same.
+_AS_HTML = {
+    **{"list-item": "li", "disp-quote": "blockquote", "preformat": "pre", "code": "pre"},
+    **{"def-list": "dl", "term": "dt", "def": "dd", "break": "br", "sec": "section"},
+    **{"boxed-text": "section", "fig": "section", "table-wrap": "section", "fn": "section"},
+    **{"disp-formula": "p", "label": "p", "caption": "div", "ack": "section"},
+}
+#: Text that is no part of what the article says, or says it twice.
+_LEFT_OUT = ("object-id", "alternatives", "graphic", "media", "permissions", "alt-text")
+_ROLES_OF_DATE = ("epub", "pub", "ppub", "collection", "")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def read_jats(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
+    """The articles of an XML file, numbered where there are several.
+
+    Raises ``LoadingError`` with ``broken_file`` for XML that is not well formed and with
+    ``unknown_xml`` for XML that holds no JATS article.
+    """
+    root = _parse(data)
+    articles = [root] if root.tag == "article" else list(root.iter("article"))
+    articles = [article for article in articles if article.find("front") is not None]
+    if not articles:
+        raise LoadingError(
+            "unknown_xml",
+            f"It is XML of another kind than JATS (its root is <{root.tag}>).",
+            "Convert it to text, Markdown or HTML first.",
+        )
+    for number, article in enumerate(articles, 1):
+        yield _as_content(article, PurePath(name).stem, number if len(articles) > 1 else None)
+
+
+def _parse(data: bytes) -> "_Element":
+    """The root, with names free of namespaces. Nothing outside the file is read."""
+    try:
+        from lxml import etree
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Reading XML", "documents") from error
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise LoadingError(
+            "broken_file", f"It is not well-formed XML: {error}.", "Get the file again."
+        ) from error
+    for element in root.iter("*"):
+        element.tag = etree.QName(element).localname
+    return root
+
+
+def _as_content(article: "_Element", stem: str, number: int | None) -> Content:
+    meta = article.find("front/article-meta")
+    if meta is None:
+        meta = article.find("front")
+    title = _text(_first(meta, "title-group/article-title", ".//article-title"))
+    parts = [_markdown(part, 2) for part in _parts(article, meta)]
+    return Content(
+        text="\n\n".join(part for part in (f"# {title}" if title else "", *parts) if part),
+        title=title or stem,
+        source=_doi(meta),
+        licence=_licence(meta),
+        date=_date(meta),
+        format="jats",
+        encoding="",
+        row=number,
+    )
+
+
+def _first(element: "_Element", *paths: str) -> "_Element | None":
+    found = (element.find(path) for path in paths)
+    return next((match for match in found if match is not None), None)
+
+
+def _text(element: "_Element | None") -> str:
+    if element is None:
+        return ""
+    return " ".join("".join(element.itertext()).split())
+
+
+def _parts(article: "_Element", meta: "_Element") -> Iterator["_Element"]:
+    """The abstracts (also those in further languages), the body and the notes."""
+    for kind in ("abstract", "trans-abstract"):
+        for abstract in meta.iter(kind):
+            # A graphical abstract or a teaser repeats; the main abstract has no type.
+            if abstract.get("abstract-type") in (None, "", "executive-summary", "section"):
+                if abstract.find("title") is None:
+                    _insert_title(abstract, "Abstract")
+                yield abstract
+    yield from article.findall("body")
+    yield from article.findall("back/app-group/app")
+    yield from article.findall("back/ack")
+    yield from article.findall("back/fn-group")
+
+
+def _insert_title(element: "_Element", text: str) -> None:
+    from lxml import etree
+
+    title = etree.Element("title")
+    title.text = text
+    element.insert(0, title)
+
+
+def _markdown(part: "_Element", depth: int) -> str:
+    from lxml import etree
+
+    etree.strip_elements(part, *_LEFT_OUT, with_tail=False)
+    _rename(part, depth)
+    part.tag = "div"
+    part.tail = None
+    html = etree.tostring(part, encoding="unicode", method="html")
+    return to_markdown(parse_html(html))
+
+
+def _rename(element: "_Element", depth: int) -> None:
+    """Give all children of ``element`` the names that HTML has for them; ``depth`` is the
+    level of a heading here.
+    """
+    for child in element:
+        if not isinstance(child.tag, str):  # an entity that was left unresolved
+            continue
+        inner = depth
+        if child.tag == "title":
+            child.tag = f"h{min(depth, _DEEPEST_HEADING)}"
+        elif child.tag in ("sec", "app", "boxed-text", "ack"):
+            inner = depth + (0 if element.tag in ("body", "app-group") else 1)
+            child.tag = "section"
+        elif child.tag == "list":
+            child.tag = "ol" if child.get("list-type") == "order" else "ul"
+        elif child.tag == "list-item":
+            for label in child.findall("label"):  # the list gives marks of its own
+                child.remove(label)
+            child.tag = "li"
+        else:
+            child.tag = _AS_HTML.get(child.tag, child.tag)
+        _rename(child, inner)
+
+
+def _doi(meta: "_Element") -> str:
+    for identifier in meta.iter("article-id"):
+        if identifier.get("pub-id-type") == "doi" and _text(identifier):
+            return f"https://doi.org/{_text(identifier).removeprefix('https://doi.org/')}"
+    return ""
+
+
+def _licence(meta: "_Element") -> str:
+    """The address of the licence where one is given, else its words."""
+    licence = meta.find("permissions/license")
+    if licence is None:
+        return ""
+    links = (licence, *licence.iter("license_ref", "ext-link"))
+    addresses = [link.get(_HREF) or (link.text or "") for link in links]
+    given = (address.strip() for address in addresses if address.strip().startswith("http"))
+    return next(given, clean_line(_text(licence)))
+
+
+def _date(meta: "_Element") -> str:
+    """The day of publication as ISO 8601, as far as it is given."""
+    dates = {
+        date.get("pub-type") or date.get("date-type") or "": date
+        for date in reversed(meta.findall("pub-date"))
+    }
+    for role in (*_ROLES_OF_DATE, *sorted(dates)):
+        if role in dates and _iso(dates[role]):
+            return _iso(dates[role])
+    return ""
+
+
+def _iso(date: "_Element") -> str:
+    if date.get("iso-8601-date"):
+        return str(date.get("iso-8601-date"))
+    year, month, day = (_text(date.find(part)) for part in ("year", "month", "day"))
+    if month[:3].lower() in _MONTHS:
+        month = str(_MONTHS.index(month[:3].lower()) + 1)
+    given = [year]
+    for part in (month, day):
+        if not part.isdecimal():
+            break
+        given.append(part.zfill(2))
+    return "-".join(given) if year else ""

@@ -1,0 +1,231 @@
+"""Tables: CSV, TSV, JSON and JSON Lines. One row is one document."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import PurePath
+from typing import Any
+
+from teichaku.documents.content import Columns, Content, LoadingError, clean, clean_line
+from teichaku.documents.encodings import decode
+
+#: Where a recipe names no title column, the first of these that a table has. Japanese open
+#: data calls it 名称, catalogues 商品名 or 品名, shop lists 店名.
+TITLE_COLUMNS = (
+    *("title", "name", "題名", "タイトル", "名称", "件名", "表題", "見出し", "名前"),
+    *("商品名", "製品名", "品名", "店名", "施設名", "事業者名", "公園名", "heading", "subject"),
+)
+_DELIMITERS = ",\t;|"
+_SAMPLE_ROWS = 50
+
+Row = Mapping[str, str]
+
+
+def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
+    """The rows of a CSV or TSV file whose first row names the columns.
+
+    Rows are numbered from 1 after the heading; rows without any cell filled are no records.
+    Raises ``LoadingError`` where it is no table or lacks a named column.
+    """
+    text, encoding = decode(data)
+    file_format = PurePath(name).suffix.lower().lstrip(".")
+    delimiter = "\t" if file_format == "tsv" else find_delimiter(text)
+    try:
+        records = list(_records(text, delimiter))
+    except csv.Error as error:
+        raise LoadingError(
+            "broken_file", f"It is no well-formed table: {error}.", "Export it again as CSV."
+        ) from error
+    if not records:
+        return
+    names = _column_names(records[0], max(map(len, records)))
+    _require(columns, names)
+    title = columns.title or _guess_title(names)
+    for number, cells in enumerate(records[1:], 1):
+        row = {key: clean(cell) for key, cell in zip(names, cells, strict=False)}
+        if any(cell.strip() for cell in row.values()):
+            yield _as_content(row, number, columns, title, (file_format, encoding))
+
+
+def read_json(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
+    """The objects of a JSON file: a list of objects, an object that holds one such list or
+    whose values are all objects, or else the object itself as one document.
+
+    Raises ``LoadingError`` where it is no JSON or lacks a named key.
+    """
+    text, encoding = decode(data)
+    try:
+        value = _parse(text)
+    except (ValueError, RecursionError) as error:
+        raise LoadingError(
+            "broken_file", f"It is no well-formed JSON: {error}.", "Export it again as JSON."
+        ) from error
+    items = list(enumerate(_objects(value), 1))
+    yield from _read_objects(items, columns, ("json", encoding))
+
+
+def read_json_lines(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
+    """The objects of a JSON Lines file, numbered by line; a bad line is told and passed over.
+
+    Raises ``LoadingError`` where the objects lack a named key.
+    """
+    text, encoding = decode(data)
+    items: list[tuple[int, Any]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            items.append((number, _parse(line)))
+        except (ValueError, RecursionError) as error:
+            yield LoadingError(
+                "bad_row", f"Line {number} is no JSON: {error}.", "Mend that line.", number
+            )
+    yield from _read_objects(items, columns, ("jsonl", encoding))
+
+
+def find_delimiter(text: str) -> str:
+    """The delimiter that gives the first rows the most columns, equal in number.
+
+    ``csv.Sniffer`` takes any character that is frequent for a delimiter, which Japanese text
+    with quoted line breaks leads astray.
+    """
+
+    def columns(delimiter: str) -> int:
+        try:
+            rows = [len(row) for row in islice(_records(text, delimiter), _SAMPLE_ROWS)]
+        except csv.Error:
+            return 0
+        even = sum(width == rows[0] for width in rows) if rows else 0
+        return rows[0] if rows and even >= 0.8 * len(rows) else 0
+
+    return max(_DELIMITERS, key=columns)  # the comma where none divides the rows
+
+
+def _records(text: str, delimiter: str) -> Iterator[list[str]]:
+    """The records of a table, without empty lines; cells may be of any length."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
+        yield from (record for record in reader if record)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _column_names(heading: list[str], width: int) -> list[str]:
+    """Names of ``width`` columns: those without one are numbered, those of the same name too."""
+    names: list[str] = []
+    for position in range(width):
+        given = clean_line(heading[position]) if position < len(heading) else ""
+        name = given or f"column {position + 1}"
+        names.append(f"{name} ({position + 1})" if name in names else name)
+    return names
+
+
+def _parse(text: str) -> Any:
+    """JSON in which numbers keep the spelling that they have in the file."""
+    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+
+
+def _objects(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if _is_list_of_objects(item)]
+        if len(lists) == 1:
+            return list(lists[0])
+        if len(value) > 1 and all(isinstance(item, dict) for item in value.values()):
+            return list(value.values())
+    return [value]
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(i, dict) for i in value)
+
+
+def _read_objects(
+    items: list[tuple[int, Any]], columns: Columns, origin: tuple[str, str]
+) -> Iterator[Content | LoadingError]:
+    rows: list[tuple[int, Row]] = []
+    for number, item in items:
+        if isinstance(item, dict):
+            rows.append((number, flatten(item)))
+        else:
+            yield LoadingError(
+                "bad_row", f"Row {number} is no JSON object.", "Give each row as {...}.", number
+            )
+    names = list(dict.fromkeys(key for _, row in rows for key in row))
+    if rows:
+        _require(columns, names)
+    title = columns.title or _guess_title(names)
+    for number, row in rows:
+        yield _as_content(row, number, columns, title, origin)
+
+
+def flatten(value: Mapping[str, Any]) -> dict[str, str]:
+    """The texts in a JSON object by dotted keys; texts under one key are joined by lines.
+
+    Lists of plain values become one text with commas; null is empty.
+    """
+    found: dict[str, list[str]] = {}
+
+    def collect(key: str, item: Any) -> None:
+        if isinstance(item, dict):
+            for name, inner in item.items():
+                collect(f"{key}.{name}" if key else name, inner)
+        elif isinstance(item, list) and any(isinstance(inner, dict | list) for inner in item):
+            for inner in item:
+                collect(key, inner)
+        else:
+            found.setdefault(key, []).append(_plain(item))
+
+    collect("", value)
+    return {key: clean("\n".join(filter(None, texts))) for key, texts in found.items()}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _require(columns: Columns, names: list[str]) -> None:
+    missing = [name for name in columns.named() if name not in names]
+    if missing:
+        raise LoadingError(
+            "no_such_column",
+            f"It has no column {', '.join(missing)}. Its columns are: {', '.join(names)}.",
+            "Name columns that it has, or leave the file out of the recipe's paths.",
+        )
+
+
+def _guess_title(names: list[str]) -> str:
+    lowered = {name.lower(): name for name in reversed(names)}
+    named = [lowered[name] for name in TITLE_COLUMNS if name in lowered]
+    # 「指定暑熱避難施設の名称」
+    return next(iter([*named, *(name for name in names if name.endswith("の名称"))]), "")
+
+
+def _as_content(
+    row: Row, number: int, columns: Columns, title: str, origin: tuple[str, str]
+) -> Content:
+    """A row as a text: one named text column as it is, several or all as ``name: value``."""
+    keys = columns.text or tuple(row)
+    if len(columns.text) == 1:
+        text = row.get(keys[0], "")
+    else:
+        text = "\n".join(f"{key}: {row[key]}" for key in keys if row.get(key, "").strip())
+    return Content(
+        text=text,
+        title=clean_line(row.get(title, "")),
+        source=clean_line(row.get(columns.source, "")),
+        licence=clean_line(row.get(columns.licence, "")),
+        date=clean_line(row.get(columns.date, "")),
+        format=origin[0],
+        encoding=origin[1],
+        row=number,
+    )

@@ -1,0 +1,1 @@
+"""From questions and models to answers, judgements and scores."""

@@ -1,0 +1,207 @@
+"""Questions are made apart from training examples, and proved to be apart.
+
+Three kinds: ``trained`` wording is taken from the examples; ``held_out`` wording asks the same
+fact in another way that training never shows; ``unseen`` are examples kept out of training
+altogether (S1 keeps ten a category).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from teichaku.core.models import ChatModel
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import (
+    Dropped,
+    Example,
+    Passage,
+    Question,
+    Reply,
+    Request,
+    Sampling,
+    content_id,
+)
+from teichaku.core.replies import last_json_object, text_value
+from teichaku.core.run_folder import dropped
+from teichaku.core.text import comparable, is_language
+from teichaku.evaluation.wording import WordingIndex, names_in
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {"question": {"type": "string"}},
+    "required": ["question"],
+}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The examples after holding some out: ``unseen`` are kept for evaluation, ``training`` is
+    the rest, ``dropped`` are siblings that would have taught an unseen fact after all.
+    """
+
+    unseen: tuple[Example, ...]
+    training: tuple[Example, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldOut:
+    """Keep ``per_category`` examples of each category out of training (S1), by a seeded draw
+    that depends on the examples and not on their order.
+
+    No category gives more than a third of its examples, so that small sets still train.
+    An example of the same passage with the same answer states the same fact: it falls.
+    """
+    by_category: dict[str, list[Example]] = {}
+    for example in sorted(examples, key=lambda example: content_id(seed, example.id)):
+        by_category.setdefault(example.category, []).append(example)
+    unseen: list[Example] = []
+    rest: list[Example] = []
+    for members in by_category.values():
+        share = min(per_category, len(members) // 3)
+        unseen += members[:share]
+        rest += members[share:]
+    taken = {(e.passage_id, comparable(e.answer)): e for e in unseen}
+    training, fallen = [], []
+    for example in rest:
+        twin = taken.get((example.passage_id, comparable(example.answer)))
+        if twin is None:
+            training.append(example)
+        else:
+            evidence = f"states the fact of the unseen example {twin.id}: {twin.question}"
+            fallen.append(dropped(example, "questions", "same_fact_as_unseen", evidence))
+    return HeldOut(_by_id(unseen), _by_id(training), tuple(fallen))
+
+
+def _by_id(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda example: example.id))
+
+
+def unseen_questions(examples: Iterable[Example]) -> list[Question]:
+    """The held-out examples as questions of kind ``unseen``."""
+    return [_question("unseen", example, example.question) for example in examples]
+
+
+def trained_questions(examples: Iterable[Example], per_document: int, seed: int) -> list[Question]:
+    """At most ``per_document`` examples of each document as questions in their own wording.
+
+    One question a fact (passage and answer), by a seeded draw independent of the order.
+    """
+    by_document: dict[str, list[Example]] = {}
+    facts = set()
+    for example in sorted(examples, key=lambda example: content_id(seed, example.id)):
+        fact = (example.passage_id, comparable(example.answer))
+        if fact not in facts:
+            facts.add(fact)
+            by_document.setdefault(example.document_id, []).append(example)
+    chosen = (example for members in by_document.values() for example in members[:per_document])
+    return sorted((_question("trained", e, e.question) for e in chosen), key=lambda q: q.id)
+
+
+def _question(kind: str, example: Example, wording: str) -> Question:
+    return Question(
+        content_id(kind, example.id, wording),
+        kind,  # type: ignore[arg-type]
+        example.document_id,
+        example.passage_id,
+        example.id,
+        wording,
+        example.answer,
+        example.category,
+    )
+
+
+@dataclass(frozen=True)
+class Rewording:
+    """Asks a teacher for held-out wording, and asks again, with what to avoid, where the first
+    tries come too near to the training text. ``attempts`` bounds the tries a question.
+    """
+
+    prompt: Prompt
+    language: str
+    seed: int = 0
+    attempts: int = 3
+    sampling: Sampling = Sampling(temperature=0.9, top_p=0.95, max_tokens=160)
+
+    def first_requests(
+        self, trained: Sequence[Question], passages: Mapping[str, Passage]
+    ) -> list[Request]:
+        """What the first try will ask, for an estimate before it."""
+        return [self._request(question, passages, (), 0) for question in trained]
+
+    def ask(
+        self,
+        trained: Sequence[Question],
+        passages: Mapping[str, Passage],
+        training_text: WordingIndex,
+        teacher: ChatModel,
+    ) -> Iterator[Question | Dropped]:
+        """For each question of kind ``trained`` one of kind ``held_out``, or its place as
+        dropped: with the reason and the last wording that was tried.
+        """
+        waiting: dict[str, tuple[str, ...]] = {question.id: () for question in trained}
+        by_id = {question.id: question for question in trained}
+        for attempt in range(self.attempts):
+            last = attempt == self.attempts - 1
+            requests = [
+                self._request(by_id[name], passages, avoid, attempt)
+                for name, avoid in waiting.items()
+            ]
+            for reply in teacher.generate(requests):
+                asked: Question = reply.request.subject
+                passage = passages[asked.passage_id]
+                reworded, reason, evidence = self._read(reply, passage, training_text)
+                if not reason:
+                    del waiting[asked.id]
+                    yield reworded
+                elif last:
+                    yield dropped(asked, "questions", reason, evidence, reply.text)
+                elif reason == "wording_seen_in_training":
+                    waiting[asked.id] = (*waiting[asked.id], evidence)
+
+    def _request(
+        self, question: Question, passages: Mapping[str, Passage], avoid: Sequence[str], n: int
+    ) -> Request:
+        passage = passages[question.passage_id]
+        drawn = int(content_id(self.seed, "held_out", question.id, n), 16) % 2**31
+        return Request(
+            self.prompt.messages(
+                passage=passage.text,
+                title=passage.title,
+                question=question.question,
+                answer=question.reference,
+                avoid=list(avoid),
+            ),
+            replace(self.sampling, seed=drawn),
+            _SCHEMA,
+            n,
+            self.prompt.name,
+            question,
+        )
+
+    def _read(
+        self, reply: Reply, passage: Passage, training_text: WordingIndex
+    ) -> tuple[Question, str, str]:
+        """The reworded question, with reason and evidence where it cannot be used."""
+        asked: Question = reply.request.subject
+        found = last_json_object(reply.text, ("question",)) if not reply.error else None
+        wording = text_value(found["question"]) if found else ""
+        reworded = replace(
+            asked,
+            id=content_id("held_out", asked.example_id, wording),
+            kind="held_out",
+            question=wording,
+            prompt=self.prompt.name,
+            request_key=reply.key,
+        )
+        if reply.error:
+            return reworded, "request_failed", reply.error
+        if not wording:
+            return reworded, "unparseable_reply", "no question in the reply"
+        names = names_in(asked.question, passage)
+        if names and not names_in(wording, passage):
+            return reworded, "lost_the_name", wording
+        if comparable(asked.reference) in comparable(wording):
+            return reworded, "answer_in_question", wording
+        if not is_language(wording, self.language):
+            return reworded, "wrong_language", wording
+        leak = training_text.leak(wording, passage)
+        return reworded, "wording_seen_in_training" if leak else "", leak

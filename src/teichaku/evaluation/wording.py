@@ -1,0 +1,80 @@
+"""The proof that a held-out wording is not in the training text.
+
+A question leaks if it, or any neighbourhood of eight characters of it beyond the entity's
+name, stands in a training question or answer. In scripts with spaces, where eight characters
+are hardly two words, the neighbourhood is three times as wide.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from teichaku.core.records import Example, Passage
+from teichaku.core.text import character_ngrams, comparable, is_unspaced, script
+
+NEIGHBOURHOOD = 8
+_SPACED_FACTOR = 3
+_QUOTED = re.compile(r"[「『\"“]([^「」『』\"“”]{2,})[」』\"”]")
+_NAME_SCRIPTS = ("han", "katakana", "latin", "digit")
+
+
+def neighbourhood_width(text: str) -> int:
+    """How many neighbouring characters of ``text`` make a wording."""
+    return NEIGHBOURHOOD if is_unspaced(text) else NEIGHBOURHOOD * _SPACED_FACTOR
+
+
+def names_in(text: str, passage: Passage) -> list[str]:
+    """The names of what ``passage`` is about that stand in ``text``, comparable, longest first:
+    its title, the parts of the title that stand alone, and what ``text`` quotes from it.
+    """
+    asked, whole = comparable(text), comparable(f"{passage.title}\n{passage.text}")
+    parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", passage.title)
+    quoted = (match.group(1) for match in _QUOTED.finditer(text))
+    candidates = {comparable(name) for name in (passage.title, *parts, *quoted)}
+    found = {name for name in candidates if len(name) >= 2 and name in asked and name in whole}
+    return sorted(found, key=lambda name: (-len(name), name))
+
+
+class WordingIndex:
+    """All neighbourhoods of a training text, to look wordings up in."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self._grams: dict[int, set[str]] = {NEIGHBOURHOOD: set()}
+        self._grams[NEIGHBOURHOOD * _SPACED_FACTOR] = set()
+        self._questions: set[str] = set()
+        for example in examples:
+            self._questions.add(comparable(example.question))
+            for text in (example.question, example.answer):
+                folded = comparable(text)
+                for width, grams in self._grams.items():
+                    if len(folded) >= width:
+                        grams |= character_ngrams(folded, width)
+
+    def leak(self, question: str, passage: Passage) -> str:
+        """The first neighbourhood of ``question`` that stands in the training text, or the whole
+        question where training asks it; empty where nothing does.
+        """
+        folded = comparable(question)
+        if folded in self._questions:
+            return folded
+        width = neighbourhood_width(question)
+        for piece in _beyond_names(folded, names_in(question, passage)):
+            for start in range(len(piece) - width + 1):
+                gram = piece[start : start + width]
+                if gram in self._grams[width] and not _is_name_like(gram):
+                    return gram
+        return ""
+
+
+def _beyond_names(folded: str, names: Iterable[str]) -> Iterator[str]:
+    pieces = [folded]
+    for name in names:
+        pieces = [part for piece in pieces for part in piece.split(name)]
+    yield from pieces
+
+
+def _is_name_like(gram: str) -> bool:
+    """Eight characters without any grammar between them are a piece of a term
+    (大規模言語モデル), not of a wording. Only Japanese shows this by its scripts.
+    """
+    scripts = {script(character) for character in gram}
+    return bool(scripts & {"han", "katakana"}) and scripts <= {*_NAME_SCRIPTS, "other"}

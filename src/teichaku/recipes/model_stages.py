@@ -1,0 +1,317 @@
+"""The stages that meet the student: training, and evaluation of every arm.
+
+Each function gets the study and the stage's folder, writes its files there, and returns what
+to put in ``stage.json``.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+from typing import Any
+
+from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings, Student, Trainer
+from teichaku.core.records import (
+    BASE_CHECKPOINT,
+    Answer,
+    Condition,
+    Dropped,
+    Example,
+    Judgement,
+    Question,
+    Score,
+    TokenizedExample,
+    TrainingLoss,
+    content_id,
+)
+from teichaku.core.run_folder import StageFolder, dropped
+from teichaku.evaluation.answers import Asked, Conditions, answer_questions
+from teichaku.evaluation.judge import AbsoluteJudge
+from teichaku.evaluation.scorers import character_f1, containment, score_answers
+from teichaku.recipes.arms import StudyArm, base_arms
+from teichaku.recipes.schema import Training
+from teichaku.recipes.study import Outcome, Study, require
+from teichaku.training.fine_tune import TrainingPlan, fine_tune
+
+
+def read_questions(study: Study) -> list[Question]:
+    """The questions of the run, in the order in which samples of them are taken.
+
+    The kinds take turns and each kind is shuffled by hash, so the first n questions are a
+    fair sample for every n, and a smaller sample is part of a larger one.
+    """
+    drawn = sorted(
+        study.run.stage("questions").read("questions", Question),
+        key=lambda question: content_id(study.recipe.seed, "sample", question.id),
+    )
+    turns: dict[str, int] = {}
+    order = []
+    for question in drawn:
+        turn = turns[question.kind] = turns.get(question.kind, -1) + 1
+        order.append((turn, question.kind, question))
+    return [question for _, _, question in sorted(order, key=lambda item: item[:2])]
+
+
+def conditions(study: Study) -> Conditions:
+    """How the questions of the run are put."""
+    return Conditions(
+        study.prompts.load("closed_book"),
+        study.prompts.load("open_book"),
+        study.passages,
+        study.recipe.evaluation.max_tokens,
+    )
+
+
+def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
+    """Curated examples to an adapter, with a probe before training and after each epoch."""
+    stage = f"training/{arm.name}"
+    curated = list(study.run.stage(f"curation/{arm.data}").read("examples", Example))
+    examples, fallen = _without_unseen(study, curated)
+    student = study.workshop.student(arm.student)
+    tokenized = [_encode(study, student, example, arm.training) for example in examples]
+    plan = _plan(study, arm.training)
+    total = plan.steps(len(tokenized)) if tokenized else 0
+    study.progress.begin(stage, total, _training_estimate(study, student, tokenized, plan))
+
+    def on_step(loss: TrainingLoss) -> None:
+        study.progress.advance(1, loss.tokens)
+
+    def on_epoch(epoch: int, trainer: Trainer) -> None:
+        _probe(study, arm, student, folder, epoch, trainer)
+
+    adapter, optimizer = _settings(study, arm.training)
+    start = time.monotonic()
+    result = fine_tune(
+        student.trainer(adapter, optimizer), tokenized, plan, folder.path, on_epoch, on_step
+    )
+    study.workshop.note_training_speed(student.identity, result.tokens, time.monotonic() - start)
+    unlabelled = set(result.unlabelled)
+    fallen += [
+        dropped(e, "training", "no_labelled_token", f"max_tokens {arm.training.max_tokens} cuts it")
+        for e in examples
+        if e.id in unlabelled
+    ]
+    folder.write("losses", TrainingLoss, result.losses)
+    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: d.record_id))
+    reasons: dict[str, int] = {}
+    for record in fallen:
+        reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    require(result.losses, stage, "training step", reasons)
+    notes = {
+        **result.counts(),
+        "selected_checkpoint": f"epoch-{_select(study, arm, folder, plan.epochs)}",
+    }
+    return Outcome(len(curated), len(examples) - len(unlabelled), reasons, notes)
+
+
+def _without_unseen(
+    study: Study, curated: Sequence[Example]
+) -> tuple[list[Example], list[Dropped]]:
+    questions = study.run.stage("questions")
+    unseen = {q.example_id for q in questions.read("questions", Question) if q.kind == "unseen"}
+    siblings = {d.record_id: d for d in questions.read("siblings", Dropped)}
+    kept, fallen = [], []
+    for example in curated:
+        if example.id in unseen:
+            fallen.append(dropped(example, "training", "kept_for_evaluation", "an unseen question"))
+        elif example.id in siblings:
+            twin = siblings[example.id]
+            fallen.append(dropped(example, "training", twin.reason, twin.evidence))
+        else:
+            kept.append(example)
+    return kept, fallen
+
+
+def _encode(
+    study: Study, student: Student, example: Example, training: Training
+) -> TokenizedExample:
+    messages = study.prompts.load("closed_book").messages(question=example.question)
+    return student.encode(example.id, messages, example.answer, training.max_tokens)
+
+
+def _plan(study: Study, training: Training) -> TrainingPlan:
+    return TrainingPlan(
+        training.epochs,
+        training.batch_size,
+        training.learning_rate,
+        training.schedule,
+        training.warmup_share,
+        study.recipe.seed,
+        training.checkpoint_every_steps,
+    )
+
+
+def _settings(study: Study, training: Training) -> tuple[AdapterSettings, OptimizerSettings]:
+    config = training.adapter
+    adapter = AdapterSettings(
+        config.rank,
+        config.alpha,
+        config.dropout,
+        tuple(config.targets),
+        config.quantization,
+        study.recipe.seed,
+    )
+    return adapter, OptimizerSettings(training.weight_decay, training.clip_norm)
+
+
+def _training_estimate(
+    study: Study, student: Student, examples: Sequence[TokenizedExample], plan: TrainingPlan
+) -> str:
+    tokens = plan.epochs * sum(len(example.tokens) for example in examples)
+    return study.workshop.training_estimate(student.identity, tokens)
+
+
+def _probe_questions(study: Study, training: Training) -> list[Question]:
+    questions = read_questions(study)
+    count = training.probe.questions
+    return questions if count is None else questions[:count]
+
+
+def _probe(
+    study: Study,
+    arm: StudyArm,
+    student: Student,
+    folder: StageFolder,
+    epoch: int,
+    trainer: Trainer,
+) -> None:
+    """Ask the probe's questions closed book. Before training the student is the base model,
+    whose answers all arms share through the cache.
+    """
+    questions = _probe_questions(study, arm.training)
+    if not questions:
+        return
+    model = student if epoch == 0 else trainer.chat_model()
+    checkpoint = BASE_CHECKPOINT if epoch == 0 else f"epoch-{epoch}"
+    asked = Asked(arm.name, checkpoint, "closed_book")
+    answers = list(
+        answer_questions(questions, study.workshop.quietly(model), asked, conditions(study))
+    )
+    folder.write(f"probe-{epoch}", Answer, sorted(answers, key=lambda answer: answer.id))
+    references = {question.id: question.reference for question in questions}
+    right = fmean(containment(references[a.question_id], a.text) for a in answers)
+    study.progress.say(f"  {arm.name} after epoch {epoch}: containment {right:.2f}")
+
+
+def _select(study: Study, arm: StudyArm, folder: StageFolder, epochs: int) -> int:
+    """The epoch whose probe has the most right answers (then the best character F1, then the
+    later epoch); the last where there is no probe or the recipe says so.
+    """
+    if study.recipe.evaluation.select == "last":
+        return epochs
+    references = {q.id: q.reference for q in read_questions(study)}
+
+    def quality(epoch: int) -> tuple[float, float, int]:
+        answers = list(folder.read(f"probe-{epoch}", Answer))
+        if not answers:
+            return (0.0, 0.0, epoch)
+        pairs = [(references[a.question_id], a.text) for a in answers]
+        return (
+            fmean(containment(*pair) for pair in pairs),
+            fmean(character_f1(*pair) for pair in pairs),
+            epoch,
+        )
+
+    return max(range(1, epochs + 1), key=quality)
+
+
+def evaluate(study: Study, folder: StageFolder) -> Outcome:
+    """Every arm and every base model under every condition, scored and judged."""
+    questions = read_questions(study)
+    wanted = list(_wanted(study))
+    total = len(questions) * len(wanted)
+    study.progress.begin("evaluation", total, f"{len(questions)} questions, {len(wanted)} rounds")
+    answers = list(_probe_answers(study))
+    probed = len(answers)
+    for asked, model in wanted:
+        answers += answer_questions(questions, model, asked, conditions(study))
+    answers = list({answer.id: answer for answer in answers}.values())
+    answers.sort(key=lambda answer: answer.id)
+    failed = [answer for answer in answers if answer.error]
+    by_id = {question.id: question for question in questions}
+    judgements = _judge(study, answers, questions)
+    scorers = study.recipe.evaluation.scorers
+    scores = list(score_answers(answers, by_id, scorers, judgements))
+    folder.write("answers", Answer, answers)
+    folder.write("judgements", Judgement, judgements)
+    folder.write("scores", Score, scores)
+    reasons = {"request_failed": len(failed)} if failed else {}
+    fallen = [dropped(answer, "evaluation", "request_failed", answer.error) for answer in failed]
+    folder.write("dropped", Dropped, fallen)
+    require([a for a in answers if not a.error], "evaluation", "answer", reasons)
+    notes = {
+        "questions": len(questions),
+        "probe_answers": probed,
+        "judgements": len(judgements),
+        "judgements_failed": sum(judgement.score is None for judgement in judgements),
+    }
+    return Outcome(len(answers), len(answers) - len(failed), reasons, notes)
+
+
+def _wanted(study: Study) -> Iterator[tuple[Asked, ChatModel]]:
+    """Who is asked under which condition, one model at a time."""
+    wanted: list[Condition] = list(study.recipe.evaluation.conditions)
+    for name, config in base_arms(list(study.arms)).items():
+        model = study.workshop.counted(study.workshop.student(config))
+        yield from ((Asked(name, BASE_CHECKPOINT, condition), model) for condition in wanted)
+    for arm in study.arms:
+        folder = study.run.stage(f"training/{arm.name}")
+        checkpoint = (folder.summary() or {})["notes"]["selected_checkpoint"]
+        tuned = study.workshop.student(arm.student).with_adapter(folder.path / checkpoint)
+        model = study.workshop.counted(tuned)
+        yield from ((Asked(arm.name, checkpoint, condition), model) for condition in wanted)
+
+
+def _probe_answers(study: Study) -> Iterator[Answer]:
+    """The probes of every epoch; those before training are the base model's own answers."""
+    for arm in study.arms:
+        folder = study.run.stage(f"training/{arm.name}")
+        for epoch in range(1, arm.training.epochs + 1):
+            yield from folder.read(f"probe-{epoch}", Answer)
+
+
+def _judge(
+    study: Study, answers: Iterable[Answer], questions: Sequence[Question]
+) -> list[Judgement]:
+    config = study.recipe.evaluation.judge
+    if "judge_absolute" not in study.recipe.evaluation.scorers or config.questions == 0:
+        return []
+    chosen = {question.id for question in questions[: config.questions]}
+    selected = _selected_checkpoints(study)
+    marked = [
+        answer
+        for answer in answers
+        if answer.question_id in chosen
+        and (config.open_book or answer.condition == "closed_book")
+        and (config.epochs or selected.get(answer.arm, BASE_CHECKPOINT) == answer.checkpoint)
+    ]
+    model = study.workshop.judge
+    protocol = AbsoluteJudge(study.prompts.load("judge_absolute"), model.identity)
+    by_id = {question.id: question for question in questions}
+    requests = protocol.requests(marked, by_id, study.passages)
+    estimate = study.workshop.estimate(model, requests)
+    study.progress.end(f"{len(questions)} questions answered")
+    study.progress.begin("evaluation: judge", len(requests), estimate)
+    judgements = list(protocol.judge(marked, by_id, study.passages, model))
+    return sorted(judgements, key=lambda judgement: judgement.id)
+
+
+def _selected_checkpoints(study: Study) -> dict[str, str]:
+    return {
+        arm.name: (study.run.stage(f"training/{arm.name}").summary() or {})["notes"][
+            "selected_checkpoint"
+        ]
+        for arm in study.arms
+    }
+
+
+def describe_arms(study: Study) -> list[dict[str, Any]]:
+    """The arms as ``run.json`` has them."""
+    return [
+        {
+            "name": arm.name,
+            "data": arm.data,
+            "student": arm.student.model,
+            "settings": arm.settings,
+        }
+        for arm in study.arms
+    ]

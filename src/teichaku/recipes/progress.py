@@ -1,0 +1,163 @@
+"""What the person at the keyboard sees while a run goes on."""
+
+import time
+from typing import Any, Protocol, TextIO
+
+
+class Progress(Protocol):
+    """A live view of the stages."""
+
+    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+        """A stage starts: how many records it expects, and how long it may take."""
+        ...
+
+    def advance(self, records: int = 1, tokens: int = 0) -> None:
+        """So much more is done."""
+        ...
+
+    def end(self, summary: str) -> None:
+        """The stage is finished."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth telling, between the stages."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes, whatever happened."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+        """Nothing."""
+
+    def advance(self, records: int = 1, tokens: int = 0) -> None:
+        """Nothing."""
+
+    def end(self, summary: str) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Plain:
+    """Lines for a log: one at the start and the end of a stage, and one every so often."""
+
+    def __init__(self, stream: TextIO, every_seconds: float = 15.0) -> None:
+        self._stream = stream
+        self._every = every_seconds
+        self._pace = Pace(None)
+        self._stage = ""
+        self._told = 0.0
+
+    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+        """One line."""
+        self._stage, self._pace, self._told = stage, Pace(total), time.monotonic()
+        count = f": {total} records" if total is not None else ""
+        self.say(f"▶ {stage}{count}{f' ({estimate})' if estimate else ''}")
+
+    def advance(self, records: int = 1, tokens: int = 0) -> None:
+        """A line every few seconds."""
+        self._pace.advance(records, tokens)
+        if time.monotonic() - self._told >= self._every:
+            self._told = time.monotonic()
+            self.say(f"  {self._stage}: {self._pace.text()}")
+
+    def end(self, summary: str) -> None:
+        """One line."""
+        self.say(f"✔ {self._stage}: {summary}")
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print(text, file=self._stream, flush=True)
+
+
+class Live:
+    """A bar in the terminal for the stage that runs, a line for each that is finished."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+        self._bar: Any = None
+        self._stage = ""
+        self._pace = Pace(None)
+
+    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+        """A bar appears."""
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        if estimate:
+            self.say(f"  {stage}: {estimate}")
+        self._stage, self._pace = stage, Pace(total)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+            TextColumn("{task.fields[pace]}"), TimeElapsedColumn(),
+            console=self._console, transient=True, refresh_per_second=4,
+        )  # fmt: skip
+        self._bar.add_task(stage, total=total, pace="")
+        self._bar.start()
+
+    def advance(self, records: int = 1, tokens: int = 0) -> None:
+        """The bar moves."""
+        self._pace.advance(records, tokens)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], advance=records, pace=self._pace.text())
+
+    def end(self, summary: str) -> None:
+        """The bar gives way to a line."""
+        self.close()
+        self._console.print(f"[green]✔[/] {self._stage}: {summary}")
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._console.print(text, markup=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Pace:
+    """Records, tokens a second and the time left of a stage that runs."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._done = 0
+        self._tokens = 0
+        self._start = time.monotonic()
+
+    def advance(self, records: int, tokens: int) -> None:
+        """So much more is done."""
+        self._done += records
+        self._tokens += tokens
+
+    def text(self) -> str:
+        """``12/40, 27 tokens/s, 1 min left``."""
+        seconds = max(1e-3, time.monotonic() - self._start)
+        parts = [f"{self._done}/{self._total}" if self._total is not None else f"{self._done}"]
+        if self._tokens:
+            parts.append(f"{self._tokens / seconds:.0f} tokens/s")
+        if self._total and 0 < self._done <= self._total:
+            left = duration((self._total - self._done) * seconds / self._done)
+            parts.append(f"{left} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``2 min 5 s``, ``3 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,325 @@
+"""The order of the stages: the only place that knows it.
+
+A stage that is finished and was made from the same things is not run again. What it was made
+from: its sections of the recipe, the prompts, the identities of its models, the program's
+version for it, and the fingerprints of the stages before it.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from teichaku import __version__
+from teichaku.backends.registry import cache_home
+from teichaku.core.errors import UserError
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Document
+from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
+from teichaku.documents.loading import hash_inputs
+from teichaku.recipes import data_stages, model_stages
+from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
+from teichaku.recipes.progress import Progress, duration
+from teichaku.recipes.schema import Recipe
+from teichaku.recipes.study import Outcome, Study
+from teichaku.recipes.workshop import Usage, Workshop
+
+#: Raised when a stage's results for the same input change, so that old ones are made anew.
+_STAGE_VERSION = 1
+
+_PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "peft", "xllamacpp", "altair")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to a recipe: where to write, and how it was called."""
+
+    runs: Path = Path("runs")
+    cache: Path | None = None
+    profile: str = ""
+    command: str = ""
+
+
+def run_recipe(
+    recipe: Recipe, root: Path, progress: Progress, options: Options = Options()
+) -> RunFolder:
+    """Run every stage of ``recipe`` that is not finished; the run's folder.
+
+    ``root`` is what the recipe's paths are relative to. Whatever stops it (Ctrl-C, kill -9, an
+    error), the same call goes on where it stopped.
+    """
+    run = RunFolder(options.runs / recipe.name)
+    folder = None if recipe.prompts is None else root / recipe.prompts
+    prompts = PromptPack(recipe.language, folder)
+    cache = options.cache or cache_home() / "requests.sqlite"
+    arms = expand_arms(recipe)
+    workshop = Workshop(recipe, prompts, progress, cache)
+    study = Study(recipe, root, run, workshop, prompts, progress, arms)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        inputs = hash_inputs(recipe.documents.paths, root)
+        _begin(study, options, inputs, started)
+        _run_stages(study, inputs)
+        _describe(study, options, inputs, started)
+        _report(study)
+    finally:
+        progress.close()
+        workshop.close()
+    return run
+
+
+def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
+    """Documents, synthesis, curation, questions, training, evaluation."""
+    line = _Line(study)
+    curated = _make_data(study, line, inputs)
+    questions = line.stage(
+        "questions",
+        {
+            "after": curated,
+            "questions": study.recipe.questions.model_dump(),
+            "teacher": study.workshop.teacher.identity,
+            "prompts": _prompts(study, ["held_out_wording"]),
+            **_scope(study.recipe),
+        },
+        partial(data_stages.make_questions, study),
+    )
+    trained = {
+        arm.name: _train(study, line, arm, [curated[arm.data], questions]) for arm in study.arms
+    }
+    line.stage(
+        "evaluation",
+        {
+            "after": [trained, questions],
+            "evaluation": study.recipe.evaluation.model_dump(),
+            "judge": study.workshop.judge.identity,
+            "prompts": _prompts(study, ["closed_book", "open_book", "judge_absolute"]),
+        },
+        partial(model_stages.evaluate, study),
+    )
+
+
+def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[str, str]:
+    """Documents, then synthesis and curation for each arm's data; the latter's fingerprints."""
+    recipe, workshop = study.recipe, study.workshop
+    documents = line.stage(
+        "documents",
+        {"documents": recipe.documents.model_dump(), "inputs": dict(inputs)},
+        partial(data_stages.read_documents, study),
+    )
+    curated = {}
+    for data in study.data_arms():
+        methods = recipe.arms[data].examples
+        synthesis = line.stage(
+            f"synthesis/{data}",
+            {
+                "after": documents,
+                "examples": [method.model_dump() for method in methods],
+                "teacher": workshop.teacher.identity,
+                "prompts": _prompts(study, [method.method for method in methods]),
+                "categories": data_stages.category_fingerprints(study, data),
+                **_scope(recipe),
+            },
+            partial(data_stages.make_examples, study, data),
+        )
+        curated[data] = line.stage(
+            f"curation/{data}",
+            {
+                "after": synthesis,
+                "curation": [step.model_dump() for step in recipe.curation],
+                "judge": workshop.judge.identity if _judged_curation(recipe) else "",
+                "prompts": _prompts(study, ["grounded_judge"]),
+                "language": recipe.language,
+            },
+            partial(data_stages.curate_examples, study, data),
+        )
+    return curated
+
+
+def _train(study: Study, line: "_Line", arm: StudyArm, after: list[str]) -> str:
+    return line.stage(
+        f"training/{arm.name}",
+        {
+            "after": after,
+            "training": arm.training.model_dump(),
+            "select": study.recipe.evaluation.select,
+            "max_tokens": study.recipe.evaluation.max_tokens,
+            "student": study.workshop.student(arm.student).identity,
+            "prompts": _prompts(study, ["closed_book", "plain_template"]),
+            **_scope(study.recipe),
+        },
+        partial(model_stages.train_arm, study, arm),
+    )
+
+
+class _Line:
+    """Runs stages one after another and numbers them."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._position = 0
+
+    def stage(
+        self, name: str, made_from: dict[str, Any], work: Callable[[StageFolder], Outcome]
+    ) -> str:
+        """Run the stage ``name`` unless it is finished; its fingerprint."""
+        self._position += 1
+        made = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
+        folder = self._study.run.stage(name)
+        if folder.is_finished(made):
+            self._study.progress.say(f"= {name}: finished before")
+            return made
+        folder.begin(made)
+        self._study.workshop.take_usage()
+        start = time.monotonic()
+        summary = work(folder).summary()
+        seconds = time.monotonic() - start
+        usage = self._study.workshop.take_usage()
+        # Seconds and cache hits differ from run to run, so they stay out of stage.json.
+        timing = {"seconds": round(seconds, 3), **asdict(usage)}
+        self._study.run.write_json(f"{name}/timing.json", timing)
+        folder.finish(
+            made, {"stage": name, "position": self._position, "arguments": made_from, **summary}
+        )
+        self._study.progress.end(_in_words(summary["counts"], usage, seconds))
+        return made
+
+
+def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
+    text = f"{counts['in']} in, {counts['out']} out, {counts['dropped']} dropped"
+    text += f" ({reasons})" if reasons else ""
+    if usage.requests or usage.cached_requests:
+        text += f"; {usage.requests} requests sent, {usage.cached_requests} from the cache"
+        text += f", {usage.completion_tokens} tokens"
+    return f"{text}; {duration(seconds)}"
+
+
+def _scope(recipe: Recipe) -> dict[str, Any]:
+    return {"language": recipe.language, "seed": recipe.seed}
+
+
+def _prompts(study: Study, names: Sequence[str]) -> dict[str, str]:
+    loaded = [study.prompts.load(name) for name in dict.fromkeys(names)]
+    return {prompt.name: fingerprint(prompt.sections) for prompt in loaded}
+
+
+def _judged_curation(recipe: Recipe) -> bool:
+    return any(getattr(step, "judge", False) for step in recipe.curation)
+
+
+def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:
+    """Write what the run is, before the first stage; a stale report goes."""
+    if not inputs:
+        raise UserError(
+            f"No file found at {', '.join(study.recipe.documents.paths)} (from {study.root}).",
+            "Put documents there, or mend documents.paths in the recipe.",
+        )
+    resolved = yaml.safe_dump(
+        study.recipe.model_dump(mode="json", exclude_none=True), allow_unicode=True, sort_keys=False
+    )
+    write_aside(study.run.path / "recipe.yaml", resolved.encode("utf-8"))
+    _describe(study, options, inputs, started)
+
+
+def _describe(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:
+    """Write ``run.json``: all that is needed to repeat the run and to read its report."""
+    recipe = study.recipe
+    study.run.write_json(
+        "run.json",
+        {
+            "name": recipe.name,
+            "language": recipe.language,
+            "command": options.command,
+            "root": os.path.relpath(study.root),
+            "profile": options.profile,
+            "seed": recipe.seed,
+            "started": started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "teichaku": __version__,
+            "python": platform.python_version(),
+            "commit": _commit(),
+            "versions": _versions(),
+            "machine": machine(),
+            "inputs": dict(inputs),
+            "models": [asdict(card) for card in study.workshop.cards.values()],
+            "arms": model_stages.describe_arms(study),
+            "base_arms": list(base_arms(list(study.arms))),
+            "headline_scorer": "containment",
+            "documents": _attributions(study.run),
+        },
+    )
+
+
+def _attributions(run: RunFolder) -> dict[str, Any]:
+    licences: dict[str, int] = {}
+    for document in run.stage("documents").read("documents", Document):
+        name = document.licence or "not stated"
+        licences[name] = licences.get(name, 0) + 1
+    return {"licences": dict(sorted(licences.items()))}
+
+
+def machine() -> dict[str, Any]:
+    """Cores, memory in GiB, processor and accelerator of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    accelerator = "none"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        accelerator = torch.cuda.get_device_name()
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "processor": _processor(),
+        "accelerator": accelerator,
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """The commit of the program where it runs from a checkout, with ``+changes`` if dirty."""
+    here = Path(__file__).parent
+    if not (here.parents[2] / "pyproject.toml").is_file():
+        return ""  # installed: a commit found from here would be of somebody else's project
+    try:
+        head = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.stdout.strip()
+
+
+def _report(study: Study) -> None:
+    from teichaku.report.build import build_report
+
+    study.progress.begin("report", None)
+    build_report(study.run, study.recipe.language)
+    study.progress.end(str(study.run.path / "report" / "index.html"))

@@ -1,0 +1,95 @@
+"""A study that is being run, and what its stages have in common."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from teichaku.core.errors import StageEmptyError
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Dropped, Passage
+from teichaku.core.run_folder import RunFolder, StageFolder
+from teichaku.recipes.arms import StudyArm
+from teichaku.recipes.progress import Progress
+from teichaku.recipes.schema import Recipe
+from teichaku.recipes.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class Study:
+    """A recipe that is being run: its folder, its models, its prompts, its live view."""
+
+    recipe: Recipe
+    root: Path
+    run: RunFolder
+    workshop: Workshop
+    prompts: PromptPack
+    progress: Progress
+    arms: Sequence[StudyArm]
+
+    @cached_property
+    def passages(self) -> dict[str, Passage]:
+        """All passages of the run by id (once the documents are read)."""
+        return {p.id: p for p in self.run.stage("documents").read("passages", Passage)}
+
+    def data_arms(self) -> list[str]:
+        """The arms of the recipe whose examples are made, each once."""
+        return list(dict.fromkeys(arm.data for arm in self.arms))
+
+
+@dataclass
+class Outcome:
+    """What a stage says of itself: records in, out and dropped by reason, and notes."""
+
+    taken: int
+    given: int
+    reasons: dict[str, int]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """As ``stage.json`` has it. Raises ``AssertionError`` where a record was lost."""
+        fallen = sum(self.reasons.values())
+        if self.taken != self.given + fallen:
+            raise AssertionError(f"{self.taken} in, but {self.given} out and {fallen} dropped")
+        counts = {"in": self.taken, "out": self.given, "dropped": fallen}
+        return {
+            "counts": {**counts, "reasons": dict(sorted(self.reasons.items()))},
+            "notes": self.notes,
+        }
+
+
+def write_outcome(
+    folder: StageFolder,
+    name: str,
+    kind: type[Any],
+    kept: Sequence[Any],
+    fallen: Sequence[Dropped],
+) -> dict[str, int]:
+    """Write what stays and what falls, sorted; the number that fell by reason."""
+    folder.write(name, kind, sorted(kept, key=lambda record: record.id))
+    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
+    reasons: dict[str, int] = {}
+    for record in fallen:
+        reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    return reasons
+
+
+def separate(records: Iterable[Any]) -> tuple[list[Any], list[Dropped]]:
+    """What stays and what falls."""
+    kept: list[Any] = []
+    fallen: list[Dropped] = []
+    for record in records:
+        (fallen if isinstance(record, Dropped) else kept).append(record)
+    return kept, fallen
+
+
+def require(kept: Sequence[Any], stage: str, what: str, reasons: Mapping[str, int]) -> None:
+    """Raise ``StageEmptyError`` where nothing is left to go on with."""
+    if kept:
+        return
+    why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "nothing came in"
+    raise StageEmptyError(
+        f"Stage {stage} has no {what} left ({why}).",
+        f"See each record and its evidence: teichaku show RUN {stage} --dropped",
+    )

@@ -1,0 +1,27 @@
+"""The folder of a new study."""
+
+from pathlib import Path
+
+from teichaku.core.errors import UserError
+from teichaku.core.run_folder import write_aside
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_template(folder: Path, language: str) -> Path:
+    """Make ``folder`` with a commented recipe and an empty ``docs/``; the recipe's path.
+
+    The comments are in ``language`` where there is a template in it, else in English. Raises
+    ``UserError`` where there is a recipe already.
+    """
+    recipe = folder / "recipe.yaml"
+    if recipe.exists():
+        raise UserError(f"{recipe} exists already.", "Choose another folder, or edit that recipe.")
+    template = _TEMPLATES / f"{language}.yaml"
+    text = (template if template.is_file() else _TEMPLATES / "en.yaml").read_text(encoding="utf-8")
+    if not template.is_file():
+        text = text.replace("language: en ", f"language: {language} ")
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in folder.resolve().name)
+    write_aside(recipe, text.replace("name: my-study", f"name: {name}").encode("utf-8"))
+    (folder / "docs").mkdir(exist_ok=True)
+    return recipe

@@ -1,0 +1,262 @@
+"""The models of a recipe, built by name when they are first needed.
+
+Every model is behind the request cache and counted: tokens, requests, and how many of them
+came from the cache.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from teichaku.backends import registry
+from teichaku.backends.cache import CachedModel, RequestCache
+from teichaku.core.models import ChatModel, Student
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Reply, Request
+from teichaku.recipes.progress import Progress, duration
+from teichaku.recipes.schema import Http, LlamaCpp, Recipe, SameAs, Scripted, Transformers
+
+#: Tokens that a reply to each prompt usually has, for the estimate before a stage.
+_USUAL_REPLY_TOKENS = {
+    "document_qa": 280,
+    "category_qa": 160,
+    "held_out_wording": 40,
+    "judge_absolute": 90,
+    "grounded_judge": 60,
+    "closed_book": 20,
+    "open_book": 20,
+}
+
+
+@dataclass
+class Usage:
+    """Tokens and requests of one stage."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    cached_requests: int = 0
+
+    def add(self, reply: Reply) -> None:
+        """Count a reply; tokens of a cached one were paid before and are not counted."""
+        if reply.cached:
+            self.cached_requests += 1
+        else:
+            self.requests += 1
+            self.prompt_tokens += reply.prompt_tokens
+            self.completion_tokens += reply.completion_tokens
+
+
+class Closable(Protocol):
+    """A model that holds something which must be freed."""
+
+    def close(self) -> None:
+        """Free it."""
+        ...
+
+
+class CountedModel:
+    """A chat model whose replies move the progress and the usage of the stage that runs."""
+
+    def __init__(self, model: ChatModel, count: Callable[[Reply], None]) -> None:
+        self.identity = model.identity
+        self._model = model
+        self._count = count
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """The model's replies."""
+        for reply in self._model.generate(requests):
+            self._count(reply)
+            yield reply
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a run says about a model that it used."""
+
+    role: str
+    name: str
+    identity: str
+    backend: str
+    licence: str
+    licence_url: str = ""
+    terms_notice: str = ""
+
+
+class Workshop:
+    """Builds and keeps the models of ``recipe``; ``prompts`` gives base models their frame."""
+
+    def __init__(
+        self, recipe: Recipe, prompts: PromptPack, progress: Progress, cache_path: Path
+    ) -> None:
+        self._recipe = recipe
+        self._prompts = prompts
+        self._progress = progress
+        self._students: dict[str, Student] = {}
+        self._opened: list[Closable] = []
+        self.cache = RequestCache(cache_path)
+        self.cards: dict[str, ModelCard] = {}
+        self.usage = Usage()
+
+    @cached_property
+    def teacher(self) -> ChatModel:
+        """The model that writes examples."""
+        return self.counted(self._chat("teacher", self._recipe.teacher))
+
+    @cached_property
+    def judge(self) -> ChatModel:
+        """The model that marks answers."""
+        config = self._recipe.judge
+        if isinstance(config, SameAs):
+            teacher = self.teacher
+            card = self.cards[f"teacher {self._recipe.teacher.model}"]
+            self.cards[f"judge {card.name}"] = replace(card, role="judge")
+            return teacher
+        return self.counted(self._chat("judge", config))
+
+    def student(self, config: Transformers | Scripted) -> Student:
+        """A model that learns; the same one for the same configuration."""
+        key = config.model_dump_json()
+        if key not in self._students:
+            self._students[key] = self._build_student(config)
+        return self._students[key]
+
+    def counted(self, model: ChatModel) -> ChatModel:
+        """``model`` behind the cache, counted."""
+        return CountedModel(CachedModel(model, self.cache), self._count)
+
+    def estimate(self, model: ChatModel, requests: Sequence[Request]) -> str:
+        """How many requests will be sent and how long that may take, in words."""
+        missing = self.cache.count_missing(model.identity, requests)
+        cached = len(requests) - missing
+        text = f"{missing} requests to send, {cached} from the cache"
+        speed = self.cache.speed(model.identity) or registry.seen_speed(model.identity)
+        if missing and speed:
+            name = requests[0].prompt.partition("/")[2].partition("@")[0]
+            tokens = missing * _USUAL_REPLY_TOKENS.get(name, 100)
+            text += f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
+        return text
+
+    def quietly(self, model: ChatModel) -> ChatModel:
+        """``model`` behind the cache, counted without moving the progress of the stage."""
+        return CountedModel(CachedModel(model, self.cache), self.usage_of)
+
+    def training_estimate(self, identity: str, tokens: int) -> str:
+        """How long it may take to train on ``tokens``, by how fast it went last time."""
+        speed = self.cache.speed(f"training:{identity}")
+        text = f"{tokens} tokens"
+        return text + (f", about {duration(tokens / speed)}" if speed else "")
+
+    def note_training_speed(self, identity: str, tokens: int, seconds: float) -> None:
+        """Remember how fast training went, for the next estimate."""
+        self.cache.record_speed(f"training:{identity}", tokens, 0, seconds)
+
+    def usage_of(self, reply: Reply) -> None:
+        """Count a reply in the usage of the stage."""
+        self.usage.add(reply)
+
+    def take_usage(self) -> Usage:
+        """The usage since the last call."""
+        used, self.usage = self.usage, Usage()
+        return used
+
+    def close(self) -> None:
+        """Write what the cache still holds, and free the models."""
+        self.cache.close()
+        for model in self._opened:
+            model.close()
+
+    def _count(self, reply: Reply) -> None:
+        self.usage_of(reply)
+        self._progress.advance(1, 0 if reply.cached else reply.completion_tokens)
+
+    def _chat(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
+        if isinstance(config, LlamaCpp):
+            from teichaku.backends.llama_cpp import LlamaCppModel
+
+            found = self._resolve(config.model)
+            settings = {} if config.slots is None else {"slots": config.slots}
+            embedded = LlamaCppModel(
+                found.path,
+                name=found.name,
+                sha256=found.sha256,
+                context_tokens=config.context_tokens,
+                **settings,
+            )
+            self._opened.append(embedded)
+            self._note(role, config, embedded.identity, found)
+            return embedded
+        model: ChatModel
+        if isinstance(config, Http):
+            from teichaku.backends.http import HttpModel
+
+            model = HttpModel(**config.model_dump(exclude={"backend", "licence"}))
+        else:
+            from teichaku.backends.scripted import ScriptedModel, scripted_teacher
+
+            model = ScriptedModel(scripted_teacher, config.model, config.seconds)
+        self._note(role, config, model.identity)
+        return model
+
+    def _build_student(self, config: Transformers | Scripted) -> Student:
+        if isinstance(config, Scripted):
+            from teichaku.backends.scripted import ScriptedStudent
+
+            scripted = ScriptedStudent(config.model, seconds=config.seconds)
+            self._note("student", config, scripted.identity)
+            return scripted
+        from teichaku.backends.transformers import TransformersStudent
+
+        found = self._resolve(config.model)
+        student = TransformersStudent(
+            found.path,
+            name=found.name,
+            sha256=found.sha256,
+            kind=found.kind,
+            plain_template=self._prompts.load("plain_template").text(question="{question}"),
+            cache=registry.cache_home() / "converted",
+            batch_size=config.batch_size,
+        )
+        self._note("student", config, student.identity, found)
+        return student
+
+    def _note(
+        self,
+        role: str,
+        config: LlamaCpp | Http | Scripted | Transformers,
+        identity: str,
+        found: registry.ResolvedModel | None = None,
+    ) -> None:
+        """Keep what the run says about a model."""
+        licence = config.licence or (found.licence if found else "unknown")
+        self.cards[f"{role} {config.model}"] = ModelCard(
+            role,
+            config.model,
+            identity,
+            config.backend,
+            licence,
+            found.licence_url if found else "",
+            found.terms_notice if found else "",
+        )
+
+    def _resolve(self, name: str) -> registry.ResolvedModel:
+        found = registry.resolve(name, pull_progress(name, self._progress))
+        if found.terms_notice:
+            self._progress.say(f"! {found.name}: {found.terms_notice}")
+        return found
+
+
+def pull_progress(name: str, progress: Progress) -> Callable[[int, int], None]:
+    """Tells about the pull of ``name``, a line at every tenth of it."""
+    told = -1
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(1, total)
+        if tenth != told:
+            told = tenth
+            progress.say(f"  pulling {name}: {done / 2**20:.0f}/{total / 2**20:.0f} MiB")
+
+    return tell

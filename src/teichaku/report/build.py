@@ -1,0 +1,105 @@
+"""From a run folder to its report: ``report/report.json`` and ``report/index.html``."""
+
+from dataclasses import asdict
+from typing import Any
+
+from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
+from teichaku.report import accounts, study, tables
+from teichaku.report.evidence import Arm, Evidence, read_evidence
+from teichaku.report.examples import examples
+from teichaku.report.page import render
+from teichaku.report.sentences import caveats, sentences
+from teichaku.report.tables import Cells
+from teichaku.report.verdict import decide
+from teichaku.report.wording import Wording
+
+FORMAT = 1
+_CATEGORY_KINDS = ("unseen", "held_out", "trained")
+
+
+def build_report(run: RunFolder, language: str) -> dict[str, Any]:
+    """Write both files of the report and return what ``report.json`` holds.
+
+    Only the run folder is read; parts that are missing are left out. A ``language`` that the
+    report has no words for gets English. Raises ``MissingExtraError`` without the extra
+    ``report``, ``UserError`` where the folder cannot be written.
+    """
+    words = Wording(language)
+    report = report_content(read_evidence(run), words)
+    page = render(report, words)
+    write_aside(run.path / "report" / "report.json", json_bytes(report))
+    write_aside(run.path / "report" / "index.html", page.encode("utf-8"))
+    return report
+
+
+def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
+    """The content of ``report.json``. All that differs between two runs of the same recipe
+    stands under ``run`` and ``timing``."""
+    arms, scores = evidence.arms(), tables.cells(evidence.scores)
+    scorer = study.headline_scorer(evidence)
+    best = study.best_arm(scores, [arm for arm in arms if arm.checkpoint], scorer)
+    base = best.base if best else evidence.base_arms[0]
+    counts = accounts.stage_counts(evidence)
+    judge = accounts.judge_account(evidence)
+    rows = study.comparisons(scores, base, best)
+    return {
+        "format": FORMAT,
+        "language": words.language,
+        "headline": {
+            **_headline(scores, rows, base, best, scorer, words),
+            "caveats": caveats(evidence, best, judge, counts, words),
+            "category_kind": _category_kind(evidence),
+            "documents": len({row.document_id for row in evidence.questions.values()}),
+            "questions": accounts.question_counts(evidence),
+        },
+        "scores": tables.score_table(evidence.scores),
+        "categories": tables.category_table(evidence.scores, arms),
+        "comparisons": [asdict(row) for row in rows],
+        "progress": study.progress(scores, arms),
+        "open_book": study.open_book_reference(scores, arms),
+        "training": accounts.training_table(evidence, arms),
+        "losses": accounts.loss_curves(evidence),
+        "examples": examples(evidence, scores, base, best, scorer),
+        "counts": counts,
+        "judge": judge,
+        "models": evidence.run.get("models") or [],
+        "documents": evidence.run.get("documents") or {},
+        "recipe": evidence.recipe,
+        "timing": accounts.timing(evidence),
+        "run": {name: value for name, value in evidence.run.items() if name not in _OWN_PLACE},
+    }
+
+
+_OWN_PLACE = ("models", "documents")
+
+
+def _headline(
+    scores: Cells,
+    rows: list[study.Cell],
+    base: str,
+    best: Arm | None,
+    scorer: str,
+    words: Wording,
+) -> dict[str, Any]:
+    own = [row for row in rows if row.scorer == scorer]
+    verdict = decide(own, study.open_book_gap(scores, base, best, scorer))
+    told = sentences(verdict, scorer, words)
+    return {
+        "verdict": words("verdict_join").join(told),
+        "sentences": told,
+        "decision": verdict.decision,
+        "outcome": verdict.outcome,
+        "scorer": scorer,
+        "base_arm": base,
+        "best_arm": best.name if best else None,
+        "checkpoint": best.checkpoint if best else None,
+        "rows": [asdict(row) for row in own],
+        "shown": asdict(verdict.shown) if verdict.shown else None,
+        "closed_against_open": asdict(verdict.opened) if verdict.opened else None,
+    }
+
+
+def _category_kind(evidence: Evidence) -> str:
+    """The kind of question that the figure by category shows: the one that tells most."""
+    present = {row.question_kind for row in evidence.scores if row.category}
+    return next((kind for kind in _CATEGORY_KINDS if kind in present), tables.ALL_KINDS)

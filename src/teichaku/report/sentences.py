@@ -1,0 +1,162 @@
+"""The verdict and its caveats in words, and the plain-text summary for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from teichaku.report import tables
+from teichaku.report.evidence import Arm, Evidence, epoch_of
+from teichaku.report.study import Cell
+from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, Verdict
+from teichaku.report.wording import Wording, columns, padded
+
+
+def sentences(verdict: Verdict, scorer: str, words: Wording) -> list[str]:
+    """What was found, and what to do: two sentences."""
+    return [_finding(verdict, scorer, words), _advice(verdict, scorer, words)]
+
+
+def _finding(verdict: Verdict, scorer: str, words: Wording) -> str:
+    shown = verdict.shown
+    if verdict.outcome == "no_scores":
+        return words("verdict.no_scores")
+    if shown is None or (shown.tuned is None and verdict.outcome != "no_training"):
+        return words(f"verdict.{'too_few' if shown is None else verdict.outcome}_unmeasured")
+    return words(f"verdict.{verdict.outcome}", **_figures(shown, scorer, words))
+
+
+def _figures(shown: Cell, scorer: str, words: Wording) -> dict[str, Any]:
+    difference = _as_dict(shown.difference)
+    return {
+        "kind": words.label("kinds_in_sentence", shown.question_kind),
+        "scorer": words.label("scorers_in_sentence", scorer),
+        "before": words.share(shown.base.value, scorer),
+        "after": words.share(shown.tuned.value if shown.tuned else None, scorer),
+        "difference": words.change(difference, scorer),
+        "interval": words.change_interval(difference, scorer),
+        "n": shown.difference.n if shown.difference else shown.base.n,
+        "documents": shown.difference.documents if shown.difference else shown.base.documents,
+    }
+
+
+def _as_dict(found: tables.Estimate | None) -> dict[str, Any] | None:
+    return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _advice(verdict: Verdict, scorer: str, words: Wording) -> str:
+    opened = verdict.opened
+    return words(
+        f"advice.{verdict.advice}",
+        closed=words.share(opened.base.value if opened else None, scorer),
+        open=words.share(opened.tuned.value if opened and opened.tuned else None, scorer),
+        questions=MINIMUM_QUESTIONS,
+        documents=MINIMUM_DOCUMENTS,
+    )
+
+
+def caveats(
+    evidence: Evidence,
+    best: Arm | None,
+    judge: dict[str, Any] | None,
+    counts: list[dict[str, Any]],
+    words: Wording,
+) -> list[str]:
+    """What a reader has to know before relying on the verdict."""
+    found = []
+    candidates = {
+        (row.arm, row.checkpoint) for row in evidence.scores if epoch_of(row.checkpoint) > 0
+    }
+    if best and len(candidates) > 1:
+        chosen = {"arm": best.name, "checkpoint": best.checkpoint, "candidates": len(candidates)}
+        found.append(words("caveats.selected", **chosen))
+    if judge:
+        told = {"judge": judge["name"], **judge}
+        found += [words("caveats.judge_is_teacher", **told)] if judge["is_teacher"] else []
+        found += [words("caveats.judge_failed", **told)] if judge["failed"] else []
+    failed = sum(bool(answer.error) for answer in evidence.answers)
+    if failed:
+        found.append(words("caveats.answers_failed", failed=failed))
+    wrong = [row["stage"] for row in counts if row["adds_up"] is False]
+    if wrong:
+        found.append(words("caveats.counts", stages=", ".join(wrong)))
+    for check in (row["notes"].get("leak_check") for row in counts):
+        if check and check.get("leaks"):
+            found.append(words("caveats.leaks", **check))
+    return found
+
+
+def summary_lines(report: dict[str, Any], language: str, folder: Path | None = None) -> list[str]:
+    """The report in a few plain lines for a terminal.
+
+    ``report`` is what :func:`teichaku.report.build.build_report` returned; with ``folder``,
+    the run's folder, the last line tells where the page lies.
+    """
+    words = Wording(language)
+    headline = report["headline"]
+    lines = [f"{words('summary.verdict')}: {words.label('decisions', headline['decision'])}"]
+    lines += [f"  {sentence}" for sentence in headline["sentences"]]
+    lines += [f"  * {caveat}" for caveat in headline["caveats"]]
+    lines.append("")
+    if headline["best_arm"] is not None:
+        best = {"arm": headline["best_arm"], "checkpoint": headline["checkpoint"]}
+        lines.append(words("summary.best", **best))
+    lines += [*_table(_summary_rows(report, words)), ""]
+    total = report["timing"]["total"]
+    lines.append(
+        words(
+            "summary.cost",
+            duration=words.duration(total["seconds"]),
+            sent=words.count(total["requests"]),
+            cached=words.count(total["cached_requests"]),
+            prompt=words.count(total["prompt_tokens"]),
+            completion=words.count(total["completion_tokens"]),
+        )
+    )
+    if folder is not None:
+        lines.append(f"{words('summary.report')}: {folder / 'report' / 'index.html'}")
+    return lines
+
+
+def _summary_rows(report: dict[str, Any], words: Wording) -> list[list[str]]:
+    """Closed book by kind and scorer, with the base model's open book at the end."""
+    opened = {
+        (item["question_kind"], item["scorer"]): item["base"]
+        for item in report["comparisons"]
+        if item["condition"] == "open_book"
+    }
+    has_best = report["headline"]["best_arm"] is not None
+    names = ["question_kind", "scorer", "base", *(["best", "difference"] if has_best else [])]
+    head = [words(f"columns.{name}") for name in names]
+    rows = [[*head, *([words("axes.open_book")] if opened else [])]]
+    for item in report["comparisons"]:
+        kind, scorer = item["question_kind"], item["scorer"]
+        if kind == tables.ALL_KINDS or item["condition"] != "closed_book":
+            continue
+        row = [words.label("kinds", kind), words.label("scorers", scorer)]
+        row.append(_with_interval(item["base"], scorer, words))
+        if has_best:
+            row.append(_with_interval(item["tuned"], scorer, words))
+            interval = words.change_interval(item["difference"], scorer)
+            change = words.change(item["difference"], scorer)
+            row.append(f"{change} ({interval})" if interval else change)
+        if opened:
+            row.append(_with_interval(opened.get((kind, scorer)), scorer, words))
+        rows.append(row)
+    return rows
+
+
+def _with_interval(found: dict[str, Any] | None, scorer: str, words: Wording) -> str:
+    if found is None:
+        return words.share(None, scorer)
+    interval = words.interval(found, scorer)
+    value = words.share(found["value"], scorer)
+    return f"{value} ({interval})" if interval else value
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    if len(rows) < 2:
+        return []
+    widths = [max(columns(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

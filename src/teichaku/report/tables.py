@@ -1,0 +1,171 @@
+"""The numbers of the report: pure functions from score rows to means with intervals.
+
+Values that are null (an answer or a mark that failed) are left out of every mean and counted
+as ``failed``; they are never taken for wrong.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from teichaku.core.records import BASE_CHECKPOINT, Score
+from teichaku.core.statistics import Interval, clustered_mean, paired_difference
+from teichaku.report.evidence import Arm, epoch_of
+
+KINDS = ("trained", "held_out", "unseen")
+ALL_KINDS = "all"
+CONDITIONS = ("closed_book", "open_book")
+SCORERS = ("containment", "character_f1", "exact", "judge")
+
+#: Score rows by arm, checkpoint, condition and scorer.
+Cells = dict[tuple[str, str, str, str], list[Score]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval, clustered by document.
+
+    ``n`` values of ``documents`` documents went in; ``failed`` values were null. ``value`` is
+    null where there was nothing to average.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    documents: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two arms on the same questions: each one's mean, and the paired change."""
+
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+
+
+def position(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """A sort key: the place of ``name`` in ``order``; unknown names follow, by name."""
+    return (order.index(name) if name in order else len(order), name)
+
+
+def ordered(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """The distinct ``names`` in ``order``."""
+    return sorted(set(names), key=lambda name: position(name, order))
+
+
+def estimate(rows: Sequence[Score]) -> Estimate:
+    """The mean of the values in ``rows``."""
+    kept = [(row.value, row.document_id) for row in rows if row.value is not None]
+    values, documents = [value for value, _ in kept], [document for _, document in kept]
+    return _estimate(clustered_mean(values, documents), documents, len(rows) - len(kept))
+
+
+def compare(before: Sequence[Score], after: Sequence[Score]) -> Comparison:
+    """Both sides on the questions that both have a value for."""
+    earlier = {row.question_id: row for row in before}
+    pairs = [(earlier[row.question_id], row) for row in after if row.question_id in earlier]
+    whole = sorted(
+        (
+            (old.value, new.value, new.document_id, new.question_id)
+            for old, new in pairs
+            if old.value is not None and new.value is not None
+        ),
+        key=lambda item: item[3],
+    )
+    old_values, new_values = [item[0] for item in whole], [item[1] for item in whole]
+    documents, failed = [item[2] for item in whole], len(pairs) - len(whole)
+    return Comparison(
+        _estimate(clustered_mean(old_values, documents), documents, failed),
+        _estimate(clustered_mean(new_values, documents), documents, failed),
+        _estimate(paired_difference(old_values, new_values, documents), documents, failed),
+    )
+
+
+def _estimate(interval: Interval | None, documents: Sequence[str], failed: int) -> Estimate:
+    if interval is None:
+        return Estimate(None, None, None, 0, 0, failed)
+    return Estimate(
+        _rounded(interval.value),
+        _rounded(interval.low),
+        _rounded(interval.high),
+        interval.n,
+        len(set(documents)),
+        failed,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    # The last bits of a float sum differ between processors; nobody reads them.
+    return None if value is None else round(value, 6) + 0.0
+
+
+def cells(scores: Iterable[Score]) -> Cells:
+    """The rows by arm, checkpoint, condition and scorer."""
+    found: Cells = {}
+    for row in scores:
+        found.setdefault((row.arm, row.checkpoint, row.condition, row.scorer), []).append(row)
+    return found
+
+
+def of_kind(rows: Iterable[Score], kind: str) -> list[Score]:
+    """The rows about questions of ``kind``; ``all`` keeps every row."""
+    return [row for row in rows if kind in (ALL_KINDS, row.question_kind)]
+
+
+def score_table(scores: Iterable[Score]) -> list[dict[str, Any]]:
+    """Every arm, checkpoint, condition, kind of question and scorer; kind ``all`` joins them."""
+    groups: dict[tuple[str, ...], list[Score]] = {}
+    for row in scores:
+        for kind in (row.question_kind, ALL_KINDS):
+            key = (row.arm, row.checkpoint, row.condition, kind, "", row.scorer)
+            groups.setdefault(key, []).append(row)
+    return [_cell(key, groups[key]) for key in sorted(groups, key=_cell_order)]
+
+
+def category_table(scores: Iterable[Score], arms: Sequence[Arm]) -> list[dict[str, Any]]:
+    """The same by category, for the untuned models and each arm's chosen checkpoint."""
+    chosen = {(arm.name, arm.checkpoint) for arm in arms}
+    groups: dict[tuple[str, ...], list[Score]] = {}
+    for row in scores:
+        is_chosen = row.checkpoint == BASE_CHECKPOINT or (row.arm, row.checkpoint) in chosen
+        if not is_chosen or not row.category:
+            continue
+        for kind in (row.question_kind, ALL_KINDS):
+            key = (row.arm, row.checkpoint, row.condition, kind, row.category, row.scorer)
+            groups.setdefault(key, []).append(row)
+    return [
+        {**_cell(key, groups[key]), "category": key[4]} for key in sorted(groups, key=_cell_order)
+    ]
+
+
+def _cell(key: tuple[str, ...], rows: Sequence[Score]) -> dict[str, Any]:
+    arm, checkpoint, condition, kind, _, scorer = key
+    found = estimate(rows)
+    return {
+        "arm": arm,
+        "checkpoint": checkpoint,
+        "condition": condition,
+        "question_kind": kind,
+        "scorer": scorer,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "failed": found.failed,
+    }
+
+
+def _cell_order(key: tuple[str, ...]) -> tuple[Any, ...]:
+    arm, checkpoint, condition, kind, category, scorer = key
+    return (
+        checkpoint != BASE_CHECKPOINT,
+        arm,
+        epoch_of(checkpoint),
+        position(condition, CONDITIONS),
+        position(kind, KINDS),
+        category,
+        position(scorer, SCORERS),
+    )

@@ -1,0 +1,118 @@
+"""The report's words by language, and how numbers are written out."""
+
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_FOLDER = Path(__file__).parent / "texts"
+_FALLBACK = "en"
+_MISSING = "–"
+_JUDGE = "judge"
+
+
+class Wording:
+    """All words of one language; a language without a file of its own gets English."""
+
+    def __init__(self, language: str) -> None:
+        path = _FOLDER / f"{language}.yaml"
+        known = path.parent == _FOLDER and path.is_file()
+        self.language = language if known else _FALLBACK
+        self._words = load_words(self.language)
+
+    def __call__(self, key: str, **values: Any) -> str:
+        """The text at ``key`` (``verdict.learnt``), with its placeholders filled in."""
+        found: Any = self._words
+        for part in key.split("."):
+            found = found[part]
+        return str(found).format(**values)
+
+    def label(self, group: str, name: str) -> str:
+        """The word for ``name`` in ``group``; a name of the user's own stays as it is."""
+        return str(self._words[group].get(name, name))
+
+    def names(self, group: str) -> frozenset[str]:
+        """The names that ``group`` has words for."""
+        return frozenset(self._words[group])
+
+    def share(self, value: float | None, scorer: str, digits: int = 0) -> str:
+        """A score: per cent, or a judge's mark with one decimal."""
+        if value is None:
+            return _MISSING
+        if scorer == _JUDGE:
+            return f"{value:.{max(digits, 1)}f}"
+        return f"{100 * value:.{digits}f}%"
+
+    def interval(self, found: Any, scorer: str, digits: int = 0) -> str:
+        """The bounds of a 95 % interval, without their unit; empty where there are none."""
+        low, high = found["low"], found["high"]
+        if low is None or high is None:
+            return ""
+        return f"{self._bare(low, scorer, digits)}–{self._bare(high, scorer, digits)}"
+
+    def change(self, found: Any, scorer: str) -> str:
+        """A difference with its sign and unit."""
+        if found is None or found["value"] is None:
+            return _MISSING
+        unit = "" if scorer == _JUDGE else self("units.points")
+        return f"{self._signed(found['value'], scorer)}{unit}"
+
+    def change_interval(self, found: Any, scorer: str) -> str:
+        """The bounds of a difference's interval; empty where there are none."""
+        if found is None or found["low"] is None or found["high"] is None:
+            return ""
+        bounds = (self._signed(found["low"], scorer), self._signed(found["high"], scorer))
+        return self("units.from_to", low=bounds[0], high=bounds[1])
+
+    def count(self, value: Any) -> str:
+        """A whole number with separators."""
+        return _MISSING if value is None else f"{value:,}"
+
+    def duration(self, seconds: float | None) -> str:
+        """Seconds in the unit that people would use."""
+        if seconds is None:
+            return _MISSING
+        if seconds < 60:
+            return self("units.seconds", seconds=f"{seconds:.1f}")
+        minutes, rest = divmod(round(seconds), 60)
+        if minutes < 60:
+            return self("units.minutes", minutes=minutes, seconds=rest)
+        return self("units.hours", hours=minutes // 60, minutes=minutes % 60)
+
+    def _bare(self, value: float, scorer: str, digits: int) -> str:
+        return self.share(value, scorer, digits).removesuffix("%")
+
+    def _signed(self, value: float, scorer: str) -> str:
+        text = f"{value:+.1f}" if scorer == _JUDGE else f"{100 * value:+.0f}"
+        is_zero = not any(digit in text for digit in "123456789")
+        return text.lstrip("+-") if is_zero else text.replace("-", "−")
+
+
+@lru_cache
+def load_words(language: str) -> dict[str, Any]:
+    """The words of a language that has a file."""
+    words: dict[str, Any] = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text("utf-8"))
+    return words
+
+
+def languages() -> list[str]:
+    """The languages that the report can be written in."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes: East Asian wide characters take two."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if _is_wide(letter) else 1 for letter in text
+    )
+
+
+def padded(text: str, width: int) -> str:
+    """``text`` with spaces after it, up to ``width`` columns of a terminal."""
+    return text + " " * (width - columns(text))
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in "WF"

@@ -1,0 +1,1 @@
+"""From passages to examples; one file a method."""

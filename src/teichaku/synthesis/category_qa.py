@@ -1,0 +1,114 @@
+"""``category_qa``: S1's few-shot questions by category (Ogawa, Kawahara and Aizawa).
+
+One hand-made example a category; each prompt draws one of the example sets with equal
+probability, because with all examples the teacher over-picks two of the categories; the
+teacher returns the category with the question and the answer.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling, content_id
+from teichaku.core.replies import last_json_object, text_value
+from teichaku.synthesis.method import request_sampling, unparseable
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of question, with its hand-made example (passage, question, answer)."""
+
+    name: str
+    label: str
+    description: str
+    answer_length: Literal["short", "long"]
+    passage: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class CategoryQA:
+    """``per_passage`` questions a passage, each in a category that the teacher picks.
+
+    ``example_sets`` maps a set's name to the names of its categories, in prompt order.
+    """
+
+    prompt: Prompt
+    language: str
+    categories: Sequence[Category]
+    example_sets: Mapping[str, Sequence[str]]
+    seed: int = 0
+    per_passage: int = 1
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=512)
+    name: str = "category_qa"
+
+    def example_set(self, passage: Passage, sample_index: int) -> str:
+        """The example set that is drawn for this request: seeded, uniform over the sets."""
+        drawn = random.Random(content_id(self.seed, self.name, passage.id, sample_index))
+        return drawn.choice(list(self.example_sets))
+
+    def requests(self, passage: Passage) -> Iterator[Request]:
+        """One request a sample; examples first and the passage last, for prefix caches."""
+        for index in range(self.per_passage):
+            names = self.example_sets[self.example_set(passage, index)]
+            shown = [self._category(name) for name in names]
+            messages = self.prompt.messages(
+                categories=shown,
+                examples=[
+                    {"category": c.name, "passage": c.passage, "question": c.question,
+                     "answer": c.answer}
+                    for c in shown
+                ],
+                passage=passage.text,
+            )  # fmt: skip
+            sampling = request_sampling(self.sampling, self.seed, self.name, passage, index)
+            yield Request(messages, sampling, _schema(names), index, self.prompt.name, passage)
+
+    def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
+        """One example a reply; an unknown category or a missing part drops it."""
+        passage: Passage = reply.request.subject
+        found = last_json_object(reply.text, ("category", "question", "answer"))
+        if found is None:
+            yield unparseable(reply, self.name, "no category, question and answer in the reply.")
+            return
+        category, question, answer = (
+            text_value(found[key]) for key in ("category", "question", "answer")
+        )
+        known = {c.name for c in self.categories}
+        if category not in known or not question or not answer:
+            what = f"'{category}' is no category of {', '.join(sorted(known))}, or a part is empty."
+            yield unparseable(reply, self.name, what)
+            return
+        index = reply.request.sample_index
+        yield Example(
+            content_id(self.name, passage.id, index, 0, question, answer),
+            passage.document_id,
+            passage.id,
+            self.name,
+            question,
+            answer,
+            category=category,
+            style=self.example_set(passage, index),
+            sample_index=index,
+            language=self.language,
+            prompt=reply.request.prompt,
+            request_key=reply.key,
+        )
+
+    def _category(self, name: str) -> Category:
+        return next(category for category in self.categories if category.name == name)
+
+
+def _schema(names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "category": {"type": "string", "enum": list(names)},
+            "question": {"type": "string"},
+            "answer": {"type": "string"},
+        },
+        "required": ["category", "question", "answer"],
+    }

@@ -1,0 +1,231 @@
+"""The prompts and categories that ship: same in every language, complete, and by S1's rules."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import teichaku
+from teichaku.core.prompts import Prompt, PromptPack, builtin_languages, parse_prompt
+from teichaku.core.text import is_language, numbers
+
+PROMPTS = Path(teichaku.__file__).parent / "prompts"
+LANGUAGES = ("en", "ja")
+
+PLACEHOLDERS = {
+    "category_qa": {"categories", "examples", "passage"},
+    "closed_book": {"question"},
+    "document_qa": {"passage", "title", "count"},
+    "grounded_judge": {"passage", "question", "answer"},
+    "held_out_wording": {"passage", "title", "question", "answer", "avoid"},
+    "judge_absolute": {"passage", "question", "reference", "answer"},
+    "open_book": {"passage", "question"},
+    "plain_template": {"question"},
+}
+HARDLY_A_WORD = {"closed_book", "plain_template"}
+TEXT_VALUES = {
+    "passage": "«passage»",
+    "title": "«title»",
+    "question": "«question»",
+    "answer": "«answer»",
+    "reference": "«reference»",
+    "avoid": ["«avoid»"],
+    "count": 8731,
+}
+
+SIX_CATEGORIES = [
+    "goal_orientation",
+    "instrumental",
+    "causal_antecedent",
+    "causal_consequent",
+    "quantification",
+    "verification",
+]
+POINTING_WORDS = {
+    "ja": ("この", "その", "本研究", "本論文", "本稿", "提案手法", "上記", "要旨"),
+    "en": ("this", "these", "our", "we", "above", "abstract", "paper", "proposed"),
+}
+YES_OR_NO = {"ja": ("はい", "いいえ"), "en": ("Yes", "No")}
+#: A passage is an abstract cut short: six of them have to fit a small teacher's prompt.
+PASSAGE_CHARACTERS = {"ja": (150, 260), "en": (350, 700)}
+
+each_language = pytest.mark.parametrize("language", LANGUAGES)
+each_prompt = pytest.mark.parametrize("name", sorted(PLACEHOLDERS))
+
+
+def shipped_prompt(language: str, name: str) -> Prompt:
+    source = (PROMPTS / language / f"{name}.txt").read_text(encoding="utf-8")
+    return parse_prompt(source, f"{language}/{name}")
+
+
+def academic(language: str) -> dict[str, Any]:
+    path = PROMPTS / language / "categories" / "academic.yaml"
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def category_values(language: str, example_set: str = "all") -> dict[str, Any]:
+    pack = academic(language)
+    names = pack["example_sets"][example_set]
+    shown = [category for category in pack["categories"] if category["name"] in names]
+    examples = [{"category": category["name"], **category["example"]} for category in shown]
+    return {"categories": shown, "examples": examples}
+
+
+def rendered(prompt: Prompt, **values: object) -> str:
+    return "\n".join(message.content for message in prompt.messages(**values))
+
+
+def values_for(language: str, name: str) -> dict[str, Any]:
+    values = {**TEXT_VALUES, **category_values(language)}
+    return {key: values[key] for key in PLACEHOLDERS[name]}
+
+
+def words(text: str, language: str) -> str:
+    """Where words stand apart, ``text`` as words between single spaces; else as it is."""
+    if language == "ja":
+        return text
+    return " " + " ".join("".join(c if c.isalpha() else " " for c in text.lower()).split()) + " "
+
+
+def test_every_language_ships_the_same_prompts() -> None:
+    assert builtin_languages() == list(LANGUAGES)
+    for language in LANGUAGES:
+        assert sorted(path.stem for path in (PROMPTS / language).glob("*.txt")) == sorted(
+            PLACEHOLDERS
+        )
+
+
+@each_language
+@each_prompt
+def test_a_prompt_needs_the_same_values_in_every_language(language: str, name: str) -> None:
+    assert shipped_prompt(language, name).placeholders == PLACEHOLDERS[name]
+
+
+@each_language
+@each_prompt
+def test_a_prompt_shows_every_value_that_it_is_given(language: str, name: str) -> None:
+    prompt = PromptPack(language).load(name)
+    text = rendered(prompt, **values_for(language, name))
+    for key in PLACEHOLDERS[name] & TEXT_VALUES.keys():
+        value = TEXT_VALUES[key]
+        shown = value[0] if isinstance(value, list) else str(value)
+        assert shown in text, f"{prompt.name} does not show {key}"
+
+
+@each_language
+@pytest.mark.parametrize("name", sorted(PLACEHOLDERS.keys() - HARDLY_A_WORD))
+def test_a_prompt_is_written_in_its_own_language(language: str, name: str) -> None:
+    source = (PROMPTS / language / f"{name}.txt").read_text(encoding="utf-8")
+    assert is_language(source, language)
+
+
+@each_language
+@pytest.mark.parametrize("name", ["document_qa", "category_qa"])
+def test_the_passage_comes_last_so_that_passages_share_a_prefix(language: str, name: str) -> None:
+    prompt = shipped_prompt(language, name)
+    assert rendered(prompt, **values_for(language, name)).endswith("«passage»")
+
+
+@each_language
+def test_the_answer_to_be_judged_comes_after_all_that_answers_share(language: str) -> None:
+    for name in ("judge_absolute", "grounded_judge"):
+        text = rendered(shipped_prompt(language, name), **values_for(language, name))
+        assert text.endswith("«answer»")
+
+
+@each_language
+@pytest.mark.parametrize("name", ["document_qa", "held_out_wording"])
+def test_a_document_without_title_leaves_no_trace_of_one(language: str, name: str) -> None:
+    prompt = shipped_prompt(language, name)
+    values = values_for(language, name)
+    with_title = rendered(prompt, **values)
+    without = rendered(prompt, **{**values, "title": "", "avoid": []})
+    removed = [line for line in with_title.splitlines() if line not in without.splitlines()]
+    assert any("«title»" in line for line in removed)
+    assert "«" not in without.replace("«passage»", "").replace("«question»", "").replace(
+        "«answer»", ""
+    )
+
+
+@each_language
+@pytest.mark.parametrize("name", ["closed_book", "open_book", "plain_template"])
+def test_what_the_student_is_asked_is_one_message_of_the_user(language: str, name: str) -> None:
+    messages = shipped_prompt(language, name).messages(**values_for(language, name))
+    assert [message.role for message in messages] == ["user"]
+
+
+@each_language
+def test_a_category_prompt_shows_only_the_categories_of_its_example_set(language: str) -> None:
+    prompt = shipped_prompt(language, "category_qa")
+    values = category_values(language, "without_goal_orientation")
+    text = rendered(prompt, passage="«passage»", **values)
+    assert "goal_orientation" not in text
+    assert all(name in text for name in SIX_CATEGORIES[1:])
+
+
+@each_language
+def test_examples_stand_in_the_prompt_as_readable_json(language: str) -> None:
+    text = rendered(shipped_prompt(language, "category_qa"), **values_for(language, "category_qa"))
+    replies = [yaml.safe_load(line) for line in text.splitlines() if line.startswith('{"category')]
+    examples = category_values(language)["examples"]
+    assert replies == [
+        {key: example[key] for key in ("category", "question", "answer")} for example in examples
+    ]
+
+
+@each_language
+def test_the_academic_categories_are_the_six_in_order(language: str) -> None:
+    pack = academic(language)
+    assert (pack["version"], pack["licence"]) == (1, "CC0-1.0")
+    assert [category["name"] for category in pack["categories"]] == SIX_CATEGORIES
+    short = {c["name"] for c in pack["categories"] if c["answer_length"] == "short"}
+    assert short == {"quantification", "verification"}
+    assert all(category["answer_length"] in ("short", "long") for category in pack["categories"])
+
+
+@each_language
+def test_the_example_sets_are_all_six_and_the_two_without_one_over_picked(language: str) -> None:
+    assert academic(language)["example_sets"] == {
+        "all": SIX_CATEGORIES,
+        "without_goal_orientation": [n for n in SIX_CATEGORIES if n != "goal_orientation"],
+        "without_causal_antecedent": [n for n in SIX_CATEGORIES if n != "causal_antecedent"],
+    }
+
+
+@each_language
+@pytest.mark.parametrize("position", range(6), ids=SIX_CATEGORIES)
+def test_an_example_can_be_copied_by_a_teacher_without_harm(language: str, position: int) -> None:
+    category = academic(language)["categories"][position]
+    example = category["example"]
+    shortest, longest = PASSAGE_CHARACTERS[language]
+    assert shortest <= len(example["passage"]) <= longest
+    assert all(text and '"' not in text and "\\" not in text for text in example.values())
+    assert is_language(example["question"], language)
+    question = words(example["question"], language)
+    for word in POINTING_WORDS[language]:
+        assert words(word, language) not in question, f"the question points with '{word}'"
+    stated = numbers(example["passage"])
+    assert all(number in stated for number in numbers(example["question"] + example["answer"]))
+
+
+@each_language
+def test_the_example_of_a_quantity_answers_with_a_figure_of_its_passage(language: str) -> None:
+    (example,) = (
+        category["example"]
+        for category in academic(language)["categories"]
+        if category["name"] == "quantification"
+    )
+    assert numbers(example["answer"])
+    assert example["answer"] in example["passage"]
+
+
+@each_language
+def test_the_example_of_a_verification_says_yes_or_no(language: str) -> None:
+    (example,) = (
+        category["example"]
+        for category in academic(language)["categories"]
+        if category["name"] == "verification"
+    )
+    assert example["answer"].startswith(YES_OR_NO[language])

@@ -1,0 +1,95 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+
+from languages import SENTENCES, any_text, natural_text, texts
+from teichaku.core import text
+
+
+@given(texts)
+def test_sentences_joined_are_the_text(value: str) -> None:
+    assert "".join(text.sentences(value)) == value
+
+
+@given(texts)
+def test_normalising_twice_changes_nothing(value: str) -> None:
+    # Folding can expose what NFKC changes again in a handful of rare letters, so three are two.
+    once = text.comparable(text.comparable(value))
+    assert text.comparable(once) == once
+
+
+@given(any_text)
+def test_width_and_case_do_not_count(value: str) -> None:
+    assert text.comparable(unicodedata.normalize("NFKC", value)) == text.comparable(value)
+
+
+@given(natural_text)
+def test_content_terms_stand_in_the_normalised_text(value: str) -> None:
+    folded = text.normalise(value)
+    assert all(term in folded for term in text.content_terms(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("１，８００円", "1800円"),
+        ("1–4人", "1-4人"),
+        ("1～4人", "1-4人"),
+        ("14人", "14人"),
+        ("3.5 kg", "3.5kg"),
+        ("BLUFF！", "bluff"),
+        ("ﾌﾟﾚｲ時間", "プレイ時間"),
+        ("……", ""),
+    ],
+)
+def test_comparable_forms(value: str, expected: str) -> None:
+    assert text.comparable(value) == expected
+
+
+def test_numbers_are_normalised() -> None:
+    assert text.numbers("１，８００円、05枚、3.5kg、2021-11-20") == [
+        "1800",
+        "5",
+        "3.5",
+        "2021",
+        "11",
+        "20",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("拠点防衛TRPGゾンビラインは120分です", ["拠点防衛", "trpg", "ゾンビライン", "120分"]),
+        ("What is 3D printing?", ["what", "is", "3d", "printing"]),
+        ("Café au lait", ["café", "au", "lait"]),
+    ],
+)
+def test_content_terms_are_what_carries_meaning(value: str, expected: list[str]) -> None:
+    assert text.content_terms(value) == expected
+
+
+def test_japanese_and_latin_sentences_end_at_their_marks() -> None:
+    found = list(text.sentences("重さは3.5kg。「軽い！」と言う。It is light. Yes!"))
+    assert found == ["重さは3.5kg。", "「軽い！」", "と言う。", "It is light. ", "Yes!"]
+
+
+@pytest.mark.parametrize("language", sorted(SENTENCES))
+def test_each_language_is_told_from_the_others(language: str) -> None:
+    for other, sentences in SENTENCES.items():
+        whole = "".join(sentences)
+        assert text.is_language(whole, language) == (other == language), other
+
+
+def test_short_japanese_without_kana_and_bare_numbers_pass() -> None:
+    assert text.is_language("任天堂", "ja")
+    assert text.is_language("1,800", "ja")
+    assert not text.is_language("How long does it take?", "ja")
+
+
+@given(texts)
+def test_ngrams_stand_in_the_text_and_have_their_size(value: str) -> None:
+    grams = text.character_ngrams(value, 5)
+    assert all(gram in value for gram in grams)
+    assert len(value) < 5 or all(len(gram) == 5 for gram in grams)

@@ -1,0 +1,192 @@
+"""Each reason has an input that triggers just it; what is right passes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from languages import texts
+from made import BOAT, example, passage
+from teichaku.backends.scripted import ScriptedError, ScriptedModel
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Dropped, Example, Request
+from teichaku.curation.chain import Filter, by_rule, curate
+from teichaku.curation.duplicates import drop_duplicates
+from teichaku.curation.grounded import Grounded, support
+from teichaku.curation.rules import question_is_answer, wrong_language
+from teichaku.curation.self_contained import SelfContained
+
+PASSAGES = {p.id: p for p in (passage(), passage("名称：小舟\n定員：5人\n料金：300円", "小舟"))}
+CONTAINED = SelfContained(PASSAGES, "ja")
+GROUNDED = Grounded(PASSAGES)
+
+
+def reason(filters: list[Filter], *examples: Example) -> list[str]:
+    found = curate(examples, filters)
+    return [record.reason if isinstance(record, Dropped) else "" for record in found]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("48人", ""),
+        ("４８人です", ""),
+        ("1800円", ""),
+        ("檜", ""),
+        ("船体は檜でできています", ""),
+        ("84人", "not_grounded"),
+        ("1987年に横浜で建造された", "not_grounded"),
+        ("杉", "not_grounded"),
+    ],
+)
+def test_grounded_by_containment(answer: str, expected: str) -> None:
+    assert reason([GROUNDED], example("遊覧船あおば丸について？", answer)) == [expected]
+
+
+def test_missing_numbers_and_terms_are_named() -> None:
+    found = support("定員は50人、機関はディーゼル", BOAT)
+    assert found.missing_numbers == ("50",)
+    assert "ディーゼル" in found.missing_terms
+
+
+@given(texts)
+def test_a_passage_supports_all_that_is_cut_from_it(value: str) -> None:
+    found = support(value, f"はじめ。{value}おわり。")
+    assert found.missing_numbers == ()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        ('{"explanation": "言い換え", "supported": true}', ""),
+        ('{"explanation": "木材が違う", "supported": false}', "not_grounded"),
+        ("はい", "judge_failed"),
+        (None, "judge_failed"),
+    ],
+)
+def test_the_judge_decides_what_containment_cannot(verdict: str | None, expected: str) -> None:
+    def script(request: Request) -> str:
+        if verdict is None:
+            raise ScriptedError("down")
+        return verdict
+
+    judge = ScriptedModel(script)
+    judged = Grounded(PASSAGES, 0.8, judge, PromptPack("ja").load("grounded_judge"))
+    doubtful = example("遊覧船あおば丸は何でできている？", "木造")
+    assert reason([judged], doubtful) == [expected]
+    assert sum(judge.sent.values()) == 1
+    assert reason([judged], example("遊覧船あおば丸の定員は？", "84人")) == ["not_grounded"]
+    assert sum(judge.sent.values()) == 1, "a wrong number needs no judge"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("遊覧船あおば丸の定員は？", ""),
+        ("あおば丸の定員は？ この船の名は遊覧船あおば丸。", ""),
+        ("この船の定員は何人ですか。", "not_self_contained"),
+        ("本製品の料金はいくらですか。", "not_self_contained"),
+        ("定員は何人ですか。", "not_self_contained"),
+        ("それはいつ建造されましたか。", "not_self_contained"),
+    ],
+)
+def test_the_question_names_what_it_asks_about(question: str, expected: str) -> None:
+    assert reason([CONTAINED], example(question, "48人")) == [expected]
+
+
+def test_this_game_falls_in_english_too() -> None:
+    deck = passage("Harbour Lights is a deck of 36 cards.", "Harbour Lights")
+    other = passage("Night Ferry is a deck of 52 cards.", "Night Ferry")
+    contained = SelfContained({deck.id: deck, other.id: other}, "en")
+    for asked, expected in [
+        ("How many cards are in this game?", "not_self_contained"),
+        ("How many cards does it have?", "not_self_contained"),
+        ("How many cards are in Harbour Lights?", ""),
+    ]:
+        assert reason([contained], example(asked, "36", deck)) == [expected]
+
+
+def test_an_abstract_is_named_by_a_term_of_its_own() -> None:
+    first = passage("音象徴が性格特性の想起に与える影響を調べた。", "人名の音象徴")
+    second = passage("形態素解析用辞書を関西方言に拡張した。", "方言の辞書")
+    contained = SelfContained({first.id: first, second.id: second}, "ja")
+    assert reason([contained], example("性格特性の想起に何が影響しますか。", "音象徴", first)) == [
+        ""
+    ]
+    assert reason([contained], example("何を調べましたか。", "音象徴", first)) == [
+        "not_self_contained"
+    ]
+
+
+def test_trivial_variants_are_duplicates_and_name_the_one_that_stays() -> None:
+    first = example("あおば丸の定員は？", "48人", id="1")
+    second = example("あおば丸の定員は何ですか。", "４８人", id="2")
+    third = example("あおば丸の料金は？", "1,800円", id="3")
+    found = list(drop_duplicates([second, third, first]))
+    fallen = [record for record in found if isinstance(record, Dropped)]
+    assert [(d.record_id, d.reason) for d in fallen] == [("2", "duplicate")]
+    assert fallen[0].evidence.startswith("1 stays")
+
+
+def test_one_question_with_two_answers_keeps_one() -> None:
+    pair = [
+        example("あおば丸の料金は？", "1,800円", id="1"),
+        example("あおば丸の料金は", "300円", id="2"),
+    ]
+    assert sorted(reason([drop_duplicates], *pair)) == ["", "duplicate_question"]
+
+
+@given(st.permutations([example(f"問{n % 3}の定員は？", f"{n}人") for n in range(6)]))
+def test_who_stays_does_not_depend_on_the_order(examples: list[Example]) -> None:
+    kept = {e.id for e in drop_duplicates(examples) if isinstance(e, Example)}
+    assert kept == {
+        e.id
+        for e in drop_duplicates(sorted(examples, key=lambda e: e.id))
+        if isinstance(e, Example)
+    }
+
+
+def test_clause_12_is_not_clause_13() -> None:
+    assert reason(
+        [drop_duplicates], example("第12条の割引は？", "2割"), example("第13条の割引は？", "2割")
+    ) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        ("How many people?", "48人", "wrong_language"),
+        ("有多少人可以乘坐？这艘船的名字是什么？", "48人", "wrong_language"),
+        ("定員は何人？", "48", ""),
+    ],
+)
+def test_the_question_is_in_the_language(question: str, answer: str, expected: str) -> None:
+    assert reason([by_rule(wrong_language("ja"))], example(question, answer)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "expected"),
+    [
+        ("あおば丸", "あおば丸。", "question_is_answer"),
+        ("定員48人の船の定員は？", "48人", "answer_in_question"),
+        ("定員は？", "……", "empty_answer"),
+        ("定員は？", "48人", ""),
+    ],
+)
+def test_the_answer_is_not_in_the_question(question: str, answer: str, expected: str) -> None:
+    assert reason([by_rule(question_is_answer)], example(question, answer)) == [expected]
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=8))
+def test_nothing_vanishes(pairs: list[tuple[str, str]]) -> None:
+    examples = [example(q, a, id=str(n)) for n, (q, a) in enumerate(pairs)]
+    filters: list[Filter] = [
+        by_rule(wrong_language("ja")),
+        by_rule(question_is_answer),
+        CONTAINED,
+        GROUNDED,
+        drop_duplicates,
+    ]
+    found = list(curate(examples, filters))
+    names = [r.record_id if isinstance(r, Dropped) else r.id for r in found]
+    assert sorted(names) == sorted(e.id for e in examples)
+    assert all(r.evidence or r.reason for r in found if isinstance(r, Dropped))

@@ -1,0 +1,89 @@
+"""Conformance with S1 (Ogawa, Kawahara and Aizawa)."""
+
+import json
+from collections import Counter
+
+import yaml
+
+from made import passage, reply
+from teichaku.core.prompts import PromptPack, category_file
+from teichaku.core.records import Dropped, Example
+from teichaku.synthesis.category_qa import Category, CategoryQA
+
+
+def method(language: str = "ja", **changes: int) -> CategoryQA:
+    path = category_file(language, "academic")
+    assert path is not None
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    categories = [
+        Category(c["name"], c["label"], c["description"], c["answer_length"], **c["example"])
+        for c in data["categories"]
+    ]
+    prompt = PromptPack(language).load("category_qa")
+    return CategoryQA(prompt, language, categories, data["example_sets"], **changes)
+
+
+def test_the_six_categories_and_their_answer_lengths() -> None:
+    for language in ("ja", "en"):
+        lengths = {c.name: c.answer_length for c in method(language).categories}
+        assert lengths == {
+            "goal_orientation": "long",
+            "instrumental": "long",
+            "causal_antecedent": "long",
+            "causal_consequent": "long",
+            "quantification": "short",
+            "verification": "short",
+        }
+
+
+def test_three_example_sets_are_drawn_with_equal_probability_and_by_seed() -> None:
+    qa = method()
+    passages = [passage(f"抄録{number}") for number in range(3_000)]
+    drawn = Counter(qa.example_set(p, 0) for p in passages)
+    assert sorted(map(len, qa.example_sets.values())) == [5, 5, 6]
+    missing = [set(qa.example_sets[max(qa.example_sets, key=lambda n: len(qa.example_sets[n]))])
+               - set(names) for names in qa.example_sets.values()]  # fmt: skip
+    assert sorted(map(sorted, missing)) == [[], ["causal_antecedent"], ["goal_orientation"]]
+    assert all(900 < count < 1_100 for count in drawn.values())
+    assert [qa.example_set(p, 0) for p in passages] == [
+        method().example_set(p, 0) for p in passages
+    ]
+    assert [qa.example_set(p, 0) for p in passages] != [
+        method(seed=1).example_set(p, 0) for p in passages
+    ]
+
+
+def test_the_prompt_shows_one_example_of_each_category_of_the_drawn_set() -> None:
+    qa = method()
+    for number in range(12):
+        of = passage(f"抄録{number}")
+        (request,) = qa.requests(of)
+        names = qa.example_sets[qa.example_set(of, 0)]
+        shown = request.messages[-1].content + request.messages[0].content
+        for category in qa.categories:
+            assert (category.question in shown) == (category.name in names)
+        assert request.schema is not None
+        assert request.schema["properties"]["category"]["enum"] == list(names)
+        assert shown.count(of.text) == 1
+
+
+def test_one_question_an_abstract_with_the_category_that_the_teacher_returns() -> None:
+    qa = method()
+    assert len(list(qa.requests(passage()))) == 1
+    answer = {
+        "category": "quantification",
+        "question": "あおば丸の定員は何人か。",
+        "answer": "48人",
+    }
+    (found,) = qa.parse(reply(json.dumps(answer), passage()))
+    assert isinstance(found, Example)
+    assert (found.category, found.answer) == ("quantification", "48人")
+    assert found.style in qa.example_sets
+
+
+def test_an_unknown_category_is_dropped_with_its_reply() -> None:
+    answer = json.dumps({"category": "price", "question": "料金は？", "answer": "1,800円"})
+    (found,) = method().parse(reply(answer, passage()))
+    assert isinstance(found, Dropped)
+    assert "price" in found.evidence
+    assert found.raw == answer
