@@ -31,8 +31,8 @@ test: $(INSTALLED_DEV)  ## the whole test suite
 	$(BIN)/python -m pytest
 
 chromium:  ## Debian's browser, for the tests of the report
-	@echo "The report is tested in Chromium: installing it with apt-get."
-	$$([ $$(id -u) = 0 ] || echo sudo) apt-get update -qq && $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -qq -y --no-install-recommends chromium >/dev/null
+	@echo "The report is tested in Chromium: installing it and a Japanese font with apt-get."
+	$$([ $$(id -u) = 0 ] || echo sudo) apt-get update -qq && $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -qq -y --no-install-recommends chromium fonts-ipafont-gothic >/dev/null
 
 check: $(INSTALLED_DEV)  ## lint and types
 	$(BIN)/ruff check .

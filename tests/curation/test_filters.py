@@ -155,12 +155,13 @@ def test_clause_12_is_not_clause_13() -> None:
     ("question", "answer", "expected"),
     [
         ("How many people?", "48人", "wrong_language"),
+        ("How many people may board 遊覧船あおば丸?", "48人", "wrong_language"),
         ("有多少人可以乘坐？这艘船的名字是什么？", "48人", "wrong_language"),
         ("定員は何人？", "48", ""),
     ],
 )
 def test_the_question_is_in_the_language(question: str, answer: str, expected: str) -> None:
-    assert reason([by_rule(wrong_language("ja"))], example(question, answer)) == [expected]
+    assert reason([by_rule(wrong_language("ja", PASSAGES))], example(question, answer)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_the_answer_is_not_in_the_question(question: str, answer: str, expected:
 def test_nothing_vanishes(pairs: list[tuple[str, str]]) -> None:
     examples = [example(q, a, id=str(n)) for n, (q, a) in enumerate(pairs)]
     filters: list[Filter] = [
-        by_rule(wrong_language("ja")),
+        by_rule(wrong_language("ja", PASSAGES)),
         by_rule(question_is_answer),
         CONTAINED,
         GROUNDED,

@@ -10,22 +10,21 @@ import logging
 import os
 import re
 import sys
-import threading
 import time
 import zlib
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
 from teichaku.backends.chat_completions import NoCompletionError, read_reply, request_body
+from teichaku.backends.loop_thread import loop_on_a_thread
 from teichaku.core.errors import UserError
 from teichaku.core.records import Reply, Request
 
@@ -40,11 +39,8 @@ _SCHEMA_WORDS = re.compile(rb"response_format|json_schema|schema|grammar|structu
 _MAX_TIMEOUTS = 2
 _CONNECT_SECONDS = 20.0
 _SPARE_FILES = 64
-#: Shorter keys are stand-ins ("none", "EMPTY") for servers without keys, and no secrets.
-_SHORTEST_SECRET = 8
-_BEARER = re.compile(rb"(Bearer\s+)[^\s\"',}\\]+", re.IGNORECASE)
-
-Result = TypeVar("Result")
+#: In a reply, shorter keys ("none", "ollama") are words, which must stay as they are.
+_SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +67,7 @@ class _Stream:
     slots: asyncio.Semaphore
     schema_as_prompt: bool
     not_before: float = 0.0
+    replies: int = 0
     server_is_down: bool = False
 
 
@@ -81,8 +78,10 @@ class _Failure:
     error: str
     retry: bool = False
     retry_after: float | None = None
-    timed_out: bool = False
     schema_refused: bool = False
+    reached: bool = True
+    timed_out: bool = False
+    too_many: bool = False
 
 
 class HttpModel:
@@ -112,6 +111,8 @@ class HttpModel:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._url = _completions_url(self._base_url)
+        #: Without the query, which may hold what is nobody else's business.
+        self._shown = self._url.partition("?")[0]
         self._model = model
         self._api_key_env = api_key_env
         self._max_concurrency = max_concurrency
@@ -125,7 +126,8 @@ class HttpModel:
     def identity(self) -> str:
         """The endpoint, the model's name there, and the extra fields where there are any."""
         extra = orjson.dumps(self._extra, option=orjson.OPT_SORT_KEYS).decode("utf-8")
-        return f"http:{self._base_url}#{self._model}" + (extra if self._extra else "")
+        base_url = self._base_url.partition("?")[0]
+        return f"http:{base_url}#{self._model}" + (extra if self._extra else "")
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer every request once, as the server finishes; see ``ChatModel``."""
@@ -133,7 +135,7 @@ class HttpModel:
         ready: SimpleQueue[Future[Reply]] = SimpleQueue()
         pending, pull = 0, iter(requests)
         more = True
-        with _loop_on_a_thread() as loop:
+        with loop_on_a_thread("http-model") as loop:
             stream = loop.run(self._open(concurrency))
             try:
                 while more or pending:
@@ -166,33 +168,44 @@ class HttpModel:
 
     async def _answer(self, stream: _Stream, request: Request) -> Reply:
         """The reply to a request, after as many tries as it may take."""
-        retries = timeouts = 0
+        tries = counted = timeouts = 0
         async with stream.slots:
             while True:
+                replies_before = stream.replies
                 outcome = await self._try(stream, request)
                 if isinstance(outcome, Reply):
+                    stream.replies += 1
                     stream.server_is_down = False
                     return outcome
                 if outcome.schema_refused:
                     continue
+                tries += 1
                 timeouts += outcome.timed_out
-                spent = retries >= self._max_retries or timeouts > _MAX_TIMEOUTS
-                if not outcome.retry or spent or stream.server_is_down:
-                    # Nobody waits through all retries again while the server stays away.
-                    stream.server_is_down = stream.server_is_down or outcome.retry
-                    tries = f" ({retries + 1} tries)" if retries else ""
-                    return Reply(request, "", error=outcome.error + tries)
-                await self._wait(stream, request, outcome, retries)
-                retries += 1
+                # While others get replies, "too many requests" only means to wait one's turn.
+                counted += not (outcome.too_many and stream.replies > replies_before)
+                spent = counted > self._max_retries or timeouts > _MAX_TIMEOUTS
+                if self._gives_up(stream, outcome, spent=spent):
+                    said = self._without_key(outcome.error)
+                    return Reply(request, "", error=f"{said} (tries: {tries})")
+                await self._wait(stream, request, outcome, tries)
 
-    async def _wait(self, stream: _Stream, request: Request, failure: _Failure, retry: int) -> None:
+    @staticmethod
+    def _gives_up(stream: _Stream, failure: _Failure, *, spent: bool) -> bool:
+        """Whether ``failure`` is final. Once a request has spent its tries without reaching the
+        server, the next ones do not wait through all of theirs while it stays away.
+        """
+        given_up = spent or not failure.retry or (stream.server_is_down and not failure.reached)
+        stream.server_is_down = given_up and not failure.reached
+        return given_up
+
+    async def _wait(self, stream: _Stream, request: Request, failure: _Failure, tries: int) -> None:
         if failure.retry_after is not None:
             asked = min(failure.retry_after, self._delays.longest_asked)
             # All requests of the stream keep away for as long as the server asks.
             stream.not_before = max(stream.not_before, time.monotonic() + asked)
         last = request.messages[-1].content if request.messages else ""
         salt = f"{request.sample_index}\n{last}".encode("utf-8", "surrogatepass")
-        await asyncio.sleep(self._delays.before(retry, salt))
+        await asyncio.sleep(self._delays.before(tries - 1, salt))
 
     async def _try(self, stream: _Stream, request: Request) -> "Reply | _Failure":
         """Send the request once."""
@@ -205,14 +218,15 @@ class HttpModel:
             async with stream.session.post(
                 self._url, data=body, headers=self._headers(), allow_redirects=False
             ) as response:
-                received = self._redact(await response.read())
+                received = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError:
             seconds = f"{self._timeout_seconds:g} s"
-            return _Failure(f"{self._url} did not answer in {seconds}", True, timed_out=True)
+            said = f"{self._shown} did not answer in {seconds}"
+            return _Failure(said, True, reached=False, timed_out=True)
         except (aiohttp.ClientError, OSError) as error:
-            said = self._redact(str(error).encode("utf-8", "replace")).decode("utf-8", "replace")
-            return _Failure(f"{self._url} cannot be reached: {said or type(error).__name__}", True)
+            said = str(error) or type(error).__name__
+            return _Failure(f"{self._shown} cannot be reached: {said}", True, reached=False)
         except ValueError as error:
             return _Failure(str(error))
         if status == 200:
@@ -225,9 +239,9 @@ class HttpModel:
 
     def _completed(self, request: Request, body: bytes) -> "Reply | _Failure":
         try:
-            return read_reply(request, body)
+            return read_reply(request, self._without_secret(body))
         except NoCompletionError as error:
-            return _Failure(f"{self._url}: {error}", retry=True)
+            return _Failure(f"{self._shown}: {error}", retry=True)
 
     def _refused(self, status: int, headers: Mapping[str, str], body: bytes) -> _Failure:
         said = _server_message(body)
@@ -242,9 +256,10 @@ class HttpModel:
         else:
             text = "the server says"
         return _Failure(
-            f"HTTP {status} from {self._url}: {text}: {said}",
+            f"HTTP {status} from {self._shown}: {text}: {said}",
             retry=status in _RETRIED or status >= 500,
             retry_after=_retry_after(headers.get("Retry-After", "")),
+            too_many=status == 429,
         )
 
     def _complains_about_schema(self, request: Request, status: int, body: bytes) -> bool:
@@ -265,55 +280,16 @@ class HttpModel:
     def _key(self) -> str:
         return os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
 
-    def _redact(self, data: bytes) -> bytes:
-        """``data`` without the key, which careless servers echo."""
+    def _without_key(self, text: str) -> str:
+        """``text`` for people, without the key, which careless servers echo."""
         key = self._key()
-        if len(key) < _SHORTEST_SECRET:
-            return data
-        for form in {key.encode("utf-8"), orjson.dumps(key)[1:-1]}:
-            data = data.replace(form, b"***")
-        return _BEARER.sub(rb"\1***", data) if b"***" in data else data
+        for form in {key, orjson.dumps(key).decode("utf-8")[1:-1]} - {""}:
+            text = text.replace(form, "***")
+        return text
 
-
-@dataclass
-class _LoopThread:
-    """An event loop that runs on another thread."""
-
-    loop: asyncio.AbstractEventLoop
-    running: set[Future[Any]] = field(default_factory=set)
-
-    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
-
-    def start(
-        self, work: Coroutine[Any, Any, Result], ready: "SimpleQueue[Future[Result]]"
-    ) -> None:
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
-        self.running.add(future)
-        future.add_done_callback(self.running.discard)
-        future.add_done_callback(ready.put)
-
-    def cancel_all(self) -> None:
-        async def cancel() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        self.run(cancel())
-
-
-@contextmanager
-def _loop_on_a_thread() -> Iterator[_LoopThread]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="http-model", daemon=True)
-    thread.start()
-    try:
-        yield _LoopThread(loop)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    def _without_secret(self, body: bytes) -> bytes:
+        key = self._key().encode("utf-8")
+        return body.replace(key, b"***") if len(key) >= _SHORTEST_SECRET else body
 
 
 def _completions_url(base_url: str) -> str:

@@ -169,13 +169,18 @@ def sentences(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def is_language(text: str, language: str) -> bool:
+def is_language(text: str, language: str, name: str = "") -> bool:
     """Whether ``text`` can be in ``language`` (an ISO 639-1 code), by its scripts.
+
+    ``name`` is what the text is about; it does not count, for a thing keeps its name in a
+    text of any language.
 
     Japanese needs kana, or nothing but kanji in a text too short to need grammar; Chinese
     must be free of kana; a language in Latin letters must be mostly in them. Texts without
     letters (``1,800``) pass in every language.
     """
+    if name:
+        text = normalise(text).replace(normalise(name), " ")
     shares = script_shares(text)
     if not shares:
         return True

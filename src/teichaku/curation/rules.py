@@ -1,16 +1,21 @@
 """Rules that look at one example alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from teichaku.core.records import Example
+from teichaku.core.records import Example, Passage
 from teichaku.core.text import comparable, is_language, script_shares
 
 
-def wrong_language(language: str) -> Callable[[Example], tuple[str, str] | None]:
-    """The rule: the question is in ``language``. Answers may be names or numbers of any script."""
+def wrong_language(
+    language: str, passages: Mapping[str, Passage]
+) -> Callable[[Example], tuple[str, str] | None]:
+    """The rule: the question is in ``language``, whatever the script of the name in it.
+
+    Answers may be names or numbers of any script.
+    """
 
     def rule(example: Example) -> tuple[str, str] | None:
-        if is_language(example.question, language):
+        if is_language(example.question, language, passages[example.passage_id].title):
             return None
         shares = ", ".join(
             f"{name} {share:.0%}" for name, share in sorted(script_shares(example.question).items())

@@ -1,6 +1,7 @@
 """What every reader of a file format gives back, and how text is cleaned."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +18,7 @@ _PLACEHOLDER_TITLE = re.compile(
     r"(microsoft (word|powerpoint|excel) - .*|untitled.*|無題.*|名称未設定.*"
     r"|title|タイトル|表題|document ?\d*|文書 ?\d*|word 文書|slide ?\d*|presentation ?\d*"
     r"|powerpoint (presentation|プレゼンテーション)"
-    r"|.*\.(docx?|pdf|xlsx?|pptx?|rtf|txt|tex|dvi|indd|jtd))",
+    r"|.*\.(docx?|pdf|xlsx?|pptx?|rtf|txt|tex|dvi|indd|jtd|html?))",
     re.IGNORECASE,
 )
 
@@ -96,9 +97,21 @@ def clean(text: str) -> str:
     return _TRAILING_SPACE.sub("", text).strip("\n")
 
 
+def is_wide(character: str) -> bool:
+    """Whether a character is of East Asian width: such scripts write without spaces."""
+    return unicodedata.east_asian_width(character) in "WFH"
+
+
 def clean_line(text: str) -> str:
-    """``text`` as one line without outer spaces, for titles and other short values."""
-    return " ".join(clean(text).split("\n")).strip()
+    """``text`` as one line without outer spaces, for titles and other short values.
+
+    A line break becomes a space, or nothing between East Asian characters.
+    """
+    line = ""
+    for part in filter(None, (part.strip() for part in clean(text).split("\n"))):
+        glue = "" if not line or (is_wide(line[-1]) and is_wide(part[0])) else " "
+        line += glue + part
+    return line
 
 
 def is_placeholder(title: str) -> bool:

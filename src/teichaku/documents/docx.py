@@ -37,6 +37,7 @@ _STYLES = "\n".join(
     + [f"p[style-name='toc {level}'] => !" for level in range(1, 10)]
     + ["p[style-name='TOC Heading'] => !"]
 )
+_LONGEST_TITLE = 80
 _TITLE_TAG = "{http://purl.org/dc/elements/1.1/}title"
 _BACK_REFERENCE = re.compile(r"\s*↑\s*$", re.MULTILINE)
 
@@ -44,16 +45,15 @@ _BACK_REFERENCE = re.compile(r"\s*↑\s*$", re.MULTILINE)
 def read_docx(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
     """The one text of a .docx file. Raises ``LoadingError`` for encrypted and broken files.
 
-    The title comes from the document's properties unless Word made it up, the first heading,
-    or the file's name.
+    The title comes from the document's properties unless Word made it up, the line that it
+    opens with, the first heading, or the file's name.
     """
     _refuse_compound_file(data)
     html, title = _convert(data)
     markdown = _BACK_REFERENCE.sub("", to_markdown(parse_html(html)))
-    heading = first_heading(markdown)
     yield Content(
         text=markdown,
-        title=next(found for found in (title, heading, PurePath(name).stem) if found),
+        title=title or _opening(markdown) or first_heading(markdown) or PurePath(name).stem,
         format="docx",
     )
 
@@ -95,6 +95,13 @@ def _convert(data: bytes) -> tuple[str, str]:
             "Open it in Word or LibreOffice and save it again as .docx.",
         ) from error
     return str(converted.value), title
+
+
+def _opening(markdown: str) -> str:
+    """The first paragraph where it looks like a title: many are only set in large letters."""
+    opening = clean_line(markdown.split("\n\n", 1)[0].removeprefix("# "))
+    is_title = len(opening) <= _LONGEST_TITLE and not re.search(r"[。．.!?！？|]\s*$", opening)
+    return opening if is_title and not opening.startswith(("#", "|", "- ")) else ""
 
 
 def _title(archive: zipfile.ZipFile) -> str:

@@ -2,7 +2,6 @@
 
 import copy
 import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from teichaku.documents.content import (
     clean,
     clean_line,
     first_heading,
+    is_wide,
 )
 from teichaku.documents.encodings import decode
 
@@ -183,11 +183,7 @@ def _joint(match: re.Match[str]) -> str:
     before, after = text[start - 1 : start], text[end : end + 1]
     if not before.strip() or not after.strip():
         return ""
-    return "" if _is_wide(before) and _is_wide(after) else " "
-
-
-def _is_wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WFH"
+    return "" if is_wide(before) and is_wide(after) else " "
 
 
 def _prepare_tables(tree: "Tag") -> None:

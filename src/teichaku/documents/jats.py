@@ -1,5 +1,6 @@
 """Scientific articles in JATS XML (ANSI/NISO Z39.96), as PubMed Central and J-STAGE give them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _DEEPEST_HEADING = 6
 #: JATS elements -> the HTML elements that say the same.
 _AS_HTML = {
-    **{"list-item": "li", "disp-quote": "blockquote", "preformat": "pre", "code": "pre"},
-    **{"def-list": "dl", "term": "dt", "def": "dd", "break": "br", "sec": "section"},
-    **{"boxed-text": "section", "fig": "section", "table-wrap": "section", "fn": "section"},
-    **{"disp-formula": "p", "label": "p", "caption": "div", "ack": "section"},
+    **{"disp-quote": "blockquote", "preformat": "pre", "code": "pre", "break": "br"},
+    **{"def-list": "dl", "term": "dt", "def": "dd", "disp-formula": "p", "label": "p"},
+    **{"fig": "section", "table-wrap": "section", "fn": "section", "caption": "div"},
 }
 #: Text that is no part of what the article says, or says it twice.
-_LEFT_OUT = ("object-id", "alternatives", "graphic", "media", "permissions", "alt-text")
+_LEFT_OUT = ("object-id", "graphic", "media", "permissions", "alt-text")
+_WITH_HEADING = (
+    *("abstract", "trans-abstract", "body", "sec", "app", "boxed-text", "ack", "fn-group"),
+)
+_TEX_PREAMBLE = re.compile(r"\A.*\\begin\{document\}|\\end\{document\}.*\Z", re.DOTALL)
 _ROLES_OF_DATE = ("epub", "pub", "ppub", "collection", "")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -104,8 +108,6 @@ def _parts(article: "_Element", meta: "_Element") -> Iterator["_Element"]:
         for abstract in meta.iter(kind):
             # A graphical abstract or a teaser repeats; the main abstract has no type.
             if abstract.get("abstract-type") in (None, "", "executive-summary", "section"):
-                if abstract.find("title") is None:
-                    _insert_title(abstract, "Abstract")
                 yield abstract
     yield from article.findall("body")
     yield from article.findall("back/app-group/app")
@@ -113,23 +115,39 @@ def _parts(article: "_Element", meta: "_Element") -> Iterator["_Element"]:
     yield from article.findall("back/fn-group")
 
 
-def _insert_title(element: "_Element", text: str) -> None:
-    from lxml import etree
-
-    title = etree.Element("title")
-    title.text = text
-    element.insert(0, title)
-
-
 def _markdown(part: "_Element", depth: int) -> str:
     from lxml import etree
 
+    _choose_alternatives(part)
     etree.strip_elements(part, *_LEFT_OUT, with_tail=False)
+    _settle_titles(part)
     _rename(part, depth)
     part.tag = "div"
     part.tail = None
     html = etree.tostring(part, encoding="unicode", method="html")
     return to_markdown(parse_html(html))
+
+
+def _choose_alternatives(part: "_Element") -> None:
+    """Keep one of several forms of the same thing, and of TeX only the formula."""
+    for forms in list(part.iter("alternatives")):
+        chosen = _first(forms, "table", "textual-form", "tex-math", "math")
+        for form in list(forms):
+            if form is not chosen:
+                forms.remove(form)
+    for formula in part.iter("tex-math"):
+        formula.text = _TEX_PREAMBLE.sub("", formula.text or "").strip()
+
+
+def _settle_titles(part: "_Element") -> None:
+    """Put the number of a section into its title; make other titles than of sections text."""
+    for title in list(part.iter("title")):
+        parent, label = title.getparent(), title.getprevious()
+        if parent.tag not in _WITH_HEADING:
+            title.tag = "p"
+        elif label is not None and label.tag == "label":
+            title.text = f"{_text(label)} {title.text or ''}"
+            parent.remove(label)
 
 
 def _rename(element: "_Element", depth: int) -> None:
@@ -142,7 +160,7 @@ def _rename(element: "_Element", depth: int) -> None:
         inner = depth
         if child.tag == "title":
             child.tag = f"h{min(depth, _DEEPEST_HEADING)}"
-        elif child.tag in ("sec", "app", "boxed-text", "ack"):
+        elif child.tag in _WITH_HEADING:
             inner = depth + (0 if element.tag in ("body", "app-group") else 1)
             child.tag = "section"
         elif child.tag == "list":

@@ -5,11 +5,16 @@ All lengths are in points, all positions from the bottom left corner of the page
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from teichaku.documents.content import is_wide
+
+_PARTED = re.compile(r"([^\W\d_]+)[-\u2010\ufffe\x02\u00ad]$")
+_WORD_START = re.compile(r"[^\W\d_]+")
+_COMPOUND = re.compile(r"[^\W\d_]+-[^\W\d_]+")
 #: What pdfium gives for a hyphen that parts a word at the end of a line, and the soft hyphen.
 _PARTING_HYPHENS = ("\ufffe", "\x02", "\u00ad")
 #: Radicals and ligatures stand in PDF files for plain characters that look the same.
@@ -77,7 +82,8 @@ def _is_beside(row: list[Glyph], glyph: Glyph) -> bool:
     last = next(other for other in reversed(row) if not other.generated)
     size = min(last.size, glyph.size)
     overlap = min(last.top, glyph.top) - max(last.bottom, glyph.bottom)
-    return overlap > 0.3 * size and glyph.left > last.right - max(size, 1.0)
+    # The letters of a ligature share one box.
+    return overlap > 0.3 * size and glyph.left > last.left - size / 2
 
 
 def _as_line(row: list[Glyph], page: int, lower_margin: float, upper_margin: float) -> Line:
@@ -135,11 +141,6 @@ def _first_word(row: list[Glyph]) -> float:
     return right - first.left
 
 
-def is_wide(character: str) -> bool:
-    """Whether the character belongs to scripts set without spaces."""
-    return unicodedata.east_asian_width(character) in "WFH"
-
-
 def join_lines(lines: Sequence[Line]) -> str:
     """The text of lines: paragraphs put together, with a blank line where a gap is wider than
     between lines elsewhere, or a page or column begins.
@@ -150,12 +151,13 @@ def join_lines(lines: Sequence[Line]) -> str:
         if line.page == before.page and before.top > line.top
     ]
     usual = median(gaps) if gaps else 0.0
+    compounds = {word for line in lines for word in _COMPOUND.findall(line.text)}
     text = ""
     for position, line in enumerate(lines):
         if position == 0:
             text = line.text
         elif _goes_on(lines, position):
-            text = _joined(text, line.text)
+            text = _joined(text, line.text, compounds)
         else:
             drop = lines[position - 1].top - line.top
             follows = line.page == lines[position - 1].page and 0 <= drop < usual + line.size / 2
@@ -218,14 +220,18 @@ def _is_centred_under(before: Line, line: Line) -> bool:
     return near and alike and abs(centres[0] - centres[1]) < line.size
 
 
-def _joined(text: str, following: str) -> str:
-    if text.endswith(_PARTING_HYPHENS):
-        return text[:-1] + following
+def _joined(text: str, following: str, compounds: Container[str]) -> str:
+    """One text of two lines. A hyphen at the end of a line parts a word, unless the word
+    stands with its hyphen elsewhere (``compounds``).
+    """
     if is_wide(text[-1]) or is_wide(following[0]):
         return text + following
-    # A hyphen before a small letter may belong to the word (``well-known``): it stays.
-    glue = "" if text.endswith("-") and following[0].islower() else " "
-    return text + glue + following
+    parted = _PARTED.search(text)
+    if not parted or not following[0].islower():
+        return f"{_unparted(text)} {following}" if not parted else _unparted(text) + following
+    rest = _WORD_START.match(following)
+    whole = f"{parted.group(1)}-{rest.group() if rest else ''}"
+    return (_unparted(text) if whole in compounds else text[:-1]) + following
 
 
 def _unparted(text: str) -> str:

@@ -60,7 +60,7 @@ def without_furniture(pages: Sequence[Sequence[Line]]) -> list[Line]:
     (but for their numbers), and without the dotted lines of a table of contents.
     """
     seen = Counter(key for page in pages for key in {_key(line) for line in page if line.marginal})
-    least = max(3, _REPEATED_SHARE * len(pages))
+    least = max(2, min(3, len(pages)), _REPEATED_SHARE * len(pages))
 
     def is_furniture(line: Line) -> bool:
         if _LEADERS.search(line.text):

@@ -201,7 +201,7 @@ class Rewording:
             return reworded, "lost_the_name", wording
         if comparable(asked.reference) in comparable(wording):
             return reworded, "answer_in_question", wording
-        if not is_language(wording, self.language):
+        if not is_language(wording, self.language, passage.title):
             return reworded, "wrong_language", wording
         leak = training_text.leak(wording, passage)
         return reworded, "wording_seen_in_training" if leak else "", leak

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from teichaku.core.records import Example, Passage
-from teichaku.core.text import character_ngrams, comparable, is_unspaced, script
+from teichaku.core.text import character_ngrams, comparable, content_terms, is_unspaced, script
 
 NEIGHBOURHOOD = 8
 _SPACED_FACTOR = 3
@@ -29,7 +29,8 @@ def names_in(text: str, passage: Passage) -> list[str]:
     asked, whole = comparable(text), comparable(f"{passage.title}\n{passage.text}")
     parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", passage.title)
     quoted = (match.group(1) for match in _QUOTED.finditer(text))
-    candidates = {comparable(name) for name in (passage.title, *parts, *quoted)}
+    terms = (term for term in content_terms(passage.title) if len(term) >= 3)
+    candidates = {comparable(name) for name in (passage.title, *parts, *terms, *quoted)}
     found = {name for name in candidates if len(name) >= 2 and name in asked and name in whole}
     return sorted(found, key=lambda name: (-len(name), name))
 

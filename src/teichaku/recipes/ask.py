@@ -54,7 +54,7 @@ def _answer(model: ChatModel, request: Request) -> str:
 
 def _choose(run: RunFolder, arms: list[StudyArm], name: str) -> StudyArm:
     if not name and (run.path / "report" / "report.json").is_file():
-        name = run.read_json("report/report.json").get("headline", {}).get("arm") or ""
+        name = run.read_json("report/report.json").get("headline", {}).get("best_arm") or ""
     by_name = {arm.name: arm for arm in arms}
     if name and name not in by_name:
         raise UserError(f"The run has no arm '{name}'.", f"It has: {', '.join(by_name)}.")

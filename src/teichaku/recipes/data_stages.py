@@ -13,7 +13,7 @@ import yaml
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import category_file
 from teichaku.core.records import Document, Dropped, Example, Passage, Question, Sampling
-from teichaku.core.run_folder import StageFolder
+from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded
@@ -167,7 +167,7 @@ def build_filter(study: Study, config: schema.Grounded | schema.NamedFilter) -> 
     if config.name == "self_contained":
         return SelfContained(study.passages, study.recipe.language)
     if config.name == "language":
-        return by_rule(wrong_language(study.recipe.language))
+        return by_rule(wrong_language(study.recipe.language, study.passages))
     if config.name == "question_is_answer":
         return by_rule(question_is_answer)
     return drop_duplicates

@@ -4,6 +4,7 @@ Each function gets the study and the stage's folder, writes its files there, and
 to put in ``stage.json``.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
@@ -69,8 +70,8 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     student = study.workshop.student(arm.student)
     tokenized = [_encode(study, student, example, arm.training) for example in examples]
     plan = _plan(study, arm.training)
-    total = plan.steps(len(tokenized)) if tokenized else 0
-    study.progress.begin(stage, total, _training_estimate(study, student, tokenized, plan))
+    steps = plan.epochs * math.ceil(len(tokenized) / plan.batch_size)
+    study.progress.begin(stage, steps, _training_estimate(study, student, tokenized, plan))
 
     def on_step(loss: TrainingLoss) -> None:
         study.progress.advance(1, loss.tokens)
@@ -97,7 +98,11 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
         reasons[record.reason] = reasons.get(record.reason, 0) + 1
     require(result.losses, stage, "training step", reasons)
     notes = {
-        **result.counts(),
+        "steps": len(result.losses),
+        "tokens_seen": result.tokens,
+        "labelled_tokens": result.labelled,
+        "tokens_padded": result.padded,
+        "tokens_cut": result.cut,
         "selected_checkpoint": f"epoch-{_select(study, arm, folder, plan.epochs)}",
     }
     return Outcome(len(curated), len(examples) - len(unlabelled), reasons, notes)

@@ -123,13 +123,13 @@ def judge_account(evidence: Evidence) -> dict[str, Any] | None:
         "protocols": sorted({row.protocol for row in evidence.judgements}),
         "judgements": len(evidence.judgements),
         "failed": sum(row.score is None for row in evidence.judgements),
-        "is_teacher": same_name or str(teacher.get("identity", "")) in identities,
+        "is_teacher": same_name or teacher.get("identity") in identities,
     }
 
 
 def question_counts(evidence: Evidence) -> dict[str, int]:
     """How many questions of each kind were asked."""
-    kinds = [row.kind for row in evidence.questions.values()]
+    kinds = [str(row.kind) for row in evidence.questions.values()]
     return {kind: kinds.count(kind) for kind in tables.ordered(kinds, tables.KINDS)}
 
 
@@ -139,5 +139,8 @@ def timing(evidence: Evidence) -> dict[str, Any]:
         {"stage": name, **{cost: found.get(cost) for cost in _COSTS}}
         for name, found in evidence.timings.items()
     ]
-    totals = {cost: sum(row[cost] or 0 for row in rows) for cost in _COSTS}
+    totals = {
+        cost: round(sum(found.get(cost) or 0 for found in evidence.timings.values()), 3)
+        for cost in _COSTS
+    }
     return {"stages": rows, "total": totals}

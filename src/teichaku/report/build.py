@@ -9,6 +9,7 @@ from teichaku.report.evidence import Arm, Evidence, read_evidence
 from teichaku.report.examples import examples
 from teichaku.report.page import render
 from teichaku.report.sentences import caveats, sentences
+from teichaku.report.sentences import summary_lines as summary_lines
 from teichaku.report.tables import Cells
 from teichaku.report.verdict import decide
 from teichaku.report.wording import Wording
@@ -34,7 +35,8 @@ def build_report(run: RunFolder, language: str) -> dict[str, Any]:
 
 def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
     """The content of ``report.json``. All that differs between two runs of the same recipe
-    stands under ``run`` and ``timing``."""
+    stands under ``run`` and ``timing``.
+    """
     arms, scores = evidence.arms(), tables.cells(evidence.scores)
     scorer = study.headline_scorer(evidence)
     best = study.best_arm(scores, [arm for arm in arms if arm.checkpoint], scorer)

@@ -28,7 +28,8 @@ _FALLBACK_BASE = "base"
 @dataclass(frozen=True)
 class Arm:
     """A trained arm: ``base`` is the untuned model that it is measured against,
-    ``checkpoint`` the one of its checkpoints that answered under every condition."""
+    ``checkpoint`` the one of its checkpoints that answered under every condition.
+    """
 
     name: str
     base: str
@@ -66,7 +67,9 @@ class Evidence:
         known = {str(item["name"]): item for item in self.run.get("arms", []) if "name" in item}
         found = {row.arm for row in self.scores} | set(self.losses)
         names = [*known, *sorted(found - set(known))]
-        return [self._arm(name, known.get(name, {})) for name in names if name not in self.base_arms]
+        return [
+            self._arm(name, known.get(name, {})) for name in names if name not in self.base_arms
+        ]
 
     def _arm(self, name: str, item: dict[str, Any]) -> Arm:
         student = str(item.get("student", ""))

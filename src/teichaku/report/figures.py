@@ -28,7 +28,8 @@ _ROW_PADDING = 12
 @dataclass(frozen=True)
 class Figure:
     """One chart: where it stands in the page, its heading, its specification, and the colour
-    of each of its series by name."""
+    of each of its series by name.
+    """
 
     name: str
     section: str
@@ -60,7 +61,8 @@ def javascript() -> str:
         import vl_convert
     except ImportError as error:
         raise MissingExtraError("The report", "report") from error
-    return str(vl_convert.javascript_bundle())
+    # The argument has a default; the package's stub does not say so.
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
 
 
 def _altair() -> ModuleType:
@@ -103,7 +105,7 @@ def _value_axis(altair: ModuleType, channel: Any, field: str, scorer: str) -> An
 def _progress(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[Figure]:
     points = [row for row in report["progress"] if row["value"] is not None]
     students = sorted({row["student"] for row in points})
-    found = []
+    found: list[Figure] = []
     for student in students:
         for scorer in _SCORERS:
             rows = [row for row in points if (row["student"], row["scorer"]) == (student, scorer)]
@@ -124,7 +126,7 @@ def _progress_chart(
 ) -> Any:
     scorer = rows[0]["scorer"]
     labels = _series_labels(rows, words)
-    values = [{**row, "series": labels[row["arm"]]} for row in rows]
+    values = [_told(row, labels[row["arm"]], words) for row in rows]
     epochs = sorted({row["epoch"] for row in rows})
     base = altair.Chart(altair.Data(values=values)).encode(
         x=altair.X(
@@ -143,11 +145,13 @@ def _progress_chart(
     if opened is not None:
         layers.append(_reference_line(altair, opened, scorer, words))
     line = base.mark_line(point=altair.OverlayMarkDef(size=45), strokeWidth=2)
-    tooltip = _tooltip(altair, ("series:N", words("columns.arm")), ("epoch:Q", words("columns.epoch")))
+    tooltip = _tooltip(
+        altair, ("series:N", words("columns.arm")), ("epoch:Q", words("columns.epoch"))
+    )
     layers.append(
         line.encode(
             y=_value_axis(altair, altair.Y, "value", scorer),
-            tooltip=[*tooltip, *_value_tooltip(altair, scorer, words)],
+            tooltip=[*tooltip, *_value_tooltip(altair, words)],
         )
     )
     return altair.layer(*layers).properties(width="container", height=_LINE_HEIGHT)
@@ -191,14 +195,25 @@ def _tooltip(altair: ModuleType, *fields: tuple[str, str]) -> list[Any]:
     return [altair.Tooltip(field, title=title) for field, title in fields]
 
 
-def _value_tooltip(altair: ModuleType, scorer: str, words: Wording) -> list[Any]:
-    form = ".1f" if scorer == _JUDGE else ".1%"
-    return [
-        altair.Tooltip("value:Q", title=words("columns.value"), format=form),
-        altair.Tooltip("low:Q", title=words("columns.interval") + " ↓", format=form),
-        altair.Tooltip("high:Q", title=words("columns.interval") + " ↑", format=form),
-        altair.Tooltip("n:Q", title=words("columns.n")),
-    ]
+def _value_tooltip(altair: ModuleType, words: Wording) -> list[Any]:
+    """The value and its interval in the words of the tables; see :func:`_told`."""
+    return _tooltip(
+        altair,
+        ("told:N", words("columns.value")),
+        ("interval:N", words("columns.interval")),
+        ("n:Q", words("columns.n")),
+    )
+
+
+def _told(row: dict[str, Any], series: str, words: Wording) -> dict[str, Any]:
+    """A row of the report as a chart needs it: with its series, and its figures in words."""
+    scorer = row["scorer"]
+    return {
+        **row,
+        "series": series,
+        "told": words.share(row["value"], scorer, 1),
+        "interval": words.interval(row, scorer, 1) or "–",
+    }
 
 
 def _categories(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[Figure]:
@@ -207,10 +222,10 @@ def _categories(altair: ModuleType, report: dict[str, Any], words: Wording) -> l
         (headline["base_arm"], BASE_CHECKPOINT): words("series.base"),
         (headline["best_arm"], headline["checkpoint"]): words("series.best"),
     }
-    found = []
+    found: list[Figure] = []
     for scorer in (*_SCORERS[:1], _JUDGE, _SCORERS[1]):
         rows = [
-            {**row, "series": sides[row["arm"], row["checkpoint"]]}
+            _told(row, sides[row["arm"], row["checkpoint"]], words)
             for row in report["categories"]
             if row["value"] is not None
             and row["scorer"] == scorer
@@ -221,7 +236,9 @@ def _categories(altair: ModuleType, report: dict[str, Any], words: Wording) -> l
         if rows:
             title = words("figures.category", scorer=words.label("scorers", scorer))
             names = sorted({row["category"] for row in rows})
-            colours = {words("series.base"): _BASE_COLOUR, words("series.best"): _BEST_COLOUR}
+            colours = {words("series.base"): _BASE_COLOUR}
+            if headline["best_arm"]:
+                colours[words("series.best")] = _BEST_COLOUR
             chart = _dots(altair, rows, names, colours, words)
             name = f"category-{len(found)}"
             found.append(Figure(name, "category", title, _spec(chart), colours))
@@ -255,7 +272,7 @@ def _dots(
         lines.encode(x=_value_axis(altair, altair.X, "low", scorer), x2="high:Q"),
         dots.encode(
             x=_value_axis(altair, altair.X, "value", scorer),
-            tooltip=[*told, *_value_tooltip(altair, scorer, words)],
+            tooltip=[*told, *_value_tooltip(altair, words)],
         ),
     ).properties(width="container", height=len(names) * (_ROW_PADDING + _DOT_HEIGHT * len(series)))
 
@@ -269,16 +286,16 @@ def _wording(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
         and row["question_kind"] != tables.ALL_KINDS
         and (is_base(row) or (row["arm"], row["checkpoint"]) in chosen)
     ]
-    found = []
+    found: list[Figure] = []
     bases = {row["arm"]: _base_name(row["arm"], words) for row in kept if is_base(row)}
     for scorer in _SCORERS:
         for condition in tables.CONDITIONS:
             rows = [
-                {
-                    **row,
-                    "arm": bases.get(row["arm"], row["arm"]),
-                    "series": words.label("kinds", row["question_kind"]),
-                }
+                _told(
+                    {**row, "arm": bases.get(row["arm"], row["arm"])},
+                    words.label("kinds", row["question_kind"]),
+                    words,
+                )
                 for row in kept
                 if (row["scorer"], row["condition"]) == (scorer, condition)
             ]

@@ -1,7 +1,7 @@
 """The report as one HTML file that carries all it needs and may not reach the network.
 
 Everything that comes from documents and models is escaped: as HTML by Jinja, as JSON by
-writing ``<`` as ``\\u003c``. The content security policy then lets only the page's own two
+writing ``<`` as an escape. The content security policy then lets only the page's own two
 scripts run, named by their hashes, and forbids every connection.
 """
 
@@ -30,17 +30,21 @@ def render(report: dict[str, Any], words: Wording) -> str:
     by_section: dict[str, list[Figure]] = {}
     for figure in drawn:
         by_section.setdefault(figure.section, []).append(figure)
-    return _environment().get_template("page.html.j2").render(
-        report=report,
-        words=words,
-        figures=by_section,
-        specs=Markup(script_json({figure.name: figure.spec for figure in drawn})),  # noqa: S704
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
-        style=Markup((_FOLDER / "page.css").read_text("utf-8")),  # noqa: S704
-        policy=_policy(scripts),
-        version=report["run"].get("teichaku") or teichaku.__version__,
-        minimum={"questions": MINIMUM_QUESTIONS, "documents": MINIMUM_DOCUMENTS},
-        is_small=is_small,
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            words=words,
+            figures=by_section,
+            specs=Markup(script_json({figure.name: figure.spec for figure in drawn})),
+            scripts=[Markup(script) for script in scripts],
+            style=Markup((_FOLDER / "page.css").read_text("utf-8")),
+            policy=_policy(scripts),
+            version=report["run"].get("teichaku") or teichaku.__version__,
+            minimum={"questions": MINIMUM_QUESTIONS, "documents": MINIMUM_DOCUMENTS},
+            is_small=is_small,
+        )
     )
 
 

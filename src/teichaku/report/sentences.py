@@ -62,11 +62,9 @@ def caveats(
 ) -> list[str]:
     """What a reader has to know before relying on the verdict."""
     found = []
-    candidates = {
-        (row.arm, row.checkpoint) for row in evidence.scores if epoch_of(row.checkpoint) > 0
-    }
-    if best and len(candidates) > 1:
-        chosen = {"arm": best.name, "checkpoint": best.checkpoint, "candidates": len(candidates)}
+    candidates = _candidates(evidence)
+    if best and candidates > 1:
+        chosen = {"arm": best.name, "checkpoint": best.checkpoint, "candidates": candidates}
         found.append(words("caveats.selected", **chosen))
     if judge:
         told = {"judge": judge["name"], **judge}
@@ -82,6 +80,18 @@ def caveats(
         if check and check.get("leaks"):
             found.append(words("caveats.leaks", **check))
     return found
+
+
+def _candidates(evidence: Evidence) -> int:
+    """How many checkpoints the best one was chosen from; an arm that by its recipe keeps its
+    last checkpoint offers one.
+    """
+    offered = set()
+    for row in evidence.scores:
+        arguments = evidence.stages.get(f"training/{row.arm}", {}).get("arguments") or {}
+        if epoch_of(row.checkpoint) > 0:
+            offered.add((row.arm, "" if arguments.get("select") == "last" else row.checkpoint))
+    return len(offered)
 
 
 def summary_lines(report: dict[str, Any], language: str, folder: Path | None = None) -> list[str]:

@@ -49,9 +49,7 @@ def comparisons(scores: Cells, base: str, best: Arm | None) -> list[Cell]:
     for scorer in names:
         for condition in conditions:
             before = scores.get((base, BASE_CHECKPOINT, condition, scorer), [])
-            after = (
-                scores.get((best.name, best.checkpoint, condition, scorer), []) if best else []
-            )
+            after = scores.get((best.name, best.checkpoint, condition, scorer), []) if best else []
             kinds = tables.ordered((row.question_kind for row in before + after), tables.KINDS)
             for kind in [*kinds, ALL_KINDS] if kinds else []:
                 old, new = tables.of_kind(before, kind), tables.of_kind(after, kind)
@@ -71,7 +69,8 @@ def _cell(
 
 def open_book_gap(scores: Cells, base: str, best: Arm | None, scorer: str) -> list[Cell]:
     """By kind: the best arm without the passage (as ``base``) against the untuned model with
-    it (as ``tuned``)."""
+    it (as ``tuned``).
+    """
     opened = scores.get((base, BASE_CHECKPOINT, "open_book", scorer), [])
     closed = (
         scores.get((best.name, best.checkpoint, "closed_book", scorer), [])
@@ -131,7 +130,8 @@ def _common_questions(points: dict[int, list[Score]]) -> set[str]:
 
 def open_book_reference(scores: Cells, arms: Sequence[Arm]) -> dict[str, dict[str, float]]:
     """By student and scorer: the untuned model with the passage, on the questions that
-    :func:`progress` shows for all arms of that student."""
+    :func:`progress` shows for all arms of that student.
+    """
     found: dict[str, dict[str, float]] = {}
     for student in sorted({arm.student for arm in arms}):
         own = [arm for arm in arms if arm.student == student]

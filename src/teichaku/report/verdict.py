@@ -48,7 +48,8 @@ class Verdict:
 
 def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
     """The verdict on the headline scorer's ``rows`` (base against best, by kind and
-    condition) and ``gaps`` (tuned closed book against base open book, by kind)."""
+    condition) and ``gaps`` (tuned closed book against base open book, by kind).
+    """
     closed = {row.question_kind: row for row in rows if row.condition == "closed_book"}
     measured = [row for row in rows if row.base.n or (row.tuned is not None and row.tuned.n)]
     if not measured:
@@ -83,7 +84,8 @@ def is_below(found: Estimate | None) -> bool:
 
 def _outcome(closed: dict[str, Cell]) -> tuple[Outcome, Cell | None]:
     """``held_out`` asks taught facts in other words, so it alone shows that facts took hold;
-    ``unseen`` facts were never taught, so a gain there is a gain at the task."""
+    ``unseen`` facts were never taught, so a gain there is a gain at the task.
+    """
     usable = {kind: row for kind, row in closed.items() if is_enough(row.difference)}
     trained, held_out, unseen = (usable.get(kind) for kind in ("trained", "held_out", "unseen"))
     reworded = held_out or unseen

@@ -1,0 +1,156 @@
+import json
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from languages import SENTENCES
+from made import example, passage, question
+from teichaku.backends.scripted import ScriptedModel
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Dropped, Question
+from teichaku.evaluation.questions import (
+    Rewording,
+    hold_out,
+    trained_questions,
+    unseen_questions,
+)
+from teichaku.evaluation.wording import WordingIndex, names_in
+
+CATEGORIES = ("目的", "手段", "数量")
+EXAMPLES = [
+    example(
+        f"事項{n}は何か？", f"答え{n}", passage(f"本文{n}", f"文書{n}"), category=CATEGORIES[n % 3]
+    )
+    for n in range(36)
+]
+TRAINED = example("遊覧船あおば丸のプレイ時間は何分ですか。", "60分")
+INDEX = WordingIndex([TRAINED])
+REWORDING = Rewording(PromptPack("ja").load("held_out_wording"), "ja", attempts=3)
+
+
+def test_s1_keeps_ten_a_category_out_of_training() -> None:
+    held = hold_out(EXAMPLES, 10, seed=0)
+    counts = {c: sum(e.category == c for e in held.unseen) for c in CATEGORIES}
+    assert counts == {"目的": 4, "手段": 4, "数量": 4}, "at most a third of a small set"
+    held = hold_out(EXAMPLES, 2, seed=0)
+    assert {c: sum(e.category == c for e in held.unseen) for c in CATEGORIES} == dict.fromkeys(
+        CATEGORIES, 2
+    )
+    assert {e.id for e in held.unseen} | {e.id for e in held.training} == {e.id for e in EXAMPLES}
+    assert not {e.id for e in held.unseen} & {e.id for e in held.training}
+
+
+def test_the_draw_depends_on_the_seed_and_not_on_the_order() -> None:
+    shuffled = random.Random(1).sample(EXAMPLES, len(EXAMPLES))
+    assert hold_out(shuffled, 2, seed=0) == hold_out(EXAMPLES, 2, seed=0)
+    assert hold_out(EXAMPLES, 2, seed=1).unseen != hold_out(EXAMPLES, 2, seed=0).unseen
+
+
+def test_a_sibling_that_states_an_unseen_fact_is_dropped_from_training() -> None:
+    of = passage("定員：48人", "あおば丸")
+    twins = [example(f"{n}：あおば丸には何人乗れますか。", "48人", of) for n in range(2)]
+    held = hold_out([*twins, example("あおば丸の色は？", "白", of)], 1, seed=0)
+    answers = [e.answer for e in held.training]
+    assert len(held.unseen) == 1
+    if held.unseen[0].answer == "48人":
+        assert answers == ["白"]
+        assert [d.reason for d in held.dropped] == ["same_fact_as_unseen"]
+
+
+def test_trained_questions_ask_each_fact_once_in_its_trained_wording() -> None:
+    of = passage()
+    same = [example("定員は？", "48人", of), example("何人乗れる？", "４８人", of)]
+    other = example("建造は？", "1987年", of)
+    found = trained_questions([*same, other], per_document=8, seed=0)
+    assert len(found) == 2
+    assert {q.question for q in found} <= {e.question for e in [*same, other]}
+    assert len(trained_questions([*same, other], per_document=1, seed=0)) == 1
+
+
+def test_names_are_the_title_its_parts_and_what_is_quoted() -> None:
+    of = passage("「星の航路」という遊び方がある。", "abalone/アバロン")
+    assert sorted(names_in("アバロンの「星の航路」とは？", of)) == ["アバロン", "星の航路"]
+    assert names_in("何枚ありますか。", of) == []
+
+
+def test_the_same_wording_leaks_and_the_name_alone_does_not() -> None:
+    assert INDEX.leak(TRAINED.question, passage())
+    assert INDEX.leak("遊覧船あおば丸のプレイ時間は何分か教えて。", passage()) == "のプレイ時間は何"
+    assert not INDEX.leak("遊覧船あおば丸で一回遊ぶとどのくらいかかる？", passage())
+
+
+def test_a_long_term_is_a_name_and_no_wording() -> None:
+    of = passage("大規模言語モデルの安全性", "安全性")
+    index = WordingIndex([example("大規模言語モデルは何を生成しますか。", "文章", of)])
+    assert not index.leak("安全性が問われる大規模言語モデルとは？", of)
+
+
+def test_english_wordings_are_compared_over_wider_neighbourhoods() -> None:
+    of = passage("Harbour Lights has 36 cards.", "Harbour Lights")
+    index = WordingIndex(
+        [example("How many cards are there in the box of Harbour Lights?", "36", of)]
+    )
+    assert index.leak("Tell me how many cards are there in the box.", of)
+    assert not index.leak("What is the size of the deck of Harbour Lights?", of)
+
+
+@given(st.sampled_from(["ja", "zh", "th", "en"]), st.data())
+def test_what_training_asks_leaks_in_every_language(language: str, data: st.DataObject) -> None:
+    asked = data.draw(st.sampled_from(SENTENCES[language]))
+    of = passage("".join(SENTENCES[language]), "")
+    assert WordingIndex([example(asked, "x", of)]).leak(asked, of)
+
+
+def test_no_neighbourhood_of_a_passed_question_is_in_the_training_text() -> None:
+    """The proof, done again by brute force."""
+    from teichaku.core.text import comparable
+
+    wording = "一回あそぶのに要る時間を、遊覧船あおば丸について教えて。"
+    assert INDEX.leak(wording, passage()) == ""
+    text = comparable(TRAINED.question) + comparable(TRAINED.answer)
+    for piece in comparable(wording).replace("遊覧船あおば丸", "\n").splitlines():
+        for start in range(len(piece) - 7):
+            assert piece[start : start + 8] not in text
+
+
+def ask(*wordings: str) -> tuple[list[Question | Dropped], ScriptedModel]:
+    """What comes of one trained question when the teacher tries these wordings in turn."""
+    trained = question(TRAINED.question, TRAINED.answer)
+    model = ScriptedModel(
+        lambda request: json.dumps({"question": wordings[request.sample_index]}, ensure_ascii=False)
+    )
+    return list(REWORDING.ask([trained], {trained.passage_id: passage()}, INDEX, model)), model
+
+
+def test_a_held_out_wording_keeps_the_fact_and_changes_the_words() -> None:
+    (found,), _ = ask("一回あそぶのに要る時間を、遊覧船あおば丸について教えて。")
+    assert isinstance(found, Question)
+    assert (found.kind, found.reference) == ("held_out", "60分")
+    assert found.question != TRAINED.question
+
+
+def test_the_teacher_is_asked_again_with_what_to_avoid() -> None:
+    (found,), model = ask(TRAINED.question, "遊覧船あおば丸で一回遊ぶとどのくらいかかる？")
+    assert isinstance(found, Question)
+    assert sum(model.sent.values()) == 2
+
+
+def test_what_cannot_be_used_is_dropped_with_its_reason() -> None:
+    cases: list[tuple[str, str]] = [
+        (TRAINED.question, "wording_seen_in_training"),
+        ("一回遊ぶとどのくらいかかる？", "lost_the_name"),
+        ("遊覧船あおば丸は60分遊べますか。", "answer_in_question"),
+        ("How long can you play it? 遊覧船あおば丸", "wrong_language"),
+        ("", "unparseable_reply"),
+    ]
+    for wording, reason in cases:
+        (found,), _ = ask(wording, wording, wording)
+        assert isinstance(found, Dropped)
+        if reason != "wrong_language":
+            assert found.reason == reason, wording
+
+
+def test_unseen_questions_keep_their_example() -> None:
+    (found,) = unseen_questions([TRAINED])
+    assert (found.kind, found.example_id, found.reference) == ("unseen", TRAINED.id, "60分")

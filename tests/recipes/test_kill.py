@@ -1,0 +1,91 @@
+"""kill -9 at any moment loses nothing and pays for nothing twice."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from studies import final_files, run_study, write_study
+from teichaku.core.run_folder import RunFolder
+
+#: Runs the study in a process of its own and writes a line for each request that is sent.
+CHILD = """
+import os, sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from teichaku.backends import scripted
+from teichaku.backends.cache import request_key
+from studies import run_study
+
+log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+generate = scripted.ScriptedModel.generate
+
+def logged(self, requests):
+    def told():
+        for request in requests:
+            os.write(log, (request_key(self.identity, request) + chr(10)).encode())
+            yield request
+    return generate(self, told())
+
+scripted.ScriptedModel.generate = logged
+run_study(Path({recipe!r}))
+"""
+
+
+def start(recipe: Path, log: Path) -> subprocess.Popen[bytes]:
+    code = CHILD.format(paths=[str(Path(__file__).parents[1])], log=str(log), recipe=str(recipe))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+
+
+def cached_keys(folder: Path) -> set[str]:
+    """The requests whose replies are durable."""
+    path = folder / "cache" / "requests.sqlite"
+    if not path.is_file():
+        return set()
+    with sqlite3.connect(path) as connection:
+        tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+        if "replies" not in tables:
+            return set()
+        return {key for (key,) in connection.execute("select key from replies")}
+
+
+def sent(log: Path) -> list[str]:
+    return log.read_text().split() if log.is_file() else []
+
+
+def test_twenty_kills_end_in_the_same_files_and_send_no_finished_request_again(
+    tmp_path: Path,
+) -> None:
+    undisturbed = final_files(run_study(write_study(tmp_path / "calm", 0.01)))
+    recipe, log = write_study(tmp_path / "killed", 0.01), tmp_path / "log"
+    draws, kills, finished = random.Random(0), 0, False
+    for _ in range(60):
+        durable, before = cached_keys(recipe.parent), len(sent(log))
+        child = start(recipe, log)
+        try:
+            # Drawn so that kills fall on every stage: a whole run takes a few seconds.
+            child.wait(timeout=None if kills == 20 else draws.uniform(0.3, 2.0))
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        _, errors = child.communicate()
+        again = Counter(sent(log)[before:]) & Counter(durable)
+        assert not again, f"sent although finished before: {again}"
+        assert b"Traceback" not in errors, errors.decode()
+        if child.returncode == 0:
+            finished = True
+            if kills < 20:
+                # The run outran the kills: begin anew with what is left of them.
+                removed = RunFolder(recipe.parent / "runs" / "boats").path
+                recipe = write_study(tmp_path / f"killed-{kills}-{time.monotonic_ns()}", 0.01)
+                assert final_files(RunFolder(removed)) == undisturbed
+                continue
+            break
+    assert kills == 20
+    assert finished
+    assert final_files(RunFolder(recipe.parent / "runs" / "boats")) == undisturbed

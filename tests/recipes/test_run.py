@@ -1,0 +1,195 @@
+"""A study from documents to report on the scripted models."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies import DOCUMENTS, final_files, run_study, write_study
+from teichaku.backends import scripted
+from teichaku.core.errors import StageEmptyError, UserError
+from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
+from teichaku.core.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_study(write_study(tmp_path_factory.mktemp("study")))
+
+
+def test_every_stage_is_finished_and_its_counts_add_up(finished: RunFolder) -> None:
+    stages = finished.stages()
+    assert list(stages) == [
+        "documents",
+        "synthesis/qa",
+        "curation/qa",
+        "questions",
+        "training/qa@learning_rate=0.001",
+        "training/qa@learning_rate=0.0001",
+        "evaluation",
+    ]
+    for name, summary in stages.items():
+        counts = summary["counts"]
+        assert counts["in"] == counts["out"] + counts["dropped"], name
+        assert counts["dropped"] == sum(counts["reasons"].values()), name
+        rows = list(finished.stage(name).read("dropped", Dropped))
+        assert len(rows) == counts["dropped"], name
+        assert all(row.reason for row in rows)
+
+
+def test_the_student_learns_what_it_was_taught_and_not_what_was_held_out(
+    finished: RunFolder,
+) -> None:
+    scores = finished.read_json("report/report.json")["scores"]
+
+    def value(arm: str, kind: str) -> float:
+        (row,) = [
+            s for s in scores
+            if s["arm"] == arm and s["question_kind"] == kind and s["scorer"] == "containment"
+            and s["condition"] == "closed_book" and s["checkpoint"] in ("base", "epoch-3")
+        ]  # fmt: skip
+        return float(row["value"])
+
+    arm = "qa@learning_rate=0.001"
+    assert value("base", "trained") == 0
+    assert value(arm, "trained") == 1
+    assert value(arm, "unseen") == 0
+
+
+def test_no_unseen_example_is_trained_on(finished: RunFolder) -> None:
+    questions = list(finished.stage("questions").read("questions", Question))
+    unseen = {q.example_id for q in questions if q.kind == "unseen"}
+    assert unseen
+    stage = finished.stage("training/qa@learning_rate=0.001")
+    held = {d.record_id for d in stage.read("dropped", Dropped)}
+    assert unseen <= held
+    adapter = json.loads((stage.path / "epoch-3" / "adapter.json").read_text("utf-8"))
+    assert not {q.question for q in questions if q.kind == "unseen"} & set(adapter)
+
+
+def test_every_arm_answers_the_same_questions(finished: RunFolder) -> None:
+    answers = list(finished.stage("evaluation").read("answers", Answer))
+    final = Counter((a.arm, a.checkpoint, a.condition) for a in answers)
+    questions = len(list(finished.stage("questions").read("questions", Question)))
+    for arm in ("base", "qa@learning_rate=0.001", "qa@learning_rate=0.0001"):
+        for condition in ("closed_book", "open_book"):
+            checkpoint = "base" if arm == "base" else "epoch-3"
+            assert final[(arm, checkpoint, condition)] == questions
+
+
+def test_every_judged_answer_has_its_score(finished: RunFolder) -> None:
+    stage = finished.stage("evaluation")
+    marks = {m.answer_id: m.score for m in stage.read("judgements", Judgement)}
+    scores = {s.answer_id: s.value for s in stage.read("scores", Score) if s.scorer == "judge"}
+    assert marks == scores
+    assert marks
+
+
+def test_an_example_can_be_traced_to_its_request(finished: RunFolder) -> None:
+    for example in finished.stage("curation/qa").read("examples", Example):
+        assert example.prompt.startswith("ja/document_qa@")
+        assert example.teacher.startswith("scripted:")
+        assert len(example.request_key) == 64
+        assert any(example.question.startswith(title) for title in DOCUMENTS)
+
+
+def test_a_second_run_does_nothing_again(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path)
+    first = run_study(recipe)
+    before = {p: p.stat().st_mtime_ns for p in first.path.rglob("*.parquet")}
+    run_study(recipe)
+    assert {p: p.stat().st_mtime_ns for p in first.path.rglob("*.parquet")} == before
+
+
+def test_re_ordered_and_renamed_documents_change_no_record(tmp_path: Path) -> None:
+    one, two = write_study(tmp_path / "a"), write_study(tmp_path / "b")
+    for number, path in enumerate(sorted((two.parent / "docs").iterdir(), reverse=True)):
+        path.rename(path.with_name(f"{number}.md"))
+    first, second = run_study(one), run_study(two)
+    for name in ("curation/qa/examples.parquet", "questions/questions.parquet"):
+        assert final_files(first)[name] == final_files(second)[name]
+
+
+def test_a_new_document_asks_the_teacher_about_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def teacher(request: Request) -> str:
+        if "document_qa" in request.prompt:
+            asked.append(request.subject.title)
+        return scripted.scripted_teacher(request)
+
+    monkeypatch.setattr(scripted, "scripted_teacher", teacher)
+    recipe = write_study(tmp_path)
+    run_study(recipe)
+    assert sorted(asked) == sorted(DOCUMENTS)
+    asked.clear()
+    (tmp_path / "docs" / "new.md").write_text("---\ntitle: 白鷺\n---\n定員：30人\n料金：400円\n")
+    run_study(recipe)
+    assert asked == ["白鷺"]
+
+
+def test_training_alone_is_done_again_where_only_training_changed(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path)
+    run = run_study(recipe)
+    kept = final_files(run)
+    recipe.write_text(recipe.read_text("utf-8").replace("epochs: 3", "epochs: 2"), "utf-8")
+    changed = final_files(run_study(recipe))
+    differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
+    assert differing == {"training", "evaluation", "recipe.yaml"}
+
+
+def test_a_stage_with_nothing_left_stops_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted, "scripted_teacher", lambda request: "申し訳ありません。")
+    recipe = write_study(tmp_path)
+    with pytest.raises(StageEmptyError, match="synthesis/qa has no example left") as caught:
+        run_study(recipe)
+    assert "unparseable_reply: 3" in caught.value.message
+    rows = RunFolder(tmp_path / "runs" / "boats").stage("synthesis/qa").read("dropped", Dropped)
+    assert {row.raw for row in rows} == {"申し訳ありません。"}
+
+
+def test_no_document_is_told_before_anything_runs(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path)
+    for path in (tmp_path / "docs").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="No file found at docs"):
+        run_study(recipe)
+
+
+def test_a_teacher_that_fails_now_and_then_loses_only_its_own_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def teacher(request: Request) -> str:
+        if "document_qa" in request.prompt and request.subject.title == "小夜風":
+            raise scripted.ScriptedError("503 after 6 tries")
+        return scripted.scripted_teacher(request)
+
+    monkeypatch.setattr(scripted, "scripted_teacher", teacher)
+    run = run_study(write_study(tmp_path))
+    fallen = list(run.stage("synthesis/qa").read("dropped", Dropped))
+    assert [(d.reason, "503" in d.evidence) for d in fallen] == [("request_failed", True)]
+    assert run.stages()["evaluation"]["counts"]["out"] > 0
+
+
+def test_the_builtin_recipes_run_on_the_scripted_models(tmp_path: Path) -> None:
+    from teichaku.recipes.load import builtin_recipes, load_recipe
+    from teichaku.recipes.progress import Silent
+    from teichaku.recipes.run import Options, run_recipe
+
+    ran = 0
+    for name, path in builtin_recipes().items():
+        swap = ["teacher={backend: scripted}", "student={backend: scripted}"]
+        recipe = load_recipe(path, None, swap)
+        options = Options(tmp_path / "runs", tmp_path / "cache.sqlite")
+        report: dict[str, Any] = run_recipe(recipe, path.parent, Silent(), options).read_json(
+            "report/report.json"
+        )
+        assert report["scores"], name
+        ran += 1
+    assert ran == 1

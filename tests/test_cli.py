@@ -1,0 +1,109 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from studies import run_study, write_study
+from teichaku import cli
+from teichaku.core.locale import catalogue
+
+
+def call(*arguments: str, cwd: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The program in a process of its own."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", "from teichaku.cli import main; main()", *arguments],
+        capture_output=True, text=True, cwd=cwd, timeout=120,
+        env={**os.environ, "TEICHAKU_LANG": "en", "COLUMNS": "160", **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    run_study(write_study(folder))
+    return folder
+
+
+def test_every_text_of_the_program_has_its_japanese() -> None:
+    tree = ast.parse(Path(cli.__file__).read_text(encoding="utf-8"))
+    texts = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
+        and isinstance(node.args[0], ast.Constant)
+    }  # fmt: skip
+    assert len(texts) > 30
+    assert texts == set(catalogue("ja"))
+
+
+def test_help_is_in_the_language_of_the_system() -> None:
+    assert "レシピを動かす" in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
+    assert "Run a recipe" in call("--help").stdout
+
+
+def test_a_users_mistake_has_no_traceback_and_a_way_out(tmp_path: Path) -> None:
+    ran = call("run", "nothing.yaml", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "There is no recipe at nothing.yaml" in ran.stderr
+    assert "teichaku new" in ran.stderr
+    assert call("fly").returncode == 2
+
+
+def test_a_study_from_new_to_report(tmp_path: Path) -> None:
+    assert call("new", "mine", "--language", "ja", cwd=tmp_path).returncode == 0
+    (tmp_path / "mine" / "docs" / "舟.txt").write_text("定員：48人\n料金：1,800円\n船体：檜\n", "utf-8")
+    ran = call(
+        "run", "mine", "--set", "teacher={backend: scripted}", "--set", "student={backend: scripted}",
+        cwd=tmp_path, TEICHAKU_HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "synthesis/qa" in ran.stderr
+    assert (tmp_path / "runs" / "mine" / "report" / "index.html").is_file()
+    assert "index.html" in ran.stdout
+
+
+def test_status_names_every_stage(study: Path) -> None:
+    told = call("status", "runs/boats", cwd=study).stdout
+    for stage in ("documents", "synthesis/qa", "curation/qa", "questions", "evaluation"):
+        assert stage in told
+
+
+def test_show_prints_rows_and_what_fell(study: Path) -> None:
+    assert "あおば丸" in call("show", "boats", "curation", cwd=study).stdout
+    fallen = call("show", "boats", "training/qa@learning_rate=0.001", "--dropped", cwd=study).stdout
+    assert "kept_for_evaluation" in fallen
+    wrong = call("show", "boats", "nonsense", cwd=study)
+    assert wrong.returncode == 1
+    assert "curation" in wrong.stderr
+    assert "Which arm" in call("show", "boats", "training", cwd=study).stderr
+
+
+def test_ask_answers_with_base_and_tuned_side_by_side(study: Path) -> None:
+    told = call("ask", "boats", "あおば丸の定員は？", cwd=study, TEICHAKU_HOME=str(study / "home"))
+    assert told.returncode == 0, told.stderr
+    assert "分かりません" in told.stdout
+    assert "(base)" in told.stdout
+
+
+def test_report_is_made_again_in_another_language(study: Path) -> None:
+    told = call("report", "boats", "--language", "en", cwd=study)
+    assert told.returncode == 0, told.stderr
+    assert 'lang="en"' in (study / "runs/boats/report/index.html").read_text(encoding="utf-8")
+
+
+def test_recipe_check_schema_and_list(study: Path) -> None:
+    assert "is right" in call("recipe", "check", "recipe.yaml", cwd=study).stdout
+    assert '"properties"' in call("recipe", "schema").stdout
+    assert "academic-qa" in call("recipe", "list").stdout
+
+
+def test_models_are_listed_with_their_licences() -> None:
+    told = call("models").stdout
+    assert "gemma-3-270m" in told
+    assert "Gemma" in told
+    assert "Apache-2.0" in told
