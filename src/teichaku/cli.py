@@ -2,10 +2,11 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from teichaku import __version__
@@ -90,7 +91,8 @@ def run(
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
     options = Options(runs, profile=profile or "", command=shlex.join(["teichaku", *sys.argv[1:]]))
-    finished = run_recipe(loaded, path.parent, _progress(quiet), options)
+    with _stoppable():
+        finished = run_recipe(loaded, path.parent, _progress(quiet), options)
     _print_summary(finished.path)
 
 
@@ -176,7 +178,9 @@ def ask(
     from teichaku.core.run_folder import RunFolder
     from teichaku.recipes.ask import ask as answers
 
-    found = answers(RunFolder.open(Path(run)), question, arm, _progress(quiet=False))
+    folder = RunFolder.open(Path(run))
+    with _stoppable():
+        found = list(answers(folder, question, arm, _progress(quiet=False)))
     panels = [Panel(Text(text), title=who) for who, text in found]
     Console(highlight=False).print(Columns(panels, equal=True, expand=True))
 
@@ -210,7 +214,8 @@ def pull(
 
     progress = _progress(quiet=False)
     for name in names:
-        found = resolve(name, pull_progress(name, progress))
+        with _stoppable():
+            found = resolve(name, pull_progress(name, progress))
         typer.echo(f"{found.name}: {found.path} ({found.licence})")
         if found.terms_notice:
             typer.echo(f"! {found.terms_notice}")
@@ -265,21 +270,22 @@ def _print_summary(folder: Path) -> None:
     typer.echo(_("Report: {path}").format(path=(folder / "report" / "index.html").resolve()))
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C leaves work that goes on where it stopped, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(_("Stopped. The same command goes on where it stopped."), err=True)
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """Run the program; a user's mistake is told without a traceback."""
     try:
-        app(standalone_mode=False)
+        app()
     except UserError as error:
         typer.secho(f"✘ {error.message}", fg="red", err=True)
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
         sys.exit(1)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo(_("Stopped. The same command goes on where it stopped."), err=True)
-        sys.exit(130)

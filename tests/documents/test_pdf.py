@@ -59,8 +59,15 @@ def refusal(data: bytes) -> LoadingError:
 def lines(*texts: str, left: float = 0, width: float = 0) -> list[Line]:
     """Lines under one another; those with ``width`` reach to the same right edge."""
     return [
-        Line(t, left, left + (width or len(t) * SIZE), 500.0 - 15 * i, SIZE, len(t.split()[0]) * 5)
-        for i, t in enumerate(texts)
+        Line(
+            text=text,
+            left=left,
+            right=left + (width or len(text) * SIZE),
+            top=500.0 - 15 * number,
+            size=SIZE,
+            first_word=len(text.split()[0]) * 5 if text.isascii() else SIZE,
+        )
+        for number, text in enumerate(texts)
     ]
 
 
@@ -134,9 +141,11 @@ def test_columns_side_by_side_are_not_mixed() -> None:
 
 
 def test_gap_wider_than_between_lines_parts_paragraphs() -> None:
-    first, second = lines("見出し", "短い行。")
-    far = Line("次の段落。", 0, 50, 420.0, SIZE, SIZE)
-    assert join_lines([first, second, far]) == "見出し\n短い行。\n\n次の段落。"
+    above = lines("一の行の文章であり", "二の行の文章である", "三の行。")
+    below = Line("次の段落。", 0, 50, 440.0, SIZE, SIZE)
+    assert join_lines([*above, below]) == (
+        "一の行の文章であり二の行の文章である三の行。\n\n次の段落。"
+    )
 
 
 def test_title_comes_from_the_metadata_unless_a_program_made_it_up() -> None:

@@ -13,6 +13,8 @@ from teichaku.core.errors import StageEmptyError, UserError
 from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
 from teichaku.core.run_folder import RunFolder
 
+TEACHER = scripted.scripted_teacher
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
@@ -120,7 +122,7 @@ def test_a_new_document_asks_the_teacher_about_itself_alone(
     def teacher(request: Request) -> str:
         if "document_qa" in request.prompt:
             asked.append(request.subject.title)
-        return scripted.scripted_teacher(request)
+        return TEACHER(request)
 
     monkeypatch.setattr(scripted, "scripted_teacher", teacher)
     recipe = write_study(tmp_path)
@@ -168,7 +170,7 @@ def test_a_teacher_that_fails_now_and_then_loses_only_its_own_records(
     def teacher(request: Request) -> str:
         if "document_qa" in request.prompt and request.subject.title == "小夜風":
             raise scripted.ScriptedError("503 after 6 tries")
-        return scripted.scripted_teacher(request)
+        return TEACHER(request)
 
     monkeypatch.setattr(scripted, "scripted_teacher", teacher)
     run = run_study(write_study(tmp_path))

@@ -5,20 +5,22 @@ request into the slot whose last prompt has the longest prefix in common with it
 """
 
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from teichaku.backends.chat_completions import NoCompletionError, completion, request_fields
+from teichaku.backends.chat_completions import completion, request_fields
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError
 from teichaku.core.records import Reply, Request
 
 #: OpenMP threads that wait by spinning stand in one another's way on a busy machine.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
+_PROMPT_TOKENS_AT_ONCE = 512
+_PROMPT_CACHE_MIB = 1024
 
 
 class LlamaCppModel:
@@ -56,27 +58,55 @@ class LlamaCppModel:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer every request once, as the slots finish; see ``ChatModel``."""
-        stream = _Stream(self._loaded, self._context_tokens)
-        pending, more = 0, True
-        pull = iter(requests)
+        ready: SimpleQueue[Future[Reply]] = SimpleQueue()
+        stopped = threading.Event()
+        pending, pull, more = 0, iter(requests), True
+        workers = ThreadPoolExecutor(self._slots, "llama-cpp")
         try:
             while more or pending:
-                if more and pending < 2 * self._slots and stream.ready.empty():
+                if more and pending < 2 * self._slots and ready.empty():
                     request = next(pull, None)
                     more = request is not None
                     if request is not None:
-                        stream.send(request, self._slots)
+                        answering = workers.submit(self._answer, self._loaded(), request, stopped)
+                        answering.add_done_callback(ready.put)
                         pending += 1
                     continue
                 pending -= 1
-                yield stream.take()
+                yield ready.get().result()
         finally:
-            stream.stop()
+            stopped.set()
+            workers.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Free the model; a later request loads it again."""
         with self._lock:
             self._server = None
+
+    def _answer(self, server: Any, request: Request, stopped: threading.Event) -> Reply:
+        chunks = _Chunks(stopped)
+        fields = {
+            **request_fields(request),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # Chunks while a long prompt is read, so that it can be stopped there too.
+            "return_progress": True,
+        }
+        try:
+            server.handle_chat_completions(fields, chunks.take)
+        except (RuntimeError, TypeError, ValueError) as error:
+            return Reply(request, "", error=f"llama.cpp: {error}")
+        if chunks.error is not None:
+            return Reply(request, "", error=self._explained(chunks.error))
+        return chunks.reply(request)
+
+    def _explained(self, error: Mapping[str, Any]) -> str:
+        if error.get("type") == "exceed_context_size_error":
+            return (
+                f"The prompt has {error.get('n_prompt_tokens')} tokens, the model's context "
+                f"{error.get('n_ctx')}: make the passages shorter, or raise context_tokens."
+            )
+        return f"llama.cpp: {error.get('message', error)}"
 
     def _loaded(self) -> Any:
         with self._lock:
@@ -97,6 +127,8 @@ class LlamaCppModel:
         for pool in (settings.cpuparams, settings.cpuparams_batch):
             pool.n_threads = self._threads
         settings.warmup = False
+        settings.n_batch = settings.n_ubatch = _PROMPT_TOKENS_AT_ONCE
+        settings.cache_ram_mib = _PROMPT_CACHE_MIB
         # The engine also listens on a local port, with log lines, a web page and no key.
         settings.verbosity = -1
         settings.ui = False
@@ -112,13 +144,48 @@ class LlamaCppModel:
             ) from error
 
 
-class _Stream:
-    """The worker threads of one call of generate."""
+class _Chunks:
+    """The parts of one reply as the engine streams them; streaming lets us stop it."""
 
-    def __init__(self, loaded: Any, context_tokens: int) -> None:
-        self.ready: SimpleQueue[Reply | BaseException] = SimpleQueue()
-        self._requests: SimpleQueue[Request | None] = SimpleQueue()
-        self._loaded = loaded
-        self._context_tokens = context_tokens
-        self._threads: list[threading.Thread] = []
-        self._stopped = threading.Event()
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._content: list[str] = []
+        self._finish_reason = ""
+        self._usage: Mapping[str, Any] = {}
+        self.error: Mapping[str, Any] | None = None
+
+    def take(self, chunk: Mapping[str, Any]) -> bool:
+        """Called by the engine for each chunk; true stops it."""
+        self.error = chunk.get("error", self.error)
+        self._usage = chunk.get("usage") or self._usage
+        for choice in chunk.get("choices") or ():
+            self._content.append(choice["delta"].get("content") or "")
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        return self._stopped.is_set()
+
+    def reply(self, request: Request) -> Reply:
+        """All chunks as a reply."""
+        message = {"content": "".join(self._content)}
+        choice = {"message": message, "finish_reason": self._finish_reason}
+        return completion(request, {"choices": [choice], "usage": self._usage})
+
+
+def _import_xllamacpp() -> Any:
+    before = os.environ.get(_WAIT_POLICY)
+    # OpenMP reads this once, when the engine is loaded; other libraries keep their own way.
+    os.environ.setdefault(_WAIT_POLICY, "passive")
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingExtraError("A GGUF model in this process", "embedded") from error
+    finally:
+        if before is None:
+            del os.environ[_WAIT_POLICY]
+    return xllamacpp
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

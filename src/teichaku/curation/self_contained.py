@@ -43,9 +43,10 @@ def names_title(question: str, title: str) -> bool:
     """Whether ``question`` names ``title``, or a part of it that stands alone (a translated
     or bracketed name beside the name).
     """
-    asked = comparable(question)
-    parts = [title, *re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", title)]
-    return any(len(name) >= 2 and name in asked for name in map(comparable, parts))
+    asked, whole = comparable(question), comparable(title)
+    parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", title)
+    stand_alone = (name for name in map(comparable, parts) if len(name) >= 2)
+    return bool(whole) and (whole in asked or any(name in asked for name in stand_alone))
 
 
 @dataclass

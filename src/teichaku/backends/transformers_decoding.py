@@ -1,0 +1,191 @@
+"""Batched generation: many prompts at once, each row leaving the batch when it is done."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from teichaku.backends.transformers_rendering import Renderer
+from teichaku.core.records import Reply, Request, content_id
+
+#: So many requests are pulled at a time, to be sorted by length.
+_WINDOW = 256
+
+
+@dataclass(slots=True)
+class Row:
+    """One request on its way: its prompt, what was generated, and why it ended."""
+
+    request: Request
+    prompt: list[int]
+    limit: int
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    finish_reason: str = ""
+
+
+class Answerer:
+    """Answers requests with a loaded model, in batches of like length."""
+
+    def __init__(self, model: Any, renderer: Renderer, batch_size: int, batch_tokens: int) -> None:
+        self._model, self._renderer = model, renderer
+        self._batch_size, self._batch_tokens = batch_size, batch_tokens
+        self._end_tokens = renderer.end_tokens() | _end_tokens(model)
+        self._context = int(model.config.get_text_config().max_position_embeddings)
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        """One reply a request; see :meth:`TransformersStudent.generate`."""
+        waiting = iter(requests)
+        while window := list(islice(waiting, _WINDOW)):
+            rows: list[Row] = []
+            for request in window:
+                row = self._row(request)
+                if isinstance(row, Reply):
+                    yield row
+                else:
+                    rows.append(row)
+            for batch in self._batches(rows):
+                decode_batch(self._model, batch, self._end_tokens, self._renderer.text)
+                yield from map(_reply, batch)
+
+    def _row(self, request: Request) -> Row | Reply:
+        if request.schema is not None:
+            return Reply(request, "", error="this backend cannot hold a model to a JSON schema")
+        prompt = self._renderer.prompt(request.messages)
+        room = self._context - len(prompt)
+        if room < 1:
+            error = f"the prompt has {len(prompt)} tokens, the model reads {self._context}"
+            return Reply(request, "", prompt_tokens=len(prompt), error=error)
+        return Row(request, prompt, min(room, request.sampling.max_tokens))
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        batch: list[Row] = []
+        # The longest first: where memory does not suffice, that shows at once.
+        for row in sorted(rows, key=lambda row: (-len(row.prompt), -row.limit)):
+            widest = max(len(other.prompt) + other.limit for other in (*batch, row))
+            is_full = len(batch) >= self._batch_size
+            if batch and (is_full or widest * (len(batch) + 1) > self._batch_tokens):
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
+
+
+def _end_tokens(model: Any) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id
+    return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
+
+
+def _reply(row: Row) -> Reply:
+    return Reply(row.request, row.text.strip(), row.finish_reason, len(row.prompt), len(row.tokens))
+
+
+def decode_batch(
+    model: Any, rows: Sequence[Row], end_tokens: frozenset[int], as_text: Callable[[list[int]], str]
+) -> None:
+    """Fill ``tokens``, ``text`` and ``finish_reason`` of ``rows``.
+
+    Greedy where the temperature is 0. Else every row draws from its own generator, seeded by
+    its messages, ``seed`` and ``sample_index``, so a draw does not depend on the neighbours.
+    """
+    generators = {id(row): _generator(row.request) for row in rows}
+    active = list(rows)
+    with torch.inference_mode():
+        tokens, mask = _left_padded(rows, model.device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        cache = DynamicCache(config=model.config)
+        while active:
+            output = model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            chosen = _choose(output.logits[:, -1].float(), active, generators)
+            for row, token in zip(active, chosen, strict=True):
+                _take(row, token, end_tokens, as_text)
+            going = [index for index, row in enumerate(active) if not row.finish_reason]
+            if len(going) < len(active):
+                active = [active[index] for index in going]
+                kept = torch.tensor(going, dtype=torch.long, device=model.device)
+                # Rows that are done cost nothing any more.
+                cache.batch_select_indices(kept)
+                mask, positions = mask[kept], positions[kept]
+            tokens = torch.tensor([[row.tokens[-1]] for row in active], device=model.device)
+            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+
+
+def _left_padded(rows: Sequence[Row], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    length = max(len(row.prompt) for row in rows)
+    tokens = torch.zeros(len(rows), length, dtype=torch.long)
+    mask = torch.zeros_like(tokens)
+    for index, row in enumerate(rows):
+        tokens[index, length - len(row.prompt) :] = torch.tensor(row.prompt)
+        mask[index, length - len(row.prompt) :] = 1
+    return tokens.to(device), mask.to(device)
+
+
+def _take(
+    row: Row, token: int, end_tokens: frozenset[int], as_text: Callable[[list[int]], str]
+) -> None:
+    row.tokens.append(token)
+    if token in end_tokens:
+        row.finish_reason = "stop"
+    elif stopped := _stopped_text(row, as_text):
+        row.text, row.finish_reason = stopped[0], "stop"
+        return
+    elif len(row.tokens) >= row.limit:
+        row.finish_reason = "length"
+    if row.finish_reason:
+        row.text = as_text(row.tokens)
+
+
+def _stopped_text(row: Row, as_text: Callable[[list[int]], str]) -> tuple[str] | None:
+    """The text before the first stop string, where there is one."""
+    stops = row.request.sampling.stop
+    if not stops:
+        return None
+    text = as_text(row.tokens)
+    found = [text.index(stop) for stop in stops if stop in text]
+    return (text[: min(found)],) if found else None
+
+
+def _generator(request: Request) -> torch.Generator | None:
+    if request.sampling.temperature <= 0:
+        return None
+    words = [part for message in request.messages for part in (message.role, message.content)]
+    seed = int(content_id(request.sampling.seed, request.sample_index, *words), 16)
+    return torch.Generator().manual_seed(seed >> 1)
+
+
+def _choose(
+    logits: torch.Tensor, rows: Sequence[Row], generators: dict[int, torch.Generator | None]
+) -> list[int]:
+    chosen: list[int] = logits.argmax(1).tolist()
+    for index, row in enumerate(rows):
+        generator = generators[id(row)]
+        if generator is not None:
+            sampling = row.request.sampling
+            chosen[index] = _draw(logits[index], sampling.temperature, sampling.top_p, generator)
+    return chosen
+
+
+def _draw(
+    logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator
+) -> int:
+    """A token from the smallest set that holds ``top_p`` (Holtzman et al. 2020)."""
+    probabilities, order = (logits / temperature).softmax(0).sort(descending=True)
+    before = probabilities.cumsum(0) - probabilities
+    probabilities[before >= top_p] = 0
+    # The first stays allowed whatever top_p is.
+    reach = probabilities.cumsum(0) if top_p > 0 else torch.ones_like(before)
+    at = torch.rand((), generator=generator).to(reach.device) * reach[-1]
+    place = int(torch.searchsorted(reach, at, right=True))
+    return int(order[min(place, len(order) - 1)])

@@ -1,0 +1,174 @@
+"""Training of a LoRA adapter (Hu et al. 2021) on the labelled tokens of examples."""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+
+from teichaku.backends.transformers_head import HeadLoss
+from teichaku.core.errors import UserError
+from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
+from teichaku.core.records import TokenizedExample, content_id
+
+_STATE_FILE = "state.pt"
+
+
+def add_saved_adapter(model: Any, folder: Path) -> None:
+    """Put the adapter that :meth:`LoraTrainer.save_adapter` wrote into ``model``."""
+    try:
+        peft.PeftModel.from_pretrained(model, folder).eval()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"The adapter in {folder} does not fit the student: {error}",
+            "It was trained on another model. Train again: teichaku run RECIPE",
+        ) from error
+
+
+class LoraTrainer:
+    """A student with a new adapter and the state of its optimizer.
+
+    ``as_chat_model`` makes a model that can be asked, given a folder with the adapter. Only
+    the adapter is trained; the same seed gives the same losses.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        adapter: AdapterSettings,
+        optimizer: OptimizerSettings,
+        as_chat_model: Callable[[Path], ChatModel],
+    ) -> None:
+        self._seed = adapter.seed
+        self._clip_norm = optimizer.clip_norm
+        self._as_chat_model = as_chat_model
+        self._steps = 0
+        self._model = model
+        self._head = HeadLoss(model)
+        with self._randomness():
+            self._with_adapter = _add_adapter(model, adapter)
+        self._parameters = [
+            parameter for parameter in model.parameters() if parameter.requires_grad
+        ]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, weight_decay=optimizer.weight_decay, fused=True
+        )
+
+    def step(self, batch: Sequence[TokenizedExample], learning_rate: float) -> float:
+        """One optimizer step; the mean loss over the labelled tokens of ``batch``."""
+        self._model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        with self._randomness():
+            loss = self._backward(batch)
+        if self._clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._steps += 1
+        return loss
+
+    def save(self, folder: Path) -> None:
+        """Write all that :meth:`restore` needs to ``folder``, which does not exist yet."""
+        folder.mkdir(parents=True)
+        # The seed of each step follows from its number, so there is no other random state.
+        state = {
+            "adapter": [parameter.detach() for parameter in self._parameters],
+            "optimizer": self._optimizer.state_dict(),
+            "steps": self._steps,
+        }
+        torch.save(state, folder / _STATE_FILE)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what :meth:`save` wrote."""
+        state = torch.load(folder / _STATE_FILE, map_location=self._model.device)
+        with torch.no_grad():
+            for parameter, saved in zip(self._parameters, state["adapter"], strict=True):
+                parameter.copy_(saved)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._steps = state["steps"]
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter in PEFT's format."""
+        self._with_adapter.save_pretrained(folder)
+        # A card with empty headings says nothing that the run folder does not.
+        (folder / "README.md").unlink(missing_ok=True)
+
+    def chat_model(self) -> ChatModel:
+        """The student as it stands now. Ask it before the next :meth:`step`."""
+        self._model.eval()
+        # Saved, because the same weights must have the same identity here as in a file.
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_adapter(Path(folder))
+            return self._as_chat_model(Path(folder))
+
+    def _backward(self, batch: Sequence[TokenizedExample]) -> float:
+        """Work out the gradients of ``batch``; its mean loss."""
+        tokens, rows, targets = _tensors(batch, self._model.device)
+        # Padding stands at the right, and a token sees only what is left of it: no mask needed.
+        hidden = self._model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
+        labelled = hidden.flatten(0, 1).index_select(0, rows)
+        loss, gradient = self._head(labelled.detach(), targets)
+        labelled.backward(gradient)
+        return loss
+
+    @contextmanager
+    def _randomness(self) -> Iterator[None]:
+        """Random numbers that depend on the seed and the number of the step alone."""
+        device = self._model.device
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(content_id(self._seed, self._steps), 16) >> 1)
+            yield
+
+
+def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
+    if settings.quantization:
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = peft.LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets) or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():
+            # PEFT asks for an attribute that transformers is about to rename.
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = peft.get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(
+            f"The adapter does not fit the student: {error}",
+            "training.adapter.targets names linear layers of the model, such as q_proj, "
+            "up_proj; leave it out for all of them.",
+        ) from error
+    if any(parameter.requires_grad for parameter in model.get_output_embeddings().parameters()):
+        raise UserError(
+            "training.adapter.targets names the output head, which is not trained.",
+            "Name the other linear layers only.",
+        )
+    return adapted
+
+
+def _tensors(
+    batch: Sequence[TokenizedExample], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens padded at the right; positions (in the flat batch) from which a labelled token is
+    predicted; those tokens.
+    """
+    length = max(len(example.tokens) for example in batch)
+    tokens = torch.zeros(len(batch), length, dtype=torch.long)
+    rows: list[int] = []
+    targets: list[int] = []
+    for index, example in enumerate(batch):
+        tokens[index, : len(example.tokens)] = torch.tensor(example.tokens)
+        # Nothing stands before the first token, so nothing predicts it.
+        first = max(example.prompt_length, 1)
+        rows += range(index * length + first - 1, index * length + len(example.tokens) - 1)
+        targets += example.tokens[first:]
+    return tokens.to(device), torch.tensor(rows).to(device), torch.tensor(targets).to(device)

@@ -1,0 +1,184 @@
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from teichaku.core.records import Document, Dropped, content_id
+from teichaku.documents.files import hash_inputs
+from teichaku.documents.loading import Columns, load_documents
+
+ALL = Columns()
+
+
+def write(root: Path, files: dict[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def load(
+    root: Path, paths: Sequence[str] = (".",), columns: Columns = ALL
+) -> tuple[list[Document], list[Dropped]]:
+    out = list(load_documents(paths, root, columns))
+    documents = [item for item in out if isinstance(item, Document)]
+    return documents, [item for item in out if isinstance(item, Dropped)]
+
+
+def sources(documents: list[Document]) -> list[str]:
+    return [document.source for document in documents]
+
+
+def test_files_folders_and_globs_are_found_and_hidden_ones_passed_over(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {"a.txt": "一", "b/c.md": "二", "b/.d.md": "三", ".e/f.txt": "四", "g/h.txt": "五"},
+    )
+    assert sources(load(tmp_path)[0]) == ["a.txt", "b/c.md", "g/h.txt"]
+    assert sources(load(tmp_path, ["a.txt", "b"])[0]) == ["a.txt", "b/c.md"]
+    assert sources(load(tmp_path, ["**/*.txt"])[0]) == ["a.txt", "g/h.txt"]
+    assert sources(load(tmp_path, [".e", "b/.d.md"])[0]) == [".e/f.txt", "b/.d.md"]
+
+
+def test_file_that_two_paths_name_is_read_once(tmp_path: Path) -> None:
+    write(tmp_path, {"b/c.md": "二"})
+    paths = ["b", "b/c.md", "b/../b/*.md", str(tmp_path / "b")]
+    documents, dropped = load(tmp_path, paths)
+    assert sources(documents) == ["b/c.md"]
+    assert not dropped
+
+
+def test_source_outside_of_the_root_is_absolute(tmp_path: Path) -> None:
+    write(tmp_path, {"study/a.txt": "一", "shared/b.txt": "二"})
+    documents, _ = load(tmp_path / "study", [".", "../shared"])
+    assert sources(documents) == [(tmp_path / "shared/b.txt").as_posix(), "a.txt"]
+
+
+def test_order_of_the_paths_changes_nothing(tmp_path: Path) -> None:
+    table = "名称\n" + "".join(f"第{n}号\n" for n in range(12))
+    write(tmp_path, {"a.txt": "一", "b.txt": "二", "c.csv": table, "d.png": b"\x89PNG"})
+    names = ["a.txt", "b.txt", "c.csv", "d.png", "gone.txt"]
+    forward = list(load_documents(names, tmp_path))
+    assert list(load_documents(names[::-1], tmp_path)) == forward
+    rows = sources(load(tmp_path, ["c.csv"])[0])
+    assert rows == [f"c.csv#{number}" for number in range(1, 13)]
+
+
+def test_id_is_made_of_content_alone(tmp_path: Path) -> None:
+    write(tmp_path, {"x/題.txt": "文\r\n", "y/題.txt": "文\n\n"})
+    (first,) = load(tmp_path, ["x"])[0]
+    (second,) = load(tmp_path, ["y"])[0]
+    assert first.id == second.id == content_id("題", "文")
+
+
+def test_row_that_names_its_source_bears_it(tmp_path: Path) -> None:
+    write(tmp_path, {"a.jsonl": '{"text": "一", "url": "https://example.org/1"}\n{"text": "二"}\n'})
+    columns = Columns(text=("text",), source="url")
+    assert sources(load(tmp_path, columns=columns)[0]) == ["a.jsonl#2", "https://example.org/1"]
+
+
+def test_every_format_is_read_under_its_name(tmp_path: Path) -> None:
+    article = "<article><front><article-meta><title-group><article-title>題</article-title>"
+    article += "</title-group></article-meta></front></article>"
+    write(
+        tmp_path,
+        {
+            **{
+                "a.txt": "一",
+                "b.MD": "二",
+                "c.htm": "<p>三</p>",
+                "d.csv": "列\n四\n",
+                "e.tsv": "列\t六\n五\t\n",
+            },
+            **{"f.json": '{"文": "七"}', "g.jsonl": '{"文": "八"}\n', "h.nxml": article},
+        },
+    )
+    documents, dropped = load(tmp_path)
+    formats = ["txt", "md", "html", "csv", "tsv", "json", "jsonl", "jats"]
+    assert [document.format for document in documents] == formats
+    assert not dropped
+
+
+def test_everything_bad_is_named_with_what_to_do_and_the_rest_goes_on(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "good.txt": "よい文書。",
+            "copy/good.txt": "よい文書。",
+            "blank.txt": " \n\n",
+            "empty.csv": "名称,値\n",
+            "picture.png": b"\x89PNG",
+            "binary.txt": bytes(range(256)),
+            "broken.json": "{",
+            "broken.pdf": "rubbish",
+            "broken.docx": "rubbish",
+            "feed.xml": "<feed/>",
+            "lines.jsonl": '{"text": "一行目"}\n{"text"\n{"text": ""}\n',
+            "other.csv": "名称,値\nA,1\n",
+        },
+    )
+    (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere")
+    documents, dropped = load(tmp_path, [".", "gone/*.txt"], Columns(text=("text",)))
+    assert sources(documents) == ["copy/good.txt", "lines.jsonl#1"]
+    reasons = {item.evidence.split(": ")[0]: item.reason for item in dropped}
+    assert reasons == {
+        "good.txt": "duplicate_document",
+        "blank.txt": "empty",
+        "empty.csv": "no_such_column",
+        "picture.png": "unsupported_format",
+        "binary.txt": "undecodable",
+        "broken.json": "broken_file",
+        "broken.pdf": "broken_file",
+        "broken.docx": "broken_file",
+        "feed.xml": "unknown_xml",
+        "lines.jsonl#2": "bad_row",
+        "lines.jsonl#3": "empty",
+        "other.csv": "no_such_column",
+        "link.txt": "unreadable",
+        "gone/*.txt": "path_not_found",
+    }
+    for item in dropped:
+        source = item.evidence.split(": ")[0]
+        assert (item.kind, item.stage, item.record_id) == (
+            "Document",
+            "documents",
+            content_id(source),
+        )
+
+
+def test_every_row_is_kept_or_dropped(tmp_path: Path) -> None:
+    write(tmp_path, {"a.csv": "名称,文\nA,一\nA,一\nB,\n", "b.jsonl": '{"文": "二"}\n[]\n'})
+    documents, dropped = load(tmp_path, columns=Columns(text=("文",)))
+    assert len(documents) + len(dropped) == 5
+    assert Counter(item.reason for item in dropped) == {
+        "duplicate_document": 1,
+        "empty": 1,
+        "bad_row": 1,
+    }
+
+
+def test_duplicate_names_the_source_that_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, {"b/題.txt": "文", "a/題.txt": "文", "c/別.txt": "文"})
+    documents, (dropped,) = load(tmp_path)
+    assert sources(documents) == ["a/題.txt", "c/別.txt"]  # another title is another document
+    assert "a/題.txt" in dropped.evidence
+    assert '"b/題.txt"' in dropped.record
+
+
+@pytest.mark.parametrize("lone", ["\\ud800", "\\udfff"])
+def test_text_can_always_be_written(tmp_path: Path, lone: str) -> None:
+    write(tmp_path, {"a.json": f'{{"文": "あ{lone}い"}}'})
+    (document,) = load(tmp_path)[0]
+    assert document.text == "文: あ\ufffdい"
+
+
+def test_hashes_of_inputs_follow_their_bytes(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": "一", "b/c.png": b"\x89PNG"})
+    (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere")
+    before = hash_inputs(["."], tmp_path)
+    assert list(before) == ["a.txt", "b/c.png", "link.txt"]
+    assert before["link.txt"] == "unreadable"
+    write(tmp_path, {"a.txt": "二"})
+    after = hash_inputs([".", "a.txt"], tmp_path)
+    assert {name for name in after if after[name] != before[name]} == {"a.txt"}
