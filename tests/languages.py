@@ -9,7 +9,7 @@ SENTENCES = {
     "th": ["เรือลำนี้สร้างในปี 2530", "ราคา 1,800 บาท", "จริงหรือ", "มีไพ่ 36 ใบ"],
 }  # fmt: skip
 
-characters = st.characters(codec="utf-8", exclude_categories=("Cs",))
+characters = st.characters(codec="utf-8", exclude_categories=["Cs"])
 any_text = st.text(alphabet=characters, max_size=120)
 sentence = st.sampled_from([s for group in SENTENCES.values() for s in group])
 natural_text = st.lists(sentence, max_size=8).map("".join)

@@ -10,7 +10,9 @@ from teichaku import cli
 from teichaku.core.locale import catalogue
 
 
-def call(*arguments: str, cwd: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+def call(
+    *arguments: str, cwd: Path | None = None, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """The program in a process of its own."""
     import os
 
@@ -41,7 +43,9 @@ def test_every_text_of_the_program_has_its_japanese() -> None:
 
 
 def test_help_is_in_the_language_of_the_system() -> None:
-    assert "レシピを動かす" in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
+    assert (
+        "レシピを動かす" in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
+    )
     assert "Run a recipe" in call("--help").stdout
 
 
@@ -56,7 +60,9 @@ def test_a_users_mistake_has_no_traceback_and_a_way_out(tmp_path: Path) -> None:
 
 def test_a_study_from_new_to_report(tmp_path: Path) -> None:
     assert call("new", "mine", "--language", "ja", cwd=tmp_path).returncode == 0
-    (tmp_path / "mine" / "docs" / "舟.txt").write_text("定員：48人\n料金：1,800円\n船体：檜\n", "utf-8")
+    (tmp_path / "mine" / "docs" / "舟.txt").write_text(
+        "定員：48人\n料金：1,800円\n船体：檜\n", "utf-8"
+    )
     ran = call(
         "run", "mine", "--set", "teacher={backend: scripted}", "--set", "student={backend: scripted}",
         cwd=tmp_path, TEICHAKU_HOME=str(tmp_path / "home"),

@@ -4,7 +4,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -199,20 +198,17 @@ def test_a_request_that_the_model_forgets_comes_back_as_an_error(cache: RequestC
 
 
 def test_stopping_to_take_replies_stops_the_model(cache: RequestCache) -> None:
-    closed = threading.Event()
-
     class Watched(EchoModel):
         def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
-            try:
-                yield from super().generate(requests)
-            finally:
-                closed.set()
+            self.stream = super().generate(requests)
+            return self.stream
 
-    replies = CachedModel(Watched(), cache).generate(ask(str(number)) for number in range(9))
-    assert isinstance(replies, Iterator)
+    model = Watched()
+    replies = CachedModel(model, cache).generate(ask(str(number)) for number in range(9))
     next(replies)
     replies.close()  # type: ignore[attr-defined]
-    assert closed.is_set()
+    assert list(model.stream) == []
+    assert sum(model.sent.values()) == 1
 
 
 def test_missing_requests_are_counted_once_each(cache: RequestCache) -> None:
@@ -307,6 +303,7 @@ def test_a_process_that_ends_leaves_nothing_unwritten(tmp_path: Path) -> None:
 def test_a_reply_is_on_the_disk_soon_without_any_call(tmp_path: Path) -> None:
     path = tmp_path / "requests.sqlite"
     with RequestCache(path) as cache, RequestCache(path) as other:
+        cache.put("first", "m", Reply(REQUEST, "いいえ", "stop", 1, 2))
         cache.put("k", "m", Reply(REQUEST, "はい", "stop", 1, 2))
         for _ in range(100_000):
             found = other.get("k")
@@ -314,6 +311,13 @@ def test_a_reply_is_on_the_disk_soon_without_any_call(tmp_path: Path) -> None:
                 break
         assert found is not None
         assert found.text == "はい"
+
+
+def test_a_reply_that_comes_alone_is_on_the_disk_before_it_is_handed_on(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    with RequestCache(path) as cache, RequestCache(path) as other:
+        reply = next(CachedModel(EchoModel(), cache).generate([ask("a"), ask("b")]))
+        assert other.get(reply.key) is not None
 
 
 @pytest.mark.parametrize("content", [b"no database " * 400, b"SQLite format 3\0" + b"\xff" * 5000])

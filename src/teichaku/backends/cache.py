@@ -1,9 +1,9 @@
 """A reply that was paid for is never paid for again: one SQLite file under all models.
 
-Replies are addressed by content (:func:`request_key`) and written in groups: a reply is on the
-disk within about 50 ms or 256 replies, and in any case before the process ends normally. The
-file is in write-ahead mode, so a process that is killed at any moment leaves it whole, and
-several processes may use it at once.
+Replies are addressed by content (:func:`request_key`). One that comes alone is on the disk before
+it is handed on; those that come fast are written in groups, within about 50 ms or 256 replies,
+and in any case before the process ends normally. The file is in write-ahead mode, so a process
+that is killed at any moment leaves it whole, and several processes may use it at once.
 """
 
 import json

@@ -28,7 +28,9 @@ class LlamaCppModel:
 
     ``name`` is for people, ``sha256`` is that of the file and part of the identity. ``slots``
     requests are decoded together, each with a context of ``context_tokens`` (prompt and reply
-    together). ``threads`` 0 takes all cores. Raises ``MissingExtraError`` without xllamacpp,
+    together). One is the fastest on a few cores, where decoding together gains nothing and each
+    slot reads the common beginning of the prompts once more; on a GPU take more.
+    ``threads`` 0 takes all cores. Raises ``MissingExtraError`` without xllamacpp,
     and ``ModelUnavailableError`` for a file that cannot be loaded, at the first request.
     """
 
@@ -38,7 +40,7 @@ class LlamaCppModel:
         *,
         name: str,
         sha256: str,
-        slots: int = 4,
+        slots: int = 1,
         context_tokens: int = 8192,
         threads: int = 0,
     ) -> None:

@@ -45,9 +45,11 @@ def loop_on_a_thread(name: str) -> Iterator[LoopThread]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
     thread.start()
+    running = LoopThread(loop)
     try:
-        yield LoopThread(loop)
+        yield running
     finally:
+        running.run(loop.shutdown_default_executor())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -41,6 +41,7 @@ class ReplyStore:
         self._waiting: dict[str, tuple[Any, ...]] = {}
         self._failure: UserError | None = None
         self._closed = False
+        self._written = 0.0
         self._connection = self._guarded(self._connect)
         self._thread = threading.Thread(target=self._write_groups, name="request-cache")
         self._thread.daemon = True
@@ -58,13 +59,16 @@ class ReplyStore:
             return found
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Keep a row for the next group."""
+        """Write a row, at once or with the next group."""
         with self._lock:
             self._raise_failure()
             self._waiting[key] = row
-            if len(self._waiting) >= _GROUP_ROWS:
+            # Slow replies are written one by one, fast ones in groups.
+            alone = time.monotonic() - self._written >= _GROUP_SECONDS
+            if alone or len(self._waiting) >= _GROUP_ROWS:
                 self._write()
-        self._awake.set()
+            else:
+                self._awake.set()
 
     def flush(self) -> None:
         """Write all rows that wait."""
@@ -109,6 +113,7 @@ class ReplyStore:
             rows = [(key, *row) for key, row in self._waiting.items()]
             self._guarded(lambda: self._commit(rows))
             self._waiting.clear()
+            self._written = time.monotonic()
 
     def _commit(self, rows: list[tuple[Any, ...]]) -> None:
         # The context manager commits, and rolls back where anything fails.

@@ -126,7 +126,8 @@ class TransformersStudent:
         return _Tuned(self._tuned_identity(folder), lambda: self._load_tuned(folder))
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
+        """The model in the Hugging Face format; a GGUF file is converted on first use."""
         from teichaku.backends.transformers_weights import as_safetensors
 
         return as_safetensors(self._path, self._kind, self._sha256, self._cache)
@@ -135,7 +136,7 @@ class TransformersStudent:
     def _renderer(self) -> Renderer:
         from teichaku.backends.transformers_weights import load_tokenizer
 
-        return Renderer(load_tokenizer(self._folder), self._plain_template)
+        return Renderer(load_tokenizer(self.folder), self._plain_template)
 
     def _tuned_identity(self, folder: Path) -> str:
         path = folder / _ADAPTER_FILE
@@ -152,7 +153,7 @@ class TransformersStudent:
         self._base = None
         device = weights.choose_device(self._settings.device)
         dtype = weights.choose_dtype(device, self._settings.dtype)
-        return weights.load_model(self._folder, device, dtype, quantization)
+        return weights.load_model(self.folder, device, dtype, quantization)
 
     def _load_tuned(self, folder: Path) -> "Answerer":
         from teichaku.backends.transformers_lora import add_saved_adapter

@@ -9,8 +9,10 @@ from typing import Any
 
 import peft
 import torch
+from peft.helpers import disable_input_dtype_casting
 
 from teichaku.backends.transformers_head import HeadLoss
+from teichaku.backends.transformers_packing import packed, padded, use_packing
 from teichaku.core.errors import UserError
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import TokenizedExample, content_id
@@ -21,7 +23,8 @@ _STATE_FILE = "state.pt"
 def add_saved_adapter(model: Any, folder: Path) -> None:
     """Put the adapter that :meth:`LoraTrainer.save_adapter` wrote into ``model``."""
     try:
-        peft.PeftModel.from_pretrained(model, folder).eval()
+        with _without_advice():
+            peft.PeftModel.from_pretrained(model, folder).eval()
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"The adapter in {folder} does not fit the student: {error}",
@@ -49,6 +52,7 @@ class LoraTrainer:
         self._steps = 0
         self._model = model
         self._head = HeadLoss(model)
+        self._hidden_states = packed if use_packing(model) else padded
         with self._randomness():
             self._with_adapter = _add_adapter(model, adapter)
         self._parameters = [
@@ -108,13 +112,25 @@ class LoraTrainer:
 
     def _backward(self, batch: Sequence[TokenizedExample]) -> float:
         """Work out the gradients of ``batch``; its mean loss."""
-        tokens, rows, targets = _tensors(batch, self._model.device)
-        # Padding stands at the right, and a token sees only what is left of it: no mask needed.
-        hidden = self._model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state
-        labelled = hidden.flatten(0, 1).index_select(0, rows)
-        loss, gradient = self._head(labelled.detach(), targets)
-        labelled.backward(gradient)
+        rows = [example.tokens for example in batch]
+        with self._mixed_precision():
+            hidden = self._hidden_states(self._model, rows)
+        positions, targets = _labels(batch)
+        labelled = hidden.index_select(0, positions.to(hidden.device))
+        loss, gradient = self._head(labelled.detach(), targets.to(hidden.device))
+        labelled.backward(gradient)  # type: ignore[no-untyped-call]
         return loss
+
+    @contextmanager
+    def _mixed_precision(self) -> Iterator[None]:
+        """Multiply in the number format of the weights, though the adapter is kept in float32."""
+        dtype = self._model.dtype
+        is_lower = dtype != torch.float32
+        with (
+            disable_input_dtype_casting(self._model, active=is_lower),
+            torch.autocast(self._model.device.type, dtype=dtype, enabled=is_lower),
+        ):
+            yield
 
     @contextmanager
     def _randomness(self) -> Iterator[None]:
@@ -137,9 +153,7 @@ def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings():
-            # PEFT asks for an attribute that transformers is about to rename.
-            warnings.simplefilter("ignore", FutureWarning)
+        with _without_advice():
             adapted = peft.get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
@@ -155,20 +169,23 @@ def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
     return adapted
 
 
-def _tensors(
-    batch: Sequence[TokenizedExample], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokens padded at the right; positions (in the flat batch) from which a labelled token is
-    predicted; those tokens.
-    """
-    length = max(len(example.tokens) for example in batch)
-    tokens = torch.zeros(len(batch), length, dtype=torch.long)
-    rows: list[int] = []
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """PEFT asks for an attribute that transformers is about to rename, which it says aloud."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _labels(batch: Sequence[TokenizedExample]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions, in the rows laid end to end, that predict a labelled token; those tokens."""
+    positions: list[int] = []
     targets: list[int] = []
-    for index, example in enumerate(batch):
-        tokens[index, : len(example.tokens)] = torch.tensor(example.tokens)
+    start = 0
+    for example in batch:
         # Nothing stands before the first token, so nothing predicts it.
         first = max(example.prompt_length, 1)
-        rows += range(index * length + first - 1, index * length + len(example.tokens) - 1)
+        positions += range(start + first - 1, start + len(example.tokens) - 1)
         targets += example.tokens[first:]
-    return tokens.to(device), torch.tensor(rows).to(device), torch.tensor(targets).to(device)
+        start += len(example.tokens)
+    return torch.tensor(positions), torch.tensor(targets)

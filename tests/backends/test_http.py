@@ -1,0 +1,593 @@
+import asyncio
+import gc
+import json
+import logging
+import resource
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from teichaku.backends.chat_completions import (
+    NoCompletionError,
+    read_reply,
+    request_body,
+    visible_text,
+)
+from teichaku.backends.http import HttpModel, RetryDelays
+from teichaku.backends.loop_thread import loop_on_a_thread
+from teichaku.core.errors import UserError
+from teichaku.core.records import Message, Reply, Request, Sampling
+
+NO_WAIT = RetryDelays(first=0.001, longest=0.002, longest_asked=0.05)
+SCHEMA = {"type": "object", "properties": {"答え": {"type": "string"}}, "required": ["答え"]}
+Behaviour = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+def ask(text: str = "問い", **fields: Any) -> Request:
+    return Request((Message("user", text),), **fields)
+
+
+def answer(text: str = "答え") -> dict[str, Any]:
+    return {
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7},
+    }
+
+
+def as_body(content: object) -> bytes:
+    return orjson.dumps(content)
+
+
+class ScriptedServer:
+    """An OpenAI-compatible server; ``behaviour`` answers, ``bodies`` are what it was sent."""
+
+    def __init__(self, address: str) -> None:
+        self.base_url = address
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.behaviour: Behaviour = good
+
+    @property
+    def asked(self) -> Counter[str]:
+        return Counter(body["messages"][-1]["content"] for body in self.bodies)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        return await self.behaviour(request, body)
+
+    def model(self, **settings: Any) -> HttpModel:
+        return HttpModel(self.base_url, "tiny", **{"delays": NO_WAIT, **settings})
+
+
+async def good(request: web.Request, body: dict[str, Any]) -> web.Response:
+    return web.json_response(answer(f"re: {body['messages'][-1]['content']}"))
+
+
+def first_then_good(*first: Callable[[], web.Response]) -> Behaviour:
+    """Each of ``first`` once, then good answers."""
+    waiting = list(first)
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        return waiting.pop(0)() if waiting else await good(request, body)
+
+    return behave
+
+
+def always(response: Callable[[], web.Response]) -> Behaviour:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        return response()
+
+    return behave
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    async def start() -> tuple[web.AppRunner, ScriptedServer]:
+        scripted = ScriptedServer("")
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", scripted.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.01)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        scripted.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        return runner, scripted
+
+    with loop_on_a_thread("scripted-server") as loop:
+        runner, scripted = loop.run(start())
+        yield scripted
+        loop.run(runner.cleanup())
+
+
+def test_a_request_becomes_a_body_with_all_its_sampling() -> None:
+    request = Request(
+        (Message("system", "短く。"), Message("user", "都は？")),
+        Sampling(temperature=0.7, top_p=0.9, max_tokens=33, seed=5, stop=("。",)),
+        schema=SCHEMA,
+    )
+    assert json.loads(request_body("tiny", request, {"top_k": 3, "seed": None})) == {
+        "model": "tiny",
+        "messages": [
+            {"role": "system", "content": "短く。"},
+            {"role": "user", "content": "都は？"},
+        ],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 33,
+        "stop": ["。"],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "schema": SCHEMA},
+        },
+        "top_k": 3,
+    }
+
+
+def test_japanese_is_sent_as_utf_8_not_as_escapes() -> None:
+    assert "問い".encode() in request_body("tiny", ask(), {})
+
+
+def test_a_schema_can_be_asked_for_in_words() -> None:
+    body = json.loads(request_body("tiny", ask(schema=SCHEMA), {}, schema_as_prompt=True))
+    asked = body["messages"][-1]["content"]
+    assert asked.startswith("問い\n\n")
+    assert "```json" in asked
+    assert json.loads(asked[asked.index("{") :]) == SCHEMA
+    assert "response_format" not in body
+
+
+def test_samples_of_one_request_have_seeds_of_their_own() -> None:
+    def seed(**fields: Any) -> int:
+        value = json.loads(request_body("tiny", ask(**fields), {}))["seed"]
+        assert isinstance(value, int)
+        return value
+
+    assert seed(sampling=Sampling(seed=5)) == 5
+    several = {seed(sampling=Sampling(seed=s), sample_index=n) for s in range(3) for n in range(3)}
+    assert len(several) == 9
+    assert all(0 <= number < 2**31 for number in several)
+
+
+def test_a_body_becomes_a_reply_with_reason_and_usage() -> None:
+    content = answer("はい")
+    content["choices"][0]["finish_reason"] = "length"
+    assert read_reply(ask(), as_body(content)) == Reply(ask(), "はい", "length", 11, 7)
+
+
+@pytest.mark.parametrize("usage", [None, [], {"prompt_tokens": None}, {"prompt_tokens": "11"}])
+def test_usage_that_is_missing_or_odd_counts_as_nothing(usage: object) -> None:
+    reply = read_reply(ask(), as_body({**answer(), "usage": usage}))
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("答え", 0, 0)
+
+
+def test_content_in_parts_is_joined_and_null_is_empty() -> None:
+    parts = answer()
+    parts["choices"][0]["message"]["content"] = [{"type": "text", "text": "は"}, {"text": "い"}]
+    assert read_reply(ask(), as_body(parts)).text == "はい"
+    parts["choices"][0]["message"]["content"] = None
+    assert read_reply(ask(), as_body(parts)).text == ""
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", b"{", b"<html>", b"[]", b"null", b'{"choices": []}', b'{"error": "x"}']
+)
+def test_a_body_that_is_no_completion_is_refused(body: bytes) -> None:
+    with pytest.raises(NoCompletionError):
+        read_reply(ask(), body)
+
+
+@pytest.mark.parametrize(
+    ("written", "visible"),
+    [
+        ("答え", "答え"),
+        ("  kept as it is \n", "  kept as it is \n"),
+        ("<think>1 < 2\n…</think>\n\n答え", "答え"),
+        ("opened by the template</think>答え", "答え"),
+        ("<think>cut off by the limit", ""),
+        ("<thinking>a</thinking>答<think>b</think>え", "答え"),
+    ],
+)
+def test_thinking_blocks_are_removed(written: str, visible: str) -> None:
+    assert visible_text(written) == visible
+
+
+def test_every_request_is_answered_once_with_its_subject(server: ScriptedServer) -> None:
+    replies = list(server.model().generate(ask(f"問{n}", subject=n) for n in range(300)))
+    assert sorted(reply.request.subject for reply in replies) == list(range(300))
+    assert all(reply.text == f"re: 問{reply.request.subject}" for reply in replies)
+    assert (replies[0].finish_reason, replies[0].prompt_tokens) == ("stop", 11)
+    assert set(server.asked.values()) == {1}
+
+
+def test_no_requests_give_no_replies(server: ScriptedServer) -> None:
+    assert list(server.model().generate([])) == []
+
+
+def test_requests_go_out_together_but_not_more_than_allowed(server: ScriptedServer) -> None:
+    together = most = 0
+    full = asyncio.Event()
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        if together == 5:
+            full.set()
+        await full.wait()
+        together -= 1
+        return await good(request, body)
+
+    server.behaviour = behave
+    assert len(list(server.model(max_concurrency=5).generate(ask(str(n)) for n in range(50)))) == 50
+    assert most == 5
+
+
+def test_requests_are_pulled_as_they_are_needed(server: ScriptedServer) -> None:
+    pulled = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal pulled
+        for number in range(10_000):
+            pulled += 1
+            yield ask(str(number))
+
+    replies = server.model(max_concurrency=4).generate(requests())
+    for taken in range(1, 20):
+        next(replies)
+        assert pulled <= taken + 8
+    replies.close()  # type: ignore[attr-defined]
+    assert pulled <= 20 + 8
+
+
+def test_stopping_early_cancels_what_is_in_flight(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if body["messages"][-1]["content"] != "0":
+            await asyncio.sleep(3600)
+        return await good(request, body)
+
+    server.behaviour = behave
+    replies = server.model(max_concurrency=4).generate(ask(str(n)) for n in range(100))
+    assert next(replies).text == "re: 0"
+    replies.close()  # type: ignore[attr-defined]
+    gc.collect()
+    assert caplog.records == []
+    assert "http-model" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ZeroDivisionError])
+def test_what_the_requests_raise_reaches_the_caller(
+    server: ScriptedServer, failure: type[BaseException]
+) -> None:
+    def requests() -> Iterator[Request]:
+        yield ask()
+        raise failure
+
+    with pytest.raises(failure):
+        list(server.model().generate(requests()))
+    assert "http-model" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda: web.Response(status=500, text="oops"),
+        lambda: web.Response(status=503),
+        lambda: web.Response(status=408),
+        lambda: web.Response(status=409),
+        lambda: web.Response(status=429, headers={"Retry-After": "0.01"}),
+        lambda: web.Response(status=429, headers={"Retry-After": "soon"}),
+        lambda: web.Response(status=200, body=b""),
+        lambda: web.Response(status=200, body=b'{"choices": [{"mess'),
+        lambda: web.Response(status=200, body=b"<html>busy</html>"),
+    ],
+)
+def test_trouble_that_may_pass_is_tried_again(
+    server: ScriptedServer, trouble: Callable[[], web.Response]
+) -> None:
+    server.behaviour = first_then_good(trouble, trouble)
+    (reply,) = server.model(max_retries=2).generate([ask()])
+    assert reply.text == "re: 問い"
+    assert server.asked == {"問い": 3}
+
+
+def test_trouble_that_does_not_pass_becomes_an_error_after_the_limit(
+    server: ScriptedServer,
+) -> None:
+    server.behaviour = always(lambda: web.json_response({"error": {"message": "全"}}, status=500))
+    (reply,) = server.model(max_retries=3).generate([ask(subject="s")])
+    assert (reply.text, reply.request.subject) == ("", "s")
+    assert "HTTP 500" in reply.error
+    assert "全" in reply.error
+    assert server.asked == {"問い": 4}
+
+
+def test_one_bad_request_does_not_harm_the_others(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if body["messages"][-1]["content"] in ("3", "5"):
+            return web.Response(status=500)
+        return await good(request, body)
+
+    server.behaviour = behave
+    replies = list(server.model(max_retries=1).generate(ask(str(n)) for n in range(20)))
+    failed = {reply.request.messages[-1].content for reply in replies if reply.error}
+    assert (len(replies), failed) == (20, {"3", "5"})
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(400, "too long"), (401, "TINY_KEY"), (403, "TINY_KEY"), (404, "no model 'tiny'")],
+)
+def test_what_cannot_pass_is_not_tried_again(
+    server: ScriptedServer, status: int, told: str
+) -> None:
+    server.behaviour = always(lambda: web.Response(status=status, text="too long"))
+    (reply,) = server.model(api_key_env="TINY_KEY").generate([ask()])
+    assert f"HTTP {status}" in reply.error
+    assert told in reply.error
+    assert server.asked == {"問い": 1}
+
+
+def test_retry_after_holds_back_the_whole_stream(server: ScriptedServer) -> None:
+    holding = False
+    too_early = 0
+
+    def release() -> None:
+        nonlocal holding
+        holding = False
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        nonlocal holding, too_early
+        too_early += holding
+        if len(server.bodies) == 10:
+            holding = True
+            asyncio.get_running_loop().call_later(0.2, release)
+            return web.Response(status=429, headers={"Retry-After": "0.4"})
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(max_concurrency=2, delays=RetryDelays(0.001, 0.002, 60))
+    replies = list(model.generate(ask(str(n)) for n in range(100)))
+    assert [reply.error for reply in replies] == [""] * 100
+    # Those that were on their way when the server said so.
+    assert too_early <= 4
+
+
+def test_an_http_date_and_too_long_a_wait_are_understood(server: ScriptedServer) -> None:
+    tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+    server.behaviour = first_then_good(
+        lambda: web.Response(status=503, headers={"Retry-After": tomorrow}),
+        lambda: web.Response(status=429, headers={"Retry-After": "86400"}),
+    )
+    (reply,) = server.model().generate([ask()])
+    assert reply.text == "re: 問い"
+
+
+def test_too_many_requests_is_no_failure_while_others_get_through(server: ScriptedServer) -> None:
+    arrivals = asyncio.Condition()
+    refused = 0
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        nonlocal refused
+        seen = len(server.bodies)
+        async with arrivals:
+            arrivals.notify_all()
+            if body["messages"][-1]["content"] == "patient" and refused < 5:
+                refused += 1
+                # The other place in flight is free again only when its reply was taken.
+                await arrivals.wait_for(lambda: len(server.bodies) >= seen + 2)
+                return web.Response(status=429)
+        return await good(request, body)
+
+    server.behaviour = behave
+    requests = [ask("patient"), *(ask(str(n)) for n in range(100))]
+    replies = list(server.model(max_retries=0, max_concurrency=2).generate(requests))
+    assert refused == 5
+    assert [reply.error for reply in replies if reply.error] == []
+
+
+def test_a_server_that_hangs_is_given_up_after_few_tries(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    server.behaviour = behave
+    (reply,) = server.model(timeout_seconds=0.1, max_retries=6).generate([ask()])
+    assert "did not answer in 0.1 s" in reply.error
+    assert server.asked == {"問い": 3}
+
+
+def test_a_server_that_is_down_makes_errors_and_is_not_waited_for_each_time() -> None:
+    waits: list[int] = []
+
+    class Counted(RetryDelays):
+        def before(self, retry: int, salt: bytes) -> float:
+            waits.append(retry)
+            return 0.0
+
+    model = HttpModel(
+        "http://127.0.0.1:1/v1", "tiny", max_concurrency=2, max_retries=3, delays=Counted()
+    )
+    replies = list(model.generate(ask(str(n)) for n in range(50)))
+    assert len(replies) == 50
+    assert all("cannot be reached" in reply.error for reply in replies)
+    assert 3 <= len(waits) <= 6
+
+
+def test_a_connection_that_breaks_off_is_tried_again(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if len(server.bodies) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return await good(request, body)
+
+    server.behaviour = behave
+    (reply,) = server.model().generate([ask()])
+    assert reply.text == "re: 問い"
+
+
+def refuse_schema(request: web.Request, body: dict[str, Any]) -> Awaitable[web.StreamResponse]:
+    async def refuse() -> web.Response:
+        error = {"error": {"message": "response_format.type json_schema is not supported"}}
+        return web.json_response(error, status=400)
+
+    return refuse() if "response_format" in body else good(request, body)
+
+
+def test_a_refused_schema_is_asked_for_in_words_from_then_on(server: ScriptedServer) -> None:
+    server.behaviour = refuse_schema
+    requests = [ask(str(n), schema=SCHEMA) for n in range(10)]
+    replies = list(server.model(max_concurrency=1, max_retries=0).generate(requests))
+    assert [reply.error for reply in replies] == [""] * 10
+    assert all("```json" in reply.text for reply in replies)
+    assert ["response_format" in body for body in server.bodies] == [True] + [False] * 10
+
+
+def test_a_schema_that_must_be_native_is_an_error_where_it_is_refused(
+    server: ScriptedServer,
+) -> None:
+    server.behaviour = refuse_schema
+    (reply,) = server.model(structured="json_schema").generate([ask(schema=SCHEMA)])
+    assert "json_schema is not supported" in reply.error
+    assert len(server.bodies) == 1
+
+
+def test_structured_by_prompt_never_sends_a_schema(server: ScriptedServer) -> None:
+    list(server.model(structured="prompt").generate([ask(schema=SCHEMA)]))
+    assert "response_format" not in server.bodies[0]
+
+
+def test_the_key_goes_into_the_header_and_nowhere_else(
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = "sk-tiny-0123456789"
+    monkeypatch.setenv("TINY_KEY", key)
+
+    async def echo(request: web.Request, body: dict[str, Any]) -> web.Response:
+        header = request.headers["Authorization"]
+        name = body["messages"][-1]["content"]
+        if name == "good":
+            return web.json_response(answer(f"you sent {header}"))
+        if name == "broken":
+            return web.Response(status=200, text=f"broken {header}")
+        if name == "json":
+            return web.json_response({"error": {"message": f"bad key {header}"}}, status=401)
+        return web.Response(status=500, text=f"oops {header} {key[:60]}", reason=header)
+
+    server.behaviour = echo
+    model = server.model(api_key_env="TINY_KEY", max_retries=1)
+    caplog.set_level(logging.DEBUG)
+    names = ["good", "broken", "json", "text"]
+    replies = list(model.generate(ask(name) for name in names))
+    assert all(headers["Authorization"] == f"Bearer {key}" for headers in server.headers)
+    shown = [repr(replies), repr(model), model.identity, caplog.text, repr(vars(model))]
+    assert all(key not in text for text in shown)
+    assert sum("***" in reply.error + reply.text for reply in replies) == 4
+
+
+def test_the_key_is_read_when_a_request_is_sent(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = server.model(api_key_env="TINY_KEY")
+    for key in ("first", "second"):
+        monkeypatch.setenv("TINY_KEY", key)
+        list(model.generate([ask(key)]))
+    assert [headers["Authorization"] for headers in server.headers] == [
+        "Bearer first",
+        "Bearer second",
+    ]
+
+
+def test_without_a_key_no_header_is_sent(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINY_KEY", raising=False)
+    list(server.model(api_key_env="TINY_KEY").generate([ask()]))
+    assert "Authorization" not in server.headers[0]
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "", "ftp://host/v1", "http://"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match="no web address"):
+        HttpModel(address, "tiny")
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError) as caught:
+        HttpModel("http://me:hunter2@host/v1", "tiny")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_identity_names_endpoint_model_and_extra() -> None:
+    plain = HttpModel("http://host/v1/", "org/tiny")
+    assert plain.identity == "http:http://host/v1#org/tiny"
+    assert HttpModel("http://host/v1", "org/tiny", extra={"top_k": 1}).identity == (
+        'http:http://host/v1#org/tiny{"top_k":1}'
+    )
+
+
+def test_a_message_that_is_no_unicode_becomes_an_error(server: ScriptedServer) -> None:
+    replies = list(server.model().generate([ask("\ud800"), ask("good")]))
+    assert sorted(bool(reply.error) for reply in replies) == [False, True]
+
+
+def test_the_limit_of_open_files_is_raised_for_many_connections(server: ScriptedServer) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        (reply,) = server.model(max_concurrency=1000).generate([ask()])
+        assert reply.text == "re: 問い"
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 1000
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_delays_grow_to_a_limit_and_are_always_the_same() -> None:
+    delays = RetryDelays(first=1.0, longest=8.0)
+    waited = [delays.before(retry, b"salt") for retry in range(10)]
+    assert waited == [delays.before(retry, b"salt") for retry in range(10)]
+    assert all(2**retry / 2 <= waited[retry] <= 2**retry for retry in range(3))
+    assert max(waited) <= 8.0
+    assert delays.before(0, b"salt") != delays.before(0, b"pepper")
+
+
+@pytest.mark.models
+def test_a_real_server_answers_in_json_in_words_and_with_plain_errors() -> None:
+    xllamacpp = pytest.importorskip("xllamacpp")
+    from teichaku.backends.registry import pull
+
+    settings = xllamacpp.CommonParams()
+    settings.model.path = str(pull("smollm2-135m-instruct"))
+    settings.n_ctx, settings.n_parallel, settings.verbosity = 1024, 2, -1
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
+    settings.warmup = False
+    engine = xllamacpp.Server(settings)
+    schema = {
+        "type": "object",
+        "properties": {"capital": {"type": "string", "maxLength": 12}},
+        "required": ["capital"],
+        "additionalProperties": False,
+    }
+    question = "What is the capital of France?"
+    requests = [
+        ask(question, schema=schema, sampling=Sampling(max_tokens=40)),
+        ask(question, sampling=Sampling(max_tokens=5)),
+        ask("much " * 2000),
+    ]
+    model = HttpModel(f"{engine.listening_address}/v1", "smol", delays=NO_WAIT)
+    replies = sorted(model.generate(requests), key=lambda reply: requests.index(reply.request))
+    assert list(json.loads(replies[0].text)) == ["capital"]
+    assert (replies[1].finish_reason, replies[1].completion_tokens) == ("length", 5)
+    assert "context" in replies[2].error
