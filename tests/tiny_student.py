@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from teichaku.backends.transformers import TransformersSettings, TransformersStudent
@@ -24,6 +24,9 @@ def make_model(folder: Path, chat_template: str = "") -> Path:
     inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
+    inner.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token="<pad>",
@@ -40,7 +43,7 @@ def make_model(folder: Path, chat_template: str = "") -> Path:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=_CONTEXT,
-        initializer_range=0.2,
+        initializer_range=0.4,
         tie_word_embeddings=True,
         pad_token_id=0,
         bos_token_id=1,

@@ -83,6 +83,7 @@ def test_the_judge_decides_what_containment_cannot(verdict: str | None, expected
     [
         ("遊覧船あおば丸の定員は？", ""),
         ("あおば丸の定員は？ この船の名は遊覧船あおば丸。", ""),
+        ("遊覧船あおばの定員は？", ""),
         ("この船の定員は何人ですか。", "not_self_contained"),
         ("本製品の料金はいくらですか。", "not_self_contained"),
         ("定員は何人ですか。", "not_self_contained"),

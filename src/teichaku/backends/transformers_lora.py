@@ -143,6 +143,7 @@ class LoraTrainer:
 
 
 def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
+    _check_targets(model, settings.targets)
     if settings.quantization:
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     config = peft.LoraConfig(
@@ -154,19 +155,23 @@ def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
     )
     try:
         with _without_advice():
-            adapted = peft.get_peft_model(model, config)
+            return peft.get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
             f"The adapter does not fit the student: {error}",
             "training.adapter.targets names linear layers of the model, such as q_proj, "
             "up_proj; leave it out for all of them.",
         ) from error
-    if any(parameter.requires_grad for parameter in model.get_output_embeddings().parameters()):
+
+
+def _check_targets(model: Any, targets: Sequence[str]) -> None:
+    head = model.get_output_embeddings()
+    (name,) = (name.split(".")[-1] for name, module in model.named_modules() if module is head)
+    if name in targets:
         raise UserError(
-            "training.adapter.targets names the output head, which is not trained.",
-            "Name the other linear layers only.",
+            f"training.adapter.targets names {name}, the output head, which is not trained.",
+            "Name other linear layers only, or leave it out for all of them.",
         )
-    return adapted
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def _attend(
     # In float32: bfloat16 gains nothing on matrices this small and is slower in the backward.
     with torch.autocast("cpu", enabled=False):
         rows = zip(
-            *(part.float().split(row_lengths, 2) for part in (query, key, value)), strict=True
+            *(part.float().split_with_sizes(row_lengths, 2) for part in (query, key, value)),
+            strict=True,
         )
         for row, length in zip(rows, row_lengths, strict=True):
             mask = _window_mask(length, window)

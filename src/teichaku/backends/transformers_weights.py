@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -153,10 +154,11 @@ def _convert_gguf(path: Path, folder: Path) -> None:
             read = transformers.AutoModelForCausalLM.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.float32
             )
-    except (ImportError, KeyError, ValueError) as error:
+    except (ImportError, LookupError, ValueError, struct.error) as error:
         raise ModelUnavailableError(
             f"{path.name} cannot be read for training: {error}",
-            "Name the same model as a Hugging Face folder (safetensors) instead.",
+            "Pull it again if it is damaged; or name the same model as a Hugging Face folder "
+            "(safetensors).",
         ) from error
     # The model as read counts as quantized and refuses to be saved; a fresh one does not.
     settings = read.config.to_dict()

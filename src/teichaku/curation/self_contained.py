@@ -9,6 +9,7 @@ this document from the others.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 
 from teichaku.core.records import Dropped, Example, Passage
 from teichaku.core.run_folder import dropped
@@ -31,6 +32,9 @@ _POINTERS: dict[str, str] = {
     "th": r"นี้|ดังกล่าว|ข้างต้น",
 }
 
+_LEAST_LONG_NAME = 5
+_SHARE_OF_NAME = 0.8
+
 
 def pointer(question: str, language: str) -> str:
     """The first word in ``question`` that points outside it; empty where there is none."""
@@ -40,13 +44,18 @@ def pointer(question: str, language: str) -> str:
 
 
 def names_title(question: str, title: str) -> bool:
-    """Whether ``question`` names ``title``, or a part of it that stands alone (a translated
-    or bracketed name beside the name).
+    """Whether ``question`` names ``title``, a part of it that stands alone (a translated or
+    bracketed name beside the name), or most of it in one piece (a name loses its ending in a
+    sentence: 真贋のはざまで becomes 真贋のはざまの).
     """
     asked, whole = comparable(question), comparable(title)
+    if not whole or whole in asked:
+        return bool(whole)
     parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", title)
-    stand_alone = (name for name in map(comparable, parts) if len(name) >= 2)
-    return bool(whole) and (whole in asked or any(name in asked for name in stand_alone))
+    if any(len(name) >= 2 and name in asked for name in map(comparable, parts)):
+        return True
+    longest = SequenceMatcher(None, whole, asked, autojunk=False).find_longest_match().size
+    return len(whole) >= _LEAST_LONG_NAME and longest >= _SHARE_OF_NAME * len(whole)
 
 
 @dataclass

@@ -29,7 +29,7 @@ class DocumentQA:
         )
         for index in range(self.samples):
             sampling = request_sampling(self.sampling, self.seed, self.name, passage, index)
-            schema = _schema(self.per_passage, passage.title)
+            schema = _schema(self.per_passage)
             yield Request(messages, sampling, schema, index, self.prompt.name, passage)
 
     def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
@@ -68,12 +68,8 @@ class DocumentQA:
         )
 
 
-def _schema(count: int, title: str) -> dict[str, Any]:
-    """The form of the reply. Where the document has a name, each pair begins with it: a small
-    teacher that has just written the name asks about it by name, and not about "this game".
-    """
-    about = {"about": {"type": "string", "enum": [title]}} if title else {}
-    parts = {**about, "question": {"type": "string"}, "answer": {"type": "string"}}
+def _schema(count: int) -> dict[str, Any]:
+    parts = {"question": {"type": "string"}, "answer": {"type": "string"}}
     pair = {"type": "object", "properties": parts, "required": list(parts)}
     pairs = {"type": "array", "items": pair, "minItems": 1, "maxItems": count}
     return {"type": "object", "properties": {"pairs": pairs}, "required": ["pairs"]}
