@@ -3,7 +3,8 @@
     python bench/training.py [--model NAME] [--repeats N] [--epochs N]
 
 What is compared. 24 questions and answers made of the CC0 board-game records in
-examples/board-games (the kind of data that the demo trains on), LoRA on all linear layers
+examples/board-games (the kind of data that the demo trains on; longer answers are left out, so
+that padding, of which this project does none, decides little), LoRA on all linear layers
 with rank 16, alpha 32 and no dropout, AdamW at a constant learning rate, loss on the answer
 alone, batches of 8 rows of like length. Both sides start from the same adapter weights and see
 the same tokens in the same order, so that their losses can be compared; TRL thereby gets the
@@ -40,6 +41,7 @@ DOCUMENTS = Path(__file__).parents[1] / "examples" / "board-games" / "documents"
 TARGETS = {"gemma-3-270m": 3.0, "smollm2-135m-instruct": 2.0}
 ROWS, BATCH_SIZE, LEARNING_RATE = 24, 8, 3e-4
 ADAPTER, OPTIMIZER = AdapterSettings(rank=16, alpha=32.0), OptimizerSettings()
+LONGEST_ANSWER = 40
 LOSS_TOLERANCE = 0.02
 
 
@@ -55,7 +57,7 @@ def questions_and_answers() -> list[tuple[str, str]]:
         title, *lines = text.splitlines()
         for line in lines:
             key, separator, value = line.partition("：")
-            if separator:
+            if separator and len(value) <= LONGEST_ANSWER:
                 rows.append((f"ボードゲーム「{title}」の{key}は何ですか？", value))
     rows.sort(key=lambda row: content_id(*row))
     return rows[:ROWS]

@@ -6,8 +6,9 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,8 @@ def _convert(path: Path, folder: Path) -> None:
 
 def _convert_gguf(path: Path, folder: Path) -> None:
     try:
-        with _header_read_once():
+        # The reader draws a bar of its own on stderr; the run has a live view already.
+        with _header_read_once(), redirect_stderr(StringIO()):
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True
             )

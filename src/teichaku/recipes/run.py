@@ -37,6 +37,9 @@ from teichaku.recipes.workshop import Usage, Workshop
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
 _STAGE_VERSION = 1
 
+#: A report names so many documents; all of them stand in documents.parquet.
+_ATTRIBUTIONS = 200
+
 _PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "peft", "xllamacpp", "altair")
 
 
@@ -261,11 +264,15 @@ def _describe(study: Study, options: Options, inputs: Mapping[str, str], started
 
 
 def _attributions(run: RunFolder) -> dict[str, Any]:
+    """How many documents have which licence, and whom to name for them."""
     licences: dict[str, int] = {}
+    named = []
     for document in run.stage("documents").read("documents", Document):
         name = document.licence or "not stated"
         licences[name] = licences.get(name, 0) + 1
-    return {"licences": dict(sorted(licences.items()))}
+        if document.licence and len(named) < _ATTRIBUTIONS:
+            named.append(f"{document.title}: {document.source} ({document.licence})")
+    return {"licences": dict(sorted(licences.items())), "attributions": sorted(named)}
 
 
 def machine() -> dict[str, Any]:
