@@ -368,8 +368,7 @@ try:
     for number in range(1000):
         cache.put(str(number), "m", Reply(request, "x" * 9000))
 except UserError as error:
-    print(error)
-    cache.close
+    print(error, flush=True)
     import os
     os._exit(0)
 """

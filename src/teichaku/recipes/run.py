@@ -266,7 +266,7 @@ def _describe(study: Study, options: Options, inputs: Mapping[str, str], started
 def _attributions(run: RunFolder) -> dict[str, Any]:
     """How many documents have which licence, and whom to name for them."""
     licences: dict[str, int] = {}
-    named = []
+    named: list[str] = []
     for document in run.stage("documents").read("documents", Document):
         name = document.licence or "not stated"
         licences[name] = licences.get(name, 0) + 1
