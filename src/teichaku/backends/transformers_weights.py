@@ -92,6 +92,10 @@ def load_model(folder: Path, device: str, dtype: torch.dtype, quantization: str 
         )
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from error
+    # Rows cut out of the hidden states lie apart in memory, and torch would then copy the head
+    # once a row (2.7 GB for 8 rows of Gemma 3 270M) instead of gathering the rows.
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     model.requires_grad_(False)
     return model.eval()
 
