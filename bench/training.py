@@ -39,7 +39,7 @@ from teichaku.training.batches import length_bucketed, padding_count, token_coun
 
 DOCUMENTS = Path(__file__).parents[1] / "examples" / "board-games" / "documents"
 TARGETS = {"gemma-3-270m": 3.0, "smollm2-135m-instruct": 2.0}
-ROWS, BATCH_SIZE, LEARNING_RATE = 24, 8, 3e-4
+ROWS, BATCH_SIZE, LEARNING_RATE = 24, 8, 1e-4
 ADAPTER, OPTIMIZER = AdapterSettings(rank=16, alpha=32.0), OptimizerSettings()
 LONGEST_ANSWER = 40
 LOSS_TOLERANCE = 0.02
