@@ -83,3 +83,12 @@ def test_a_run_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         RunFolder.open(Path("nothing"))
     assert "other" in caught.value.hint
     assert RunFolder.open(Path("other")).path == Path("runs/other")
+
+
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_aside(tmp_path / "questions" / "questions.parquet", b"whole")
+    half = tmp_path / "questions" / ".answers.parquet.77.part"
+    half.write_bytes(b"ha")
+    run.remove_leftovers()
+    assert [path.name for path in tmp_path.rglob("*.p*")] == ["questions.parquet"]

@@ -177,6 +177,11 @@ class RunFolder:
         hint = f"Runs here: {', '.join(known)}." if known else "Start one: teichaku run RECIPE"
         raise UserError(f"There is no run at {path}.", hint)
 
+    def remove_leftovers(self) -> None:
+        """Remove the unfinished files of a run that was killed while it wrote."""
+        for part in self.path.rglob(".*.part"):
+            part.unlink(missing_ok=True)
+
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage ``name`` (``synthesis/qa``)."""
         return StageFolder(self.path / name)

@@ -227,6 +227,7 @@ def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: s
             f"No file found at {', '.join(study.recipe.documents.paths)} (from {study.root}).",
             "Put documents there, or mend documents.paths in the recipe.",
         )
+    study.run.remove_leftovers()
     resolved = yaml.safe_dump(
         study.recipe.model_dump(mode="json", exclude_none=True), allow_unicode=True, sort_keys=False
     )
