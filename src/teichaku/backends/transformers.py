@@ -34,7 +34,7 @@ class TransformersSettings:
     the hardware has it.
     """
 
-    batch_size: int = 16
+    batch_size: int = 32
     batch_tokens: int = 16_384
     device: str = "auto"
     dtype: str = "auto"

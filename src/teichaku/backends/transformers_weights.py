@@ -4,11 +4,9 @@ import importlib.util
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
-from functools import lru_cache
-from io import StringIO
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import gguf
 import torch
 import transformers
 from filelock import FileLock
+from transformers import modeling_gguf_pytorch_utils
 
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError, UserError
 
@@ -137,8 +136,11 @@ def as_safetensors(path: Path, kind: str, sha256: str, cache: Path) -> Path:
 
 
 def _convert(path: Path, folder: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    aside = folder.with_name(f".{folder.name}.part")
     try:
+        # Left over by an interrupted conversion; the lock is ours, so nobody is at it.
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
         _convert_gguf(path, aside)
         aside.rename(folder)
     except OSError as error:
@@ -152,8 +154,7 @@ def _convert(path: Path, folder: Path) -> None:
 
 def _convert_gguf(path: Path, folder: Path) -> None:
     try:
-        # The reader draws a bar of its own on stderr; the run has a live view already.
-        with _header_read_once(), redirect_stderr(StringIO()):
+        with _read_once_and_quietly():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True
             )
@@ -179,17 +180,19 @@ def _convert_gguf(path: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _header_read_once() -> Iterator[None]:
+def _read_once_and_quietly() -> Iterator[None]:
     """Let ``transformers`` parse the file's header once instead of three times.
 
-    The header holds the vocabulary; with 262,144 entries each parsing takes many seconds.
+    The header holds the vocabulary; with 262,144 entries each parsing takes many seconds. Its
+    progress bar cannot be turned off otherwise.
     """
-    reader = gguf.GGUFReader
+    reader, bar = gguf.GGUFReader, modeling_gguf_pytorch_utils.tqdm
     gguf.GGUFReader = lru_cache(maxsize=1)(reader)
+    modeling_gguf_pytorch_utils.tqdm = partial(bar, disable=True)
     try:
         yield
     finally:
-        gguf.GGUFReader = reader
+        gguf.GGUFReader, modeling_gguf_pytorch_utils.tqdm = reader, bar
 
 
 def _unreadable(folder: Path, error: Exception) -> ModelUnavailableError:

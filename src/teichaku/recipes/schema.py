@@ -70,7 +70,7 @@ class Transformers(Section):
 
     backend: Literal["transformers"]
     model: str = Field(description="A packaged name, a Hugging Face name, or a folder.")
-    batch_size: int = Field(16, ge=1, description="Answers generated at a time.")
+    batch_size: int = Field(32, ge=1, description="Answers generated at a time.")
     licence: str = ""
 
 
