@@ -115,11 +115,21 @@ def test_requests_are_pulled_as_they_are_needed(engine: FakeEngine, tmp_path: Pa
             yield ask(str(number))
 
     replies = model_of(tmp_path, slots=2).generate(requests())
-    for taken in range(1, 10):
+    for _ in range(10):
         next(replies)
-        assert pulled <= taken + 4
+    assert pulled <= 64
     replies.close()  # type: ignore[attr-defined]
-    assert pulled <= 10 + 4
+    assert pulled <= 64
+
+
+def test_prompts_that_begin_alike_are_read_one_after_another(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    asked = [ask(f"{frame} {number}") for number in range(5) for frame in ("set A", "set B")]
+    replies = list(model_of(tmp_path).generate(asked))
+    frames = [fields["messages"][-1]["content"][:5] for fields in engine.asked]
+    assert frames == ["set A"] * 5 + ["set B"] * 5
+    assert {reply.text for reply in replies} == {request.messages[0].content for request in asked}
 
 
 def test_stopping_early_stops_the_engine_in_the_middle_of_a_reply(

@@ -15,7 +15,7 @@ PROMPTS = Path(teichaku.__file__).parent / "prompts"
 LANGUAGES = ("en", "ja")
 
 PLACEHOLDERS = {
-    "category_qa": {"categories", "examples", "passage"},
+    "category_qa": {"categories", "examples", "passage", "title"},
     "closed_book": {"question"},
     "document_qa": {"passage", "title", "count"},
     "grounded_judge": {"passage", "question", "answer"},
@@ -142,7 +142,7 @@ def test_the_answer_to_be_judged_comes_after_all_that_answers_share(language: st
 
 
 @each_language
-@pytest.mark.parametrize("name", ["document_qa", "held_out_wording"])
+@pytest.mark.parametrize("name", ["category_qa", "document_qa", "held_out_wording"])
 def test_a_document_without_title_leaves_no_trace_of_one(language: str, name: str) -> None:
     prompt = shipped_prompt(language, name)
     values = values_for(language, name)
@@ -165,7 +165,7 @@ def test_what_the_student_is_asked_is_one_message_of_the_user(language: str, nam
 def test_a_category_prompt_shows_only_the_categories_of_its_example_set(language: str) -> None:
     prompt = shipped_prompt(language, "category_qa")
     values = category_values(language, "without_goal_orientation")
-    text = rendered(prompt, passage="«passage»", **values)
+    text = rendered(prompt, passage="«passage»", title="", **values)
     assert "goal_orientation" not in text
     assert all(name in text for name in SIX_CATEGORIES[1:])
 

@@ -12,7 +12,7 @@ from teichaku.core.records import Dropped, Example, Request
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded, support
-from teichaku.curation.rules import question_is_answer, wrong_language
+from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 
 PASSAGES = {p.id: p for p in (passage(), passage("名称：小舟\n定員：5人\n料金：300円", "小舟"))}
@@ -178,6 +178,32 @@ def test_the_question_is_in_the_language(question: str, answer: str, expected: s
 )
 def test_the_answer_is_not_in_the_question(question: str, answer: str, expected: str) -> None:
     assert reason([by_rule(question_is_answer)], example(question, answer)) == [expected]
+
+
+LONG = "遊覧船あおば丸は、湖の南岸を一周しながら、季節の花と古い水門を船上から案内する、毎朝一回の定期便である。"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (f"{LONG}それはなぜですか。", "copied_question"),
+        ("遊覧船あおば丸は、どこを一周しながら何を案内しますか。", ""),
+        ("定期便である遊覧船の案内は？", ""),
+    ],
+)
+def test_the_question_is_no_copy_of_the_passage(question: str, expected: str) -> None:
+    source = passage(LONG)
+    rule = by_rule(copied_question({source.id: source}))
+    made = example(question, "48人", source)
+    assert reason([rule], made) == [expected]
+
+
+def test_a_long_title_in_the_question_is_no_copy() -> None:
+    title = "湖の南岸を一周しながら季節の花と古い水門を船上から案内する遊覧船の定期便について"
+    source = passage(f"{title}。定員は48人。", title)
+    rule = by_rule(copied_question({source.id: source}))
+    made = example(f"{title}、定員は何人ですか。", "48人", source)
+    assert reason([rule], made) == [""]
 
 
 @given(st.lists(st.tuples(texts, texts), max_size=8))

@@ -1,7 +1,8 @@
 """A GGUF model in this process, through the server of llama.cpp that xllamacpp brings.
 
 Several requests are decoded together, each in a slot of its own; llama.cpp itself puts a
-request into the slot whose last prompt has the longest prefix in common with it.
+request into the slot whose last prompt has the longest prefix in common with it. Requests that
+begin alike are therefore sent one after another: reading a prompt costs as much as answering.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -21,6 +23,7 @@ from teichaku.core.records import Reply, Request
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 _PROMPT_TOKENS_AT_ONCE = 512
 _PROMPT_CACHE_MIB = 1024
+_REQUESTS_TO_ORDER = 64
 
 
 class LlamaCppModel:
@@ -62,7 +65,7 @@ class LlamaCppModel:
         """Answer every request once, as the slots finish; see ``ChatModel``."""
         ready: SimpleQueue[Future[Reply]] = SimpleQueue()
         stopped = threading.Event()
-        pending, pull, more = 0, iter(requests), True
+        pending, pull, more = 0, _alike_together(requests), True
         workers = ThreadPoolExecutor(self._slots, "llama-cpp")
         try:
             while more or pending:
@@ -144,6 +147,13 @@ class LlamaCppModel:
                 "The file is no GGUF model, is cut off, needs a newer xllamacpp, or more memory "
                 f"than there is ({self._slots} slots of {self._context_tokens} tokens).",
             ) from error
+
+
+def _alike_together(requests: Iterable[Request]) -> Iterator[Request]:
+    """The requests, each few dozen of them in the order of their prompts."""
+    waiting = iter(requests)
+    while window := list(islice(waiting, _REQUESTS_TO_ORDER)):
+        yield from sorted(window, key=lambda request: [m.content for m in request.messages])
 
 
 class _Chunks:

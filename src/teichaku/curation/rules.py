@@ -1,9 +1,13 @@
 """Rules that look at one example alone."""
 
 from collections.abc import Callable, Mapping
+from difflib import SequenceMatcher
 
 from teichaku.core.records import Example, Passage
 from teichaku.core.text import comparable, is_language, script_shares
+
+_COPIED_CHARACTERS = 40
+_COPIED_SHARE = 0.5
 
 
 def wrong_language(
@@ -35,3 +39,26 @@ def question_is_answer(example: Example) -> tuple[str, str] | None:
     if answer in question:
         return "answer_in_question", f"'{example.answer}' stands in the question"
     return None
+
+
+def copied_question(
+    passages: Mapping[str, Passage],
+) -> Callable[[Example], tuple[str, str] | None]:
+    """The rule: the question is no piece of the passage with a question mark behind it.
+
+    It falls where one unbroken piece of the passage, the title aside, has at least 40 letters
+    and makes up half of it. Small teachers do this with dense texts such as abstracts.
+    """
+
+    def rule(example: Example) -> tuple[str, str] | None:
+        passage = passages[example.passage_id]
+        question, title = comparable(example.question), comparable(passage.title)
+        question = question.replace(title, "") if title else question
+        whole = comparable(passage.text)
+        found = SequenceMatcher(None, whole, question, autojunk=False).find_longest_match()
+        if found.size < _COPIED_CHARACTERS or found.size < _COPIED_SHARE * len(question):
+            return None
+        piece = question[found.b : found.b + found.size]
+        return "copied_question", f"{found.size} letters of the passage in one piece: {piece}"
+
+    return rule

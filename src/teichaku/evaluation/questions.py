@@ -5,7 +5,7 @@ fact in another way that training never shows; ``unseen`` are examples kept out 
 altogether (S1 keeps ten a category).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from teichaku.core.models import ChatModel
@@ -133,9 +133,11 @@ class Rewording:
         passages: Mapping[str, Passage],
         training_text: WordingIndex,
         teacher: ChatModel,
+        asking_again: Callable[[int], None] = lambda requests: None,
     ) -> Iterator[Question | Dropped]:
         """For each question of kind ``trained`` one of kind ``held_out``, or its place as
-        dropped: with the reason and the last wording that was tried.
+        dropped: with the reason and the last wording that was tried. ``asking_again`` is told
+        how many requests each further try adds.
         """
         waiting: dict[str, tuple[str, ...]] = {question.id: () for question in trained}
         by_id = {question.id: question for question in trained}
@@ -145,6 +147,8 @@ class Rewording:
                 self._request(by_id[name], passages, avoid, attempt)
                 for name, avoid in waiting.items()
             ]
+            if attempt:
+                asking_again(len(requests))
             for reply in teacher.generate(requests):
                 asked: Question = reply.request.subject
                 passage = passages[asked.passage_id]

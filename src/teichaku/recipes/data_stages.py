@@ -17,7 +17,7 @@ from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded
-from teichaku.curation.rules import question_is_answer, wrong_language
+from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 from teichaku.documents.loading import Columns, load_documents
 from teichaku.documents.passages import split_passages
@@ -170,6 +170,8 @@ def build_filter(study: Study, config: schema.Grounded | schema.NamedFilter) -> 
         return by_rule(wrong_language(study.recipe.language, study.passages))
     if config.name == "question_is_answer":
         return by_rule(question_is_answer)
+    if config.name == "copied_question":
+        return by_rule(copied_question(study.passages))
     return drop_duplicates
 
 
@@ -213,7 +215,8 @@ def _reword(
     )
     first = rewording.first_requests(trained, study.passages)
     study.progress.begin("questions", len(first), study.workshop.estimate(teacher, first))
-    yield from rewording.ask(trained, study.passages, training_text, teacher)
+    again = study.progress.expect_more
+    yield from rewording.ask(trained, study.passages, training_text, teacher, again)
 
 
 def prove_apart(

@@ -15,6 +15,10 @@ class Progress(Protocol):
         """So much more is done."""
         ...
 
+    def expect_more(self, records: int) -> None:
+        """The stage has so many records to do beyond those that it began with."""
+        ...
+
     def end(self, summary: str) -> None:
         """The stage is finished."""
         ...
@@ -35,6 +39,9 @@ class Silent:
         """Nothing."""
 
     def advance(self, records: int = 1, tokens: int = 0) -> None:
+        """Nothing."""
+
+    def expect_more(self, records: int) -> None:
         """Nothing."""
 
     def end(self, summary: str) -> None:
@@ -69,6 +76,10 @@ class Plain:
         if time.monotonic() - self._told >= self._every:
             self._told = time.monotonic()
             self.say(f"  {self._stage}: {self._pace.text()}")
+
+    def expect_more(self, records: int) -> None:
+        """The next line counts to the new total."""
+        self._pace.expect_more(records)
 
     def end(self, summary: str) -> None:
         """One line."""
@@ -115,6 +126,12 @@ class Live:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], advance=records, pace=self._pace.text())
 
+    def expect_more(self, records: int) -> None:
+        """The bar gets longer."""
+        self._pace.expect_more(records)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=self._pace.total)
+
     def end(self, summary: str) -> None:
         """The bar gives way to a line."""
         self.close()
@@ -135,7 +152,7 @@ class Pace:
     """Records, tokens a second and the time left of a stage that runs."""
 
     def __init__(self, total: int | None) -> None:
-        self._total = total
+        self.total = total
         self._done = 0
         self._tokens = 0
         self._start = time.monotonic()
@@ -145,14 +162,19 @@ class Pace:
         self._done += records
         self._tokens += tokens
 
+    def expect_more(self, records: int) -> None:
+        """So much more is to do."""
+        if self.total is not None:
+            self.total += records
+
     def text(self) -> str:
         """``12/40, 27 tokens/s, 1 min left``."""
         seconds = max(1e-3, time.monotonic() - self._start)
-        parts = [f"{self._done}/{self._total}" if self._total is not None else f"{self._done}"]
+        parts = [f"{self._done}/{self.total}" if self.total is not None else f"{self._done}"]
         if self._tokens:
             parts.append(f"{self._tokens / seconds:.0f} tokens/s")
-        if self._total and 0 < self._done <= self._total:
-            left = duration((self._total - self._done) * seconds / self._done)
+        if self.total and 0 < self._done <= self.total:
+            left = duration((self.total - self._done) * seconds / self._done)
             parts.append(f"{left} left")
         return ", ".join(parts)
 

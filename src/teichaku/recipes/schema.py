@@ -189,7 +189,9 @@ class Grounded(Section):
 class NamedFilter(Section):
     """A filter without settings."""
 
-    name: Literal["self_contained", "duplicates", "language", "question_is_answer"]
+    name: Literal[
+        "self_contained", "duplicates", "language", "question_is_answer", "copied_question"
+    ]
 
 
 Filter = Annotated[Grounded | NamedFilter, Field(discriminator="name")]
@@ -251,6 +253,7 @@ class Recipe(Section):
     curation: list[Filter] = [
         NamedFilter(name="language"),
         NamedFilter(name="question_is_answer"),
+        NamedFilter(name="copied_question"),
         NamedFilter(name="self_contained"),
         Grounded(name="grounded"),
         NamedFilter(name="duplicates"),

@@ -62,7 +62,7 @@ class CategoryQA:
                      "answer": c.answer}
                     for c in shown
                 ],
-                passage=passage.text,
+                passage=passage.text, title=passage.title,
             )  # fmt: skip
             sampling = request_sampling(self.sampling, self.seed, self.name, passage, index)
             yield Request(messages, sampling, _schema(names), index, self.prompt.name, passage)
