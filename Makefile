@@ -43,9 +43,9 @@ fix: $(INSTALLED_DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED_DEV)  ## every figure that the README quotes
+bench: $(INSTALLED_DEV)  ## speed against other tools
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@status=0; for bench in bench/[a-z]*.py; do $(BIN)/python $$bench || status=1; done; exit $$status
 
-clean:
-	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## all that can be made again; never runs/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,7 +41,9 @@ class Plan:
     epochs: int = 2
     judged: bool = True
     passage: str = ""
-    finish: bool = True
+    scorer: str = "containment"
+    unfinished: Sequence[str] = ()
+    shared_unseen: int = 0
 
 
 def gain(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
@@ -52,19 +54,22 @@ def gain(arm: str, checkpoint: str, condition: str, question: Question) -> float
 
 
 def write_run(folder: Path, plan: Plan) -> RunFolder:
-    """Write the run at ``folder``."""
+    """Write the run at ``folder``. The files of its unfinished stages are there all the same,
+    as a recipe that was changed leaves them.
+    """
     run = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    run.begin_stages()
     (folder / "recipe.yaml").write_text("name: 飲み物\nlanguage: ja\n", encoding="utf-8")
     run.write_json("run.json", run_description(plan))
-    if not plan.finish:
-        return run
     passages = [_passage(number, plan) for number in range(plan.documents)]
     questions = [question for passage in passages for question in _questions(passage, plan)]
-    _write_data(run, passages, questions)
+    _write_data(run, passages, questions, plan)
     for arm, rate in plan.arms:
         _write_training(run, arm, rate, plan)
     _write_evaluation(run, questions, plan)
+    listed = run.read_json("stages.json")
+    run.write_json("stages.json", {n: m for n, m in listed.items() if n not in plan.unfinished})
     return run
 
 
@@ -93,7 +98,7 @@ def run_description(plan: Plan) -> dict[str, Any]:
             for arm, rate in plan.arms
         ],
         "base_arms": ["base"],
-        "headline_scorer": "containment",
+        "headline_scorer": plan.scorer,
         "documents": {"licences": {"CC0 1.0": plan.documents}, "attributions": ["出典：飲み物"]},
     }
 
@@ -154,9 +159,12 @@ def _finish(
     }
     run.write_json(f"{name}/timing.json", timing)
     folder.finish("made-from", summary)
+    run.add_stage(name, "made-from")
 
 
-def _write_data(run: RunFolder, passages: list[Passage], questions: list[Question]) -> None:
+def _write_data(
+    run: RunFolder, passages: list[Passage], questions: list[Question], plan: Plan
+) -> None:
     documents = [Document(p.document_id, p.source, p.title, p.text, p.licence) for p in passages]
     run.stage("documents").write("documents", Document, documents)
     run.stage("documents").write("passages", Passage, passages)
@@ -178,7 +186,12 @@ def _write_data(run: RunFolder, passages: list[Passage], questions: list[Questio
     run.stage("curation/qa").write("examples", Example, examples)
     _finish(run, "curation/qa", 3, len(examples), lost)
     run.stage("questions").write("questions", Question, questions)
-    check = {"questions": sum(q.kind == "held_out" for q in questions), "leaks": 0}
+    check = {
+        "questions": sum(q.kind == "held_out" for q in questions),
+        "leaks": 0,
+        "unseen": sum(q.kind == "unseen" for q in questions),
+        "unseen_sharing_a_neighbourhood": plan.shared_unseen,
+    }
     _finish(run, "questions", 4, len(questions), [], leak_check=check)
 
 

@@ -85,12 +85,15 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
 ) -> None:
     """Run every stage that is not finished and print the summary."""
-    from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.load import find_recipe, read_recipe
     from teichaku.recipes.run import Options, run_recipe
 
     path = find_recipe(recipe)
-    loaded = load_recipe(path, profile, settings or ())
-    options = Options(runs, profile=profile or "", command=shlex.join(["teichaku", *sys.argv[1:]]))
+    loaded, chosen = read_recipe(path, profile, settings or ())
+    if profile:
+        # Another profile is another study: it must not overwrite the default one's results.
+        loaded = loaded.model_copy(update={"name": f"{loaded.name}-{profile}"})
+    options = Options(runs, profile=chosen, command=shlex.join(["teichaku", *sys.argv[1:]]))
     with _stoppable():
         finished = run_recipe(loaded, path.parent, _progress(quiet), options)
     _print_summary(finished.path)
@@ -217,6 +220,8 @@ def pull(
         with _stoppable():
             found = resolve(name, pull_progress(name, progress))
         typer.echo(f"{found.name}: {found.path} ({found.licence})")
+        if found.substitution:
+            typer.echo(f"! {found.substitution}")
         if found.terms_notice:
             typer.echo(f"! {found.terms_notice}")
 
@@ -224,11 +229,14 @@ def pull(
 @recipe_app.command(help=_("Check a recipe: all mistakes at once, with their lines."))
 def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = None) -> None:
     """Load the recipe and say whether it is right."""
+    from teichaku.core.prompts import PromptPack
     from teichaku.recipes.arms import expand_arms
     from teichaku.recipes.load import find_recipe, load_recipe
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
+    if loaded.prompts is not None:
+        PromptPack(loaded.language, path.parent / loaded.prompts)
     arms = ", ".join(arm.name for arm in expand_arms(loaded))
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
 
@@ -238,9 +246,9 @@ def schema() -> None:
     """Print the schema."""
     import json
 
-    from teichaku.recipes.schema import Recipe
+    from teichaku.recipes.schema import recipe_schema
 
-    typer.echo(json.dumps(Recipe.model_json_schema(), ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(recipe_schema(), ensure_ascii=False, indent=2))
 
 
 @recipe_app.command(name="list", help=_("The built-in recipes."))

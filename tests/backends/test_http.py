@@ -3,6 +3,8 @@ import gc
 import json
 import logging
 import resource
+import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,12 +16,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from teichaku.backends.chat_completions import (
-    NoCompletionError,
-    read_reply,
-    request_body,
-    visible_text,
-)
+from teichaku.backends import http
+from teichaku.backends.chat_completions import NoCompletionError, read_reply, request_body
 from teichaku.backends.http import HttpModel, RetryDelays
 from teichaku.backends.loop_thread import loop_on_a_thread
 from teichaku.core.errors import UserError
@@ -186,18 +184,24 @@ def test_a_body_that_is_no_completion_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "visible"),
+    ("written", "text"),
+    [("<think>…</think>答え", "答え"), ("<Think>cut off by", "<Think>cut off by")],
+)
+def test_a_reply_is_without_thinking_unless_nothing_else_came(written: str, text: str) -> None:
+    assert read_reply(ask(), as_body(answer(written))).text == text
+
+
+@pytest.mark.parametrize(
+    "choice",
     [
-        ("答え", "答え"),
-        ("  kept as it is \n", "  kept as it is \n"),
-        ("<think>1 < 2\n…</think>\n\n答え", "答え"),
-        ("opened by the template</think>答え", "答え"),
-        ("<think>cut off by the limit", ""),
-        ("<thinking>a</thinking>答<think>b</think>え", "答え"),
+        {"error": {"code": 502, "message": "away"}, "finish_reason": "error", "message": {}},
+        {"error": {"code": 502, "message": "away"}},
+        {"finish_reason": "error", "message": {"content": "away"}},
     ],
 )
-def test_thinking_blocks_are_removed(written: str, visible: str) -> None:
-    assert visible_text(written) == visible
+def test_a_reply_that_broke_off_behind_a_gateway_is_none(choice: dict[str, object]) -> None:
+    with pytest.raises(NoCompletionError, match=r"broke off.*away"):
+        read_reply(ask(), as_body({"choices": [choice]}))
 
 
 def test_every_request_is_answered_once_with_its_subject(server: ScriptedServer) -> None:
@@ -290,6 +294,7 @@ def test_what_the_requests_raise_reaches_the_caller(
         lambda: web.Response(status=200, body=b""),
         lambda: web.Response(status=200, body=b'{"choices": [{"mess'),
         lambda: web.Response(status=200, body=b"<html>busy</html>"),
+        lambda: web.json_response({"choices": [{"error": {}, "finish_reason": "error"}]}),
     ],
 )
 def test_trouble_that_may_pass_is_tried_again(
@@ -363,10 +368,26 @@ def test_retry_after_holds_back_the_whole_stream(server: ScriptedServer) -> None
     assert too_early <= 4
 
 
-def test_an_http_date_and_too_long_a_wait_are_understood(server: ScriptedServer) -> None:
-    tomorrow = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+def test_an_http_date_in_retry_after_is_understood() -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for written in (
+        format_datetime(tomorrow, usegmt=True),
+        tomorrow.strftime("%a, %d %b %Y %H:%M:%S"),
+    ):
+        assert http._retry_after(written) == pytest.approx(86_400, abs=60)
+    assert http._retry_after(format_datetime(tomorrow - timedelta(days=2), usegmt=True)) == 0.0
+    assert http._retry_after("1.5") == 1.5
+
+
+@pytest.mark.parametrize(
+    "written", ["", "soon", *(f"Wed, 21 Oct 2099 07:28:00 +{'9' * n}" for n in range(4, 30))]
+)
+def test_a_retry_after_that_is_neither_is_none(written: str) -> None:
+    assert http._retry_after(written) is None
+
+
+def test_too_long_a_wait_is_cut(server: ScriptedServer) -> None:
     server.behaviour = first_then_good(
-        lambda: web.Response(status=503, headers={"Retry-After": tomorrow}),
         lambda: web.Response(status=429, headers={"Retry-After": "86400"}),
     )
     (reply,) = server.model().generate([ask()])
@@ -407,6 +428,30 @@ def test_a_server_that_hangs_is_given_up_after_few_tries(server: ScriptedServer)
     assert server.asked == {"問い": 3}
 
 
+def test_a_server_that_hangs_is_not_waited_for_by_each_request(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    server.behaviour = behave
+    model = server.model(timeout_seconds=0.1, max_concurrency=1)
+    replies = list(model.generate(ask(str(n)) for n in range(6)))
+    assert [reply.error[-10:] for reply in replies] == ["(tries: 3)"] * 3 + ["(tries: 1)"] * 3
+
+
+def test_each_request_has_its_own_patience(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        name = body["messages"][-1]["content"]
+        if name == "endless" or server.asked[name] <= 2:
+            await asyncio.sleep(3600)
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(timeout_seconds=0.3, max_concurrency=1)
+    replies = list(model.generate([ask("endless"), ask("slow"), ask("slow too")]))
+    assert [bool(reply.error) for reply in replies] == [True, False, False]
+
+
 def test_a_server_that_is_down_makes_errors_and_is_not_waited_for_each_time() -> None:
     waits: list[int] = []
 
@@ -416,12 +461,26 @@ def test_a_server_that_is_down_makes_errors_and_is_not_waited_for_each_time() ->
             return 0.0
 
     model = HttpModel(
-        "http://127.0.0.1:1/v1", "tiny", max_concurrency=2, max_retries=3, delays=Counted()
+        "http://127.0.0.1:1/v1", "tiny", max_concurrency=4, max_retries=3, delays=Counted()
     )
     replies = list(model.generate(ask(str(n)) for n in range(50)))
     assert len(replies) == 50
     assert all("cannot be reached" in reply.error for reply in replies)
-    assert 3 <= len(waits) <= 6
+    assert 12 <= len(waits) <= 21
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills a queue as Linux does")
+def test_a_connection_that_cannot_be_made_is_no_late_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "_CONNECT_SECONDS", 0.2)
+    with socket.socket() as deaf, socket.socket() as first:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        first.connect(deaf.getsockname())
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        (reply,) = HttpModel(address, "tiny", max_retries=1, delays=NO_WAIT).generate([ask()])
+    assert "cannot be reached: no connection in 0.2 s (tries: 2)" in reply.error
 
 
 def test_a_connection_that_breaks_off_is_tried_again(server: ScriptedServer) -> None:
@@ -497,6 +556,28 @@ def test_the_key_goes_into_the_header_and_nowhere_else(
     assert sum("***" in reply.error + reply.text for reply in replies) == 4
 
 
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize("written", ["{}", '{{"error": {{"message": "{}"}}}}', '{{"said": "{}"}}'])
+def test_a_key_is_taken_out_before_an_error_is_cut(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, status: int, written: str
+) -> None:
+    key = "k-0123456789"
+    monkeypatch.setenv("TINY_KEY", key)
+    # Blanks are joined afterwards, so an early cut could show its border.
+    bodies = [written.format("x" * n + " " * 100 + key) for n in range(0, 600, 3)]
+    bodies += [written.format(" " * n + key) for n in range(1900, 2000, 3)]
+
+    async def echo(request: web.Request, body: dict[str, Any]) -> web.Response:
+        return web.Response(status=status, text=bodies[int(body["messages"][-1]["content"])])
+
+    server.behaviour = echo
+    model = server.model(api_key_env="TINY_KEY", max_retries=0)
+    errors = [reply.error for reply in model.generate(ask(str(n)) for n in range(len(bodies)))]
+    assert len(errors) == len(bodies)
+    assert [error for error in errors if key[:4] in error] == []
+    assert max(map(len, errors)) < 600
+
+
 def test_the_key_is_read_when_a_request_is_sent(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,12 +611,19 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_identity_names_endpoint_model_and_extra() -> None:
-    plain = HttpModel("http://host/v1/", "org/tiny")
-    assert plain.identity == "http:http://host/v1#org/tiny"
-    assert HttpModel("http://host/v1", "org/tiny", extra={"top_k": 1}).identity == (
-        'http:http://host/v1#org/tiny{"top_k":1}'
-    )
+def test_identity_names_endpoint_model_and_all_that_shapes_replies() -> None:
+    def identity(**settings: Any) -> str:
+        return HttpModel("http://host/v1/", "org/tiny", **settings).identity
+
+    assert identity() == identity(structured="auto") == "http:http://host/v1#org/tiny"
+    assert identity(extra={"top_k": 1}) == 'http:http://host/v1#org/tiny{"top_k":1}'
+    different = {
+        identity(structured="prompt"),
+        identity(structured="json_schema"),
+        identity(extra={"guided_json": {"properties": {"a": {}, "b": {}}}}),
+        identity(extra={"guided_json": {"properties": {"b": {}, "a": {}}}}),
+    }
+    assert len(different | {identity()}) == 5
 
 
 def test_a_message_that_is_no_unicode_becomes_an_error(server: ScriptedServer) -> None:

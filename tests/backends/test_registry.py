@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -247,8 +248,35 @@ def test_a_folder_is_read_by_transformers_with_the_licence_of_its_card(tmp_path:
     (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Model\n")
     found = registry.resolve(str(tmp_path))
     assert (found.kind, found.licence, found.path) == ("transformers", "apache-2.0", tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"2")
-    assert registry.resolve(str(tmp_path)).sha256 != found.sha256
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.safetensors",
+        "pytorch_model.bin",
+        "tokenizer.json",
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "generation_config.json",
+        "merges.txt",
+        "chat_template.jinja",
+        "additional_chat_templates/tools.jinja",
+    ],
+)
+def test_whatever_shapes_the_replies_of_a_folder_changes_its_hash(
+    tmp_path: Path, file: str
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    hashes = [registry.resolve(str(tmp_path)).sha256]
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    for content in (b"1", b"2"):
+        (tmp_path / file).write_bytes(content)
+        (tmp_path / "README.md").write_bytes(content)
+        hashes.append(registry.resolve(str(tmp_path)).sha256)
+    assert len(set(hashes)) == 3
+    (tmp_path / "README.md").write_text("# Another card\n")
+    assert registry.resolve(str(tmp_path)).sha256 == hashes[-1]
 
 
 def test_a_folder_with_one_gguf_file_means_that_file(tmp_path: Path) -> None:
@@ -276,22 +304,32 @@ def test_a_mistyped_name_is_answered_with_the_nearest(call: Callable[[str], obje
     assert "gemma-3-270m" in caught.value.hint
 
 
-def test_an_embedder_is_refused_as_a_model_that_writes(
+def test_an_embedder_is_pulled_but_refused_as_a_model_that_writes(
     catalogue: list[dict[str, object]],
 ) -> None:
-    with pytest.raises(ModelUnavailableError, match="can neither write nor learn"):
-        registry.resolve("tiny-embedder")
+    with pytest.raises(ModelUnavailableError, match="kind embedder, not chat"):
+        registry.resolve("tiny-embedder", role="chat")
+    assert not registry.is_pulled("tiny-embedder")
+    found = registry.resolve("tiny-embedder")
+    assert (found.name, found.path.read_bytes()) == ("tiny-embedder", CONTENT[0])
+
+
+@pytest.mark.parametrize("name", ["org/my model", "組織/モデル", "org/..", "org/\x00", "/ /"])
+def test_a_name_that_the_hub_cannot_have_is_said_plainly(hub: list[object], name: str) -> None:
+    with pytest.raises(ModelUnavailableError, match=r"no name that|no model at"):
+        registry.resolve(name)
 
 
 class FakeHub(BaseHTTPRequestHandler):
     """Knows one model in safetensors, one in GGUF, and refuses all else."""
 
+    known: ClassVar = {
+        "/api/models/org/folder": ["model.safetensors", "config.json"],
+        "/api/models/org/files": ["m-Q8_0.gguf", "m-Q4_K_M.gguf", "README.md"],
+    }
+
     def do_GET(self) -> None:
-        known = {
-            "/api/models/org/folder": ["model.safetensors", "config.json"],
-            "/api/models/org/files": ["m-Q8_0.gguf", "m-Q4_K_M.gguf", "README.md"],
-        }
-        files = known.get(self.path)
+        files = self.known.get(self.path)
         self.send_response(404 if files is None else 200)
         self.end_headers()
         siblings = [{"rfilename": name} for name in files or ()]
@@ -352,16 +390,34 @@ def test_a_name_that_the_hub_refuses_falls_back_to_its_packaged_twin(
 ) -> None:
     found = registry.resolve("tiny-org/tiny-model")
     assert (found.name, found.terms_notice) == ("tiny-model", "By using it you agree.")
+    assert "HTTP 404). The packaged tiny.gguf is taken instead" in found.substitution
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), OSError("reset")])
+def test_a_download_that_fails_is_said_and_no_other_model_is_taken(
+    hub: list[object],
+    catalogue: list[dict[str, object]],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: OSError,
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise failure
+
+    monkeypatch.setattr(FakeHub, "known", {"/api/models/tiny-org/tiny-model": ["config.json"]})
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(ModelUnavailableError, match="cannot be downloaded from the hub"):
+        registry.resolve("tiny-org/tiny-model")
 
 
 @pytest.fixture
-def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hub that nobody answers for."""
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A hub that nobody answers for, and nothing of it on the disk."""
     huggingface_hub = pytest.importorskip("huggingface_hub")
     server = HTTPServer(("127.0.0.1", 0), FakeHub)
     address = f"http://127.0.0.1:{server.server_port}"
     server.server_close()
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 def test_without_a_hub_the_packaged_twin_is_taken(
@@ -369,6 +425,69 @@ def test_without_a_hub_the_packaged_twin_is_taken(
 ) -> None:
     found = registry.resolve("tiny-org/tiny-model")
     assert found.path.read_bytes() == CONTENT[0]
+    assert "cannot be reached" in found.substitution
+    assert "The packaged tiny.gguf is taken instead" in found.substitution
+
+
+def snapshot(home: Path, commit: str, *files: str) -> Path:
+    """A snapshot of tiny-org/tiny-model in the cache of the hub's client, without a branch."""
+    folder = home / "hub" / "models--tiny-org--tiny-model" / "snapshots" / commit
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_without_a_hub_a_model_on_the_disk_is_taken(
+    no_hub: None, catalogue: list[dict[str, object]], tmp_path: Path
+) -> None:
+    folder = snapshot(tmp_path, "c0ffee", "config.json", "model.safetensors")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    found = registry.resolve("tiny-org/tiny-model")
+    assert (found.name, found.kind, found.path) == ("tiny-org/tiny-model", "transformers", folder)
+    assert (found.sha256, found.licence, found.substitution) == ("c0ffee", "mit", "")
+
+
+def test_without_a_hub_a_file_on_the_disk_is_taken(
+    no_hub: None, catalogue: list[dict[str, object]], tmp_path: Path
+) -> None:
+    folder = snapshot(tmp_path, "c0ffee", "m-Q8_0.gguf", "m-Q4_K_M.gguf")
+    found = registry.resolve("tiny-org/tiny-model")
+    assert (found.kind, found.path) == ("gguf", folder / "m-Q4_K_M.gguf")
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"),
+    [
+        (["config.json"], False),
+        (["model.safetensors"], False),
+        (["config.json", "training_args.bin"], False),
+        (["config.json", "pytorch_model.bin"], True),
+        (["config.json", "model-1.safetensors"], False),
+        (["config.json", "model-1.safetensors", "model-2.safetensors"], True),
+    ],
+)
+def test_half_a_model_on_the_disk_is_none(
+    no_hub: None,
+    catalogue: list[dict[str, object]],
+    tmp_path: Path,
+    files: list[str],
+    whole: bool,
+) -> None:
+    folder = snapshot(tmp_path, "c0ffee", *files)
+    shards = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    if "model-1.safetensors" in files:
+        (folder / "model.safetensors.index.json").write_text(json.dumps(shards))
+    assert (registry.resolve("tiny-org/tiny-model").path == folder) is whole
+
+
+def test_a_file_whose_content_was_removed_is_not_there(
+    no_hub: None, catalogue: list[dict[str, object]], tmp_path: Path
+) -> None:
+    folder = snapshot(tmp_path, "c0ffee", "config.json")
+    (folder / "model.safetensors").symlink_to(tmp_path / "gone")
+    (folder / "model.gguf").symlink_to(tmp_path / "gone")
+    assert registry.resolve("tiny-org/tiny-model").substitution
 
 
 def test_without_a_hub_and_a_twin_it_is_said_what_to_do(no_hub: None) -> None:

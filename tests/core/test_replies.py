@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from languages import texts
-from teichaku.core.replies import json_objects, last_json_object, text_value, without_thinking
+from teichaku.core import replies
+from teichaku.core.replies import (
+    json_objects,
+    last_json_object,
+    text_value,
+    visible_text,
+    without_thinking,
+)
 
 objects = st.dictionaries(texts, st.one_of(texts, st.integers(), st.none()), min_size=1, max_size=4)
 
@@ -13,8 +20,6 @@ objects = st.dictionaries(texts, st.one_of(texts, st.integers(), st.none()), min
 @given(objects, texts.filter(lambda t: "{" not in t and "<" not in t))
 def test_an_object_is_found_whatever_stands_around_it(value: dict[str, object], noise: str) -> None:
     written = json.dumps(value, ensure_ascii=False)
-    if "<think" in written.lower():
-        return
     assert value in list(json_objects(f"{noise}```json\n{written}\n```{noise}"))
 
 
@@ -23,10 +28,67 @@ def test_inner_objects_of_a_cut_off_list_are_found() -> None:
     assert list(json_objects(cut)) == [{"question": "名前は？", "answer": "守破離"}]
 
 
-def test_thinking_is_left_out() -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"pairs":' + "[" * 2000,
+        '{"a":' * 3000,
+        '{"number": ' + "9" * 5000 + "}",
+        '{"a": "' * 3 + "cut",
+    ],
+)
+def test_what_cannot_be_read_leaves_the_rest_of_the_reply(reply: str) -> None:
+    assert list(json_objects('{"answer": "前"}' + reply)) == [{"answer": "前"}]
+    assert list(json_objects('{"pairs": [{"answer": "前"}, ' + reply)) == [{"answer": "前"}]
+
+
+@pytest.mark.parametrize("piece", ['{"a":', "あ{\n", '{"', '{"a":[{"b":1},'])
+def test_a_reply_of_nothing_but_brackets_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch, piece: str
+) -> None:
+    decode, calls = replies._DECODER.raw_decode, list[int]()
+
+    def counted(text: str, position: int) -> object:
+        calls.append(position)
+        return decode(text, position)
+
+    monkeypatch.setattr(replies._DECODER, "raw_decode", counted)
+    list(json_objects(piece * (50_000 // len(piece))))
+    assert len(calls) <= 6400
+
+
+@pytest.mark.parametrize(
+    ("written", "visible"),
+    [
+        ("答え", "答え"),
+        ("  kept as it is \n", "  kept as it is \n"),
+        ("<think>1 < 2\n…</think>\n\n答え", "答え"),
+        ("\n<THINK>…</Think>答え", "答え"),
+        ("<think></think>\n<thinking>a</thinking>答え", "答え"),
+        ("opened by the template</think>答え", "答え"),
+        ("答<think>b</think>え", "答<think>b</think>え"),
+        ('{"answer": "<think> は始まり"}', '{"answer": "<think> は始まり"}'),
+        ('```json\n{"answer": "</think>"}\n```', '```json\n{"answer": "</think>"}\n```'),
+        ("<think>cut off by the limit", "<think>cut off by the limit"),
+        ("<think>no reply after it</think>\n", "<think>no reply after it</think>\n"),
+    ],
+)
+def test_thinking_at_the_start_is_left_out_where_a_reply_follows(
+    written: str, visible: str
+) -> None:
+    assert visible_text(written) == visible
+
+
+def test_nothing_is_read_out_of_thinking() -> None:
     reply = '<think>{"score": 3} かな</think>{"score": 8}'
     assert last_json_object(reply, ["score"]) == {"score": 8}
+    assert list(json_objects('<think>{"score": 3} まだ')) == []
     assert without_thinking("<think>まだ考えている") == ""
+
+
+def test_a_tag_inside_a_value_is_text() -> None:
+    value = {"question": "<think> とは？", "answer": "思考の印 </think>"}
+    assert list(json_objects(json.dumps(value, ensure_ascii=False))) == [value]
 
 
 def test_the_last_object_with_the_keys_counts() -> None:
@@ -39,3 +101,17 @@ def test_the_last_object_with_the_keys_counts() -> None:
 )
 def test_scalars_become_text(value: object, expected: str) -> None:
     assert text_value(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (r'"a\ud83d"', "a\ufffd"),
+        (r'"\ude00\ud83d b"', "\ufffd\ufffd b"),
+        (r'"\ud83d\ude00 😀"', "😀 😀"),
+    ],
+)
+def test_half_a_character_is_replaced_and_whole_ones_are_kept(written: str, expected: str) -> None:
+    found = text_value(json.loads(written))
+    assert found == expected
+    assert found.encode("utf-8")

@@ -4,7 +4,15 @@ import pytest
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Dropped, Example, Judgement, Passage
-from teichaku.core.run_folder import RunFolder, StageFolder, dropped, fingerprint, write_aside
+from teichaku.core.run_folder import (
+    RunFolder,
+    StageFolder,
+    dropped,
+    fingerprint,
+    read_records,
+    write_aside,
+    write_records,
+)
 
 
 def example(number: int) -> Example:
@@ -90,5 +98,45 @@ def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path: Pat
     write_aside(tmp_path / "questions" / "questions.parquet", b"whole")
     half = tmp_path / "questions" / ".answers.parquet.77.part"
     half.write_bytes(b"ha")
+    adapter = tmp_path / "training" / "qa" / ".checkpoint-50.part" / "adapter.safetensors"
+    write_aside(adapter, b"ha")
     run.remove_leftovers()
     assert [path.name for path in tmp_path.rglob("*.p*")] == ["questions.parquet"]
+
+
+def test_files_that_no_run_wrote_are_never_removed(tmp_path: Path) -> None:
+    write_aside(tmp_path / "mine" / "documents" / "a.md", b"paid for")
+    with pytest.raises(UserError, match="no run wrote"):
+        RunFolder(tmp_path / "mine").stage("documents").begin("made from")
+    with pytest.raises(UserError, match="no run wrote"), RunFolder(tmp_path / "mine").working():
+        raise AssertionError("the folder was taken")
+    assert (tmp_path / "mine" / "documents" / "a.md").read_bytes() == b"paid for"
+
+
+def test_two_processes_cannot_work_in_one_run(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run").working():
+        with pytest.raises(UserError, match="Another run"), RunFolder(tmp_path / "run").working():
+            raise AssertionError("both work")
+    with RunFolder(tmp_path / "run").working():
+        pass
+
+
+def test_a_stage_that_the_recipe_no_longer_has_is_not_the_runs(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin_stages()
+    for name in ("documents", "training/old"):
+        run.stage(name).begin(name)
+        run.stage(name).finish(name, {})
+        run.add_stage(name, name)
+    write_aside(tmp_path / "report" / "report.json", b"{}")
+    run.begin_stages()
+    run.add_stage("documents", "documents")
+    assert list(run.stages()) == ["documents"]
+    assert not (tmp_path / "report").exists()
+
+
+def test_text_that_no_file_can_hold_is_mended(tmp_path: Path) -> None:
+    odd = Dropped("1", "Example", "synthesis", "unparseable_reply", "\ud83d 船", raw="\udc8e")
+    write_records(tmp_path / "dropped.parquet", Dropped, [odd])
+    (kept,) = read_records(tmp_path / "dropped.parquet", Dropped)
+    assert (kept.evidence, kept.raw) == ("? 船", "?")

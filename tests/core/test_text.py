@@ -93,3 +93,92 @@ def test_ngrams_stand_in_the_text_and_have_their_size(value: str) -> None:
     grams = text.character_ngrams(value, 5)
     assert all(gram in value for gram in grams)
     assert len(value) < 5 or all(len(gram) == 5 for gram in grams)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1/12", "11/2"),
+        ("1/2", "12"),
+        ("12:30", "1230"),
+        ("10, 20", "1020"),
+        ("2024/1/15", "2024/11/5"),
+        ("-5℃", "5℃"),
+        ("C++", "C#"),
+        ("$100", "100%"),
+    ],
+)
+def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
+    assert text.comparable(one) != text.comparable(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("8 * 10 * 2 cm", "８×１０×２cm"),
+        ("¥2,300", "2300円"),
+        ("10、20", "10, 20"),
+        ("2〜6人", "2–6人"),
+    ],
+)
+def test_marks_that_are_only_written_otherwise_do_not_count(one: str, other: str) -> None:
+    assert text.comparable(one) == text.comparable(other)
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "expected"),
+    [
+        ("定員：48人", "48", True),
+        ("定員：48人", "8人", False),
+        ("13.2kg", "3.2kg", False),
+        ("気温は-5℃", "5℃", False),
+        ("10、20、30", "20", True),
+        ("発売は2022-04-23", "2022", True),
+        ("1/2", "2", True),
+        ("I do not know.", "no", False),
+        ("Well, no.", "No", True),
+        ("They are designed.", "red", False),
+        ("60 min", "60min", True),
+        ("名称：DRESS LIFE、ドレスライフ", "dress life", True),
+        ("서울은 수도이다", "서울", True),
+        ("C++を使う", "C", False),
+        ("何でも", "", False),
+    ],
+)
+def test_a_part_stands_alone(whole: str, part: str, expected: bool) -> None:
+    assert text.contains(whole, part) is expected
+
+
+@given(natural_text)
+def test_every_text_contains_itself(value: str) -> None:
+    assert text.contains(value, value) or not text.comparable(value)
+
+
+@pytest.mark.parametrize(
+    ("title", "names"),
+    [
+        ("The History of the Harbour Act", ["The History of the Harbour Act"]),
+        ("DRESS LIFE ドレスライフ", ["DRESS LIFE ドレスライフ", "DRESS LIFE", "ドレスライフ"]),
+        ("abalone/アバロン", ["abalone/アバロン", "abalone", "アバロン"]),
+        ("真贋（しんがん）", ["真贋（しんがん）", "真贋", "しんがん"]),
+        ("…", []),
+    ],
+)
+def test_the_names_in_a_title(title: str, names: list[str]) -> None:
+    assert text.title_names(title) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "language", "expected"),
+    [
+        ("Скільки коштує квиток?", "uk", True),
+        ("बस कितने बजे आती है?", "mr", True),
+        ("বাস কখন আসে?", "bn", True),
+        ("বাস কখন আসে?", "en", False),
+        ("قیمت بلیط چند است؟", "fa", True),
+        ("How much?", "uk", False),
+        ("何円？", "tlh", True),
+    ],
+)
+def test_a_language_is_known_by_its_scripts(value: str, language: str, expected: bool) -> None:
+    assert text.is_language(value, language) is expected

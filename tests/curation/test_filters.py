@@ -34,6 +34,7 @@ def reason(filters: list[Filter], *examples: Example) -> list[str]:
         ("檜", ""),
         ("船体は檜でできています", ""),
         ("84人", "not_grounded"),
+        ("8人", "not_grounded"),
         ("1987年に横浜で建造された", "not_grounded"),
         ("杉", "not_grounded"),
     ],
@@ -60,7 +61,7 @@ def test_a_passage_supports_all_that_is_cut_from_it(value: str) -> None:
         ('{"explanation": "言い換え", "supported": true}', ""),
         ('{"explanation": "木材が違う", "supported": false}', "not_grounded"),
         ("はい", "judge_failed"),
-        (None, "judge_failed"),
+        (None, "request_failed"),
     ],
 )
 def test_the_judge_decides_what_containment_cannot(verdict: str | None, expected: str) -> None:
@@ -196,6 +197,32 @@ def test_the_question_is_no_copy_of_the_passage(question: str, expected: str) ->
     rule = by_rule(copied_question({source.id: source}))
     made = example(question, "48人", source)
     assert reason([rule], made) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "text", "question", "expected"),
+    [
+        (
+            "en",
+            "The Effects of Sleep on Memory",
+            "Sleep helps.",
+            "What is the aim of this study?",
+            1,
+        ),
+        ("zh", "青叶丸", "青叶丸是一艘遊覧船。票价为一千八百元。", "青叶丸的票价是多少？", 0),
+        ("zh", "航线说明", "翠湖游览船每天发船三次。", "翠湖游览船每天发船几次？", 0),
+        ("zh", "航线说明", "翠湖游览船每天发船三次。", "票价是多少？", 1),
+        ("th", "เที่ยวเรือ", "เรือเขียวทะเลสาบออกวันละสามเที่ยว", "เรือเขียวทะเลสาบออกกี่โมง", 0),
+        ("ja", "社史", "大阪水都社は1987年に創業した。", "大阪水都社はどこの会社ですか。", 0),
+    ],
+)
+def test_a_question_names_its_subject_in_every_language(
+    language: str, title: str, text: str, question: str, expected: int
+) -> None:
+    source, other = passage(text, title), passage("別の文書", "別")
+    contained = SelfContained({source.id: source, other.id: other}, language)
+    found = reason([contained], example(question, "x", source))
+    assert found == ["not_self_contained" if expected else ""]
 
 
 def test_a_long_title_in_the_question_is_no_copy() -> None:

@@ -112,3 +112,17 @@ def test_password_is_told_apart_from_damage() -> None:
     assert refusal(whole[:-30]) == "broken_file"
     assert refusal(whole.replace(b"</w:body>", b"</w:bodi>")) == "broken_file"
     assert refusal(b"PK\x05\x06" + bytes(18)) == "broken_file"
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken"), [("w:body", "w:bodies"), ("<w:t>文</w:t>", '<w:sym w:char="zz"/>')]
+)
+def test_xml_that_is_no_document_is_a_broken_file(whole: str, broken: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(docx(paragraph("文")))) as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    parts["word/document.xml"] = parts["word/document.xml"].replace(whole, broken)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, xml in parts.items():
+            archive.writestr(name, xml)
+    assert refusal(buffer.getvalue()) == "broken_file"

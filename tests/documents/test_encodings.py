@@ -112,3 +112,25 @@ def test_binary_data_is_refused(data: bytes) -> None:
     with pytest.raises(LoadingError) as caught:
         decode(data)
     assert caught.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It\u0092s the museum\u0092s plan.",  # Windows quotes that came through Latin-1
+        "A note\x01 of ours.",
+        "本町の\x01案内。",
+        "A note.\0",
+    ],
+)
+def test_stray_control_characters_make_no_other_encoding_of_utf8(text: str) -> None:
+    assert decode(text.encode()) == (text, "utf-8")
+
+
+def test_stray_control_character_makes_no_binary_data_of_japanese() -> None:
+    assert decode("本日の\x01ご案内です。".encode("cp932"))[1] == "cp932"
+
+
+@pytest.mark.parametrize("text", ["あ、いえお", "กรุงเทพ", "Hi.\n"])
+def test_utf16_is_found_where_each_byte_fits_utf8(text: str) -> None:
+    assert decode(text.encode("utf-16-le")) == (text, "utf-16-le")

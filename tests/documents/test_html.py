@@ -1,4 +1,6 @@
-from teichaku.documents.content import Columns, Content
+import pytest
+
+from teichaku.documents.content import Columns, Content, LoadingError
 from teichaku.documents.html import parse_html, read_html, to_markdown
 
 
@@ -91,3 +93,15 @@ def test_code_keeps_its_lines() -> None:
 
 def test_form_around_a_page_does_not_hide_it() -> None:
     assert read("<form><p>本文</p><button>送信</button></form>").text == "本文"
+
+
+def test_line_breaks_between_korean_words_are_spaces_and_between_thai_ones_nothing() -> None:
+    assert markdown("<p>대한민국의\n수도는</p>") == "대한민국의 수도는"
+    assert markdown("<p>ประเทศ\nไทย</p>") == "ประเทศไทย"
+    assert read("<title>대한민국의\n수도</title><p>文</p>").title == "대한민국의 수도"
+
+
+def test_fault_of_the_parser_is_a_broken_file() -> None:
+    with pytest.raises(LoadingError) as caught:
+        markdown("<ol start='²'><li>文</li></ol>")
+    assert caught.value.reason == "broken_file"

@@ -88,3 +88,23 @@ def test_nothing_outside_the_file_is_read() -> None:
     )
     assert read(xml)[0].text.startswith("# 題\n\n文")
     assert len(read(xml)[0].text) < 25
+
+
+def test_line_break_in_a_japanese_title_is_no_space() -> None:
+    front = FRONT.replace("土壌の", "土壌汚染\n  と")
+    (article,) = read(f"<article {LINK}>{front}</article>")
+    assert article.title == "土壌汚染とpHと収量"
+
+
+def test_figures_set_apart_notes_and_articles_within_keep_their_text() -> None:
+    floats = "<floats-group><fig><caption><p>図の説明。</p></caption></fig></floats-group>"
+    notes = "<back><sec><title>謝意</title><p>関係者に。</p></sec></back>"
+    inner = (
+        "<sub-article><front-stub><title-group><article-title>返答</article-title></title-group>"
+        "</front-stub><body><sec><title>一</title><p>答える。</p></sec></body></sub-article>"
+    )
+    (article,) = read(f"<article {LINK}>{FRONT}{notes}{floats}{inner}</article>")
+    assert article.text.split("\n\n")[2:] == [
+        "図の説明。",
+        *("## 謝意", "関係者に。", "## 返答", "### 一", "答える。"),
+    ]

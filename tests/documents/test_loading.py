@@ -1,3 +1,5 @@
+import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -182,3 +184,34 @@ def test_hashes_of_inputs_follow_their_bytes(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": "二"})
     after = hash_inputs([".", "a.txt"], tmp_path)
     assert {name for name in after if after[name] != before[name]} == {"a.txt"}
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    write(tmp_path, {"docs/a.txt": "一", "docs/z/b.txt": "二", "shared/c.txt": "三"})
+    (tmp_path / "docs/link").symlink_to("../shared")
+    (tmp_path / "docs/first").symlink_to("z")
+    (tmp_path / "docs/z/up").symlink_to("..")
+    (tmp_path / "shared/back").symlink_to("../docs")
+    for paths in (["docs"], ["docs/**"], ["docs/**/*.txt"]):
+        documents, dropped = load(tmp_path, paths)
+        assert sources(documents) == ["docs/a.txt", "docs/link/c.txt", "docs/z/b.txt"]
+        assert not dropped
+
+
+@pytest.mark.parametrize("extension", ["", ".資料", ".txt"])
+def test_names_from_zip_files_of_windows_can_be_read(tmp_path: Path, extension: str) -> None:
+    path = os.fsencode(tmp_path) + b"/" + f"資料{extension}".encode("cp932")
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write("文".encode())
+    (item,) = load_documents(["."], tmp_path)
+    if isinstance(item, Document):
+        assert (item.source, item.title) == ("資料.txt", "資料")
+    else:
+        assert item.evidence.startswith(f"資料{extension}: ")
+        json.dumps([item.evidence, item.record], ensure_ascii=False).encode()
+
+
+def test_evidence_that_quotes_a_broken_key_can_be_written(tmp_path: Path) -> None:
+    write(tmp_path, {"a.json": '[{"\\ud800": "一"}]'})
+    _, (dropped,) = load(tmp_path, columns=Columns(text=("文",)))
+    dropped.evidence.encode()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from teichaku.documents.content import Columns, Content, LoadingError
-from teichaku.documents.page_lines import Line, join_lines
+from teichaku.documents.page_lines import Glyph, Line, join_lines, lines_of
 from teichaku.documents.pdf import read_pdf
 
 DATA = Path(__file__).parent / "data"
@@ -163,3 +163,48 @@ def test_pictures_of_pages_are_refused_with_what_to_do() -> None:
 def test_password_and_damage_are_told_apart() -> None:
     assert refusal((DATA / "encrypted.pdf").read_bytes()).reason == "encrypted"
     assert refusal(b"%PDF-1.4\nrubbish").reason == "broken_file"
+
+
+def test_characters_of_two_halves_are_put_together() -> None:
+    assert read(pdf([[(50, 500, "𠮷野家の𠮷。")]])).text == "𠮷野家の𠮷。"
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("実験の要領".encode("cp932").decode("cp1252"), "実験の要領"),
+        ("Windows テスト".encode("cp932").decode("cp1252"), "Windows テスト"),
+        ("実験の報告", "実験の報告"),
+        ("Été à Évry", "Été à Évry"),
+        ("L’école d’été", "L’école d’été"),
+        ("中国".encode("gb2312").decode("cp1252"), "要領"),
+        ("‰ÆŒ±…", "要領"),
+        ("実\ufffdの報告", "要領"),
+    ],
+)
+def test_title_in_another_encoding_than_declared_is_mended_or_refused(
+    title: str, expected: str
+) -> None:
+    assert read(pdf([[(50, 500, "本文。")]], title)).title == expected
+
+
+def test_title_of_bare_bytes_is_mended() -> None:
+    whole = pdf([[(50, 500, "本文。")]], "x")
+    bare = whole.replace(b"<feff0078>", f"<{'業務の手引き'.encode('cp932').hex()}>".encode())
+    assert read(bare).title == "業務の手引き"
+    assert read(whole.replace(b"<feff0078>", b"<feffd842>")).title == "要領"
+
+
+def test_thai_lines_are_joined_without_and_korean_lines_with_a_space() -> None:
+    thai = join_lines(lines("กรุงเทพเป็นเมืองหลวงของ", "ประเทศไทยและศูนย์กลาง", width=150))
+    assert thai == "กรุงเทพเป็นเมืองหลวงของประเทศไทยและศูนย์กลาง"
+    assert join_lines(lines("대한민국의", "수도는 서울", width=150)) == "대한민국의 수도는 서울"
+    assert join_lines(lines("ภาษา", "Python ใช้", width=150)) == "ภาษา Python ใช้"
+
+
+def test_hyphen_that_parts_no_word_stays() -> None:
+    assert join_lines(lines("年\x02", "月")) == "年-月"
+    (line,) = lines_of(
+        [Glyph(c, 10 * i, 10 * i + 10, 0, 10) for i, c in enumerate("年\x02月")], 0, 99
+    )
+    assert line.text == "年-月"

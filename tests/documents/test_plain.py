@@ -1,6 +1,6 @@
 import pytest
 
-from teichaku.documents.content import Columns, Content
+from teichaku.documents.content import Columns, Content, clean
 from teichaku.documents.plain import read_plain, split_front_matter
 
 
@@ -42,3 +42,23 @@ def test_title_is_the_first_heading_outside_code_else_the_file_name() -> None:
 def test_text_is_untouched_but_for_line_ends_outer_blank_lines_and_trailing_spaces() -> None:
     raw = "\ufeff\r\n　全角字下げ，ｶﾅ㍿  \r\nつぎ\r\r\n\0おわり\n\n"
     assert read(raw, "a.txt").text == "　全角字下げ，ｶﾅ㍿\nつぎ\n\nおわり"
+
+
+def test_lines_between_rules_of_plain_text_are_text() -> None:
+    text = "---\n会場: 市民ホール\n開始: 9:00\n---\n本文"
+    assert read(text, "案内.txt").text == text
+
+
+def test_front_matter_nested_too_deeply_is_text() -> None:
+    text = f"---\na: {'[' * 5000}\n---\n本文"
+    assert split_front_matter(text) == ({}, text)
+
+
+def test_control_characters_vanish_but_quotes_of_windows_are_meant() -> None:
+    assert read("It\u0092s\x01 \u0093new\u0094.\x7f\x1b\u0081").text == "It’s “new”."
+
+
+@pytest.mark.timeout(5)
+def test_long_runs_of_spaces_take_no_time() -> None:
+    text = "a" + " " * 50_000 + "b"
+    assert clean(text) == text

@@ -138,3 +138,62 @@ def test_broken_json_is_refused(text: str) -> None:
     with pytest.raises(LoadingError) as caught:
         list(read_json(text.encode(), "a.json", Columns()))
     assert caught.value.reason == "broken_file"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"title": "規約", "text": "土壌を守る。", "authors": [{"name": "山田"}]},
+        {"name": "みなと食堂", "menus": [{"name": "刺身"}]},
+        {"要旨": "土壌を守る。" * 20, "authors": [{"name": "山田"}]},
+    ],
+)
+def test_object_that_says_something_itself_is_one_document(value: dict[str, object]) -> None:
+    (text,) = texts(objects(value))
+    assert text.startswith(f"{next(iter(value))}: ")
+    assert text.endswith(".name: 山田") or text.endswith(".name: 刺身")
+
+
+def test_named_columns_say_whether_an_object_or_its_list_is_meant() -> None:
+    value = {"title": "規約", "text": "本文", "notes": [{"text": "注"}]}
+    assert texts(objects(value, Columns(text=("text",), title="title"))) == ["本文"]
+    assert texts(objects({"title": "注", "notes": [{"text": "一"}]}, Columns(text=("text",)))) == [
+        "一"
+    ]
+
+
+def test_list_with_a_name_for_all_there_is_is_unwrapped() -> None:
+    value = {"type": "FeatureCollection", "name": "公園", "features": [{"番号": 1}]}
+    assert texts(objects(value)) == ["番号: 1"]
+
+
+def test_objects_of_a_list_stay_apart() -> None:
+    value = {"店": "茶屋", "items": [{"name": "A"}, {"name": "B", "price": 200}], "席": 8}
+    expected = "店: 茶屋\n席: 8\n\nitems.name: A\n\nitems.name: B\nitems.price: 200"
+    assert texts(objects([value])) == [expected]
+    chosen = Columns(text=("items.price", "items.name", "店"))
+    expected = "items.price: 200\nitems.name: B\n\nitems.name: A\n\n店: 茶屋"
+    assert texts(objects([value], chosen)) == [expected]
+
+
+def test_nan_is_null() -> None:
+    assert texts(objects([{"名": "A", "値": float("nan")}])) == ["名: A"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_quote_that_is_never_closed_is_told_with_its_line(name: str) -> None:
+    table = '名称,値\n"A\nA",1\nB,"2\nC,3\n'.replace(",", "\t" if name == "a.tsv" else ",")
+    with pytest.raises(LoadingError, match="line 4") as caught:
+        rows(table, name=name)
+    assert caught.value.reason == "broken_file"
+
+
+@pytest.mark.parametrize("last", ["C\t3", 'C\t"3'])
+def test_quotes_between_tabs_may_be_plain_characters(last: str) -> None:
+    found = rows(f'名称\t値\nA\t1\nB\t"2\n{last}\n', name="a.tsv")
+    assert [row.title for row in found] == ["A", "B", "C"]
+
+
+def test_quotes_around_whole_cells_between_tabs_are_taken_off() -> None:
+    (row,) = rows('名称\t値\n"A"\t"一行目\n二行目"\n', name="a.tsv")
+    assert row.text == "名称: A\n値: 一行目\n二行目"

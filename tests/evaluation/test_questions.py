@@ -48,14 +48,22 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order() -> None:
 
 
 def test_a_sibling_that_states_an_unseen_fact_is_dropped_from_training() -> None:
-    of = passage("定員：48人", "あおば丸")
-    twins = [example(f"{n}：あおば丸には何人乗れますか。", "48人", of) for n in range(2)]
-    held = hold_out([*twins, example("あおば丸の色は？", "白", of)], 1, seed=0)
-    answers = [e.answer for e in held.training]
-    assert len(held.unseen) == 1
-    if held.unseen[0].answer == "48人":
-        assert answers == ["白"]
-        assert [d.reason for d in held.dropped] == ["same_fact_as_unseen"]
+    of = passage("定員：48人。色：白。", "あおば丸")
+    facts = [
+        [
+            example(f"あおば丸の{name}は何ですか。", answer, of),
+            example(f"あおば丸の{name}を教えてください。", f"{answer}の別の言い方", of),
+            example(f"あおば丸について{n}番目に書いてあること？", answer, of),
+        ]
+        for n, (name, answer) in enumerate([("定員", "48人"), ("色", "白")])
+    ]
+    for seed in range(6):
+        held = hold_out([e for members in facts for e in members], 1, seed)
+        (unseen,) = held.unseen
+        own, other = sorted(facts, key=lambda members: unseen not in members)
+        assert {e.id for e in held.training} == {e.id for e in other}
+        assert {d.record_id for d in held.dropped} == {e.id for e in own} - {unseen.id}
+        assert {d.reason for d in held.dropped} == {"same_fact_as_unseen"}
 
 
 def test_trained_questions_ask_each_fact_once_in_its_trained_wording() -> None:
@@ -68,6 +76,12 @@ def test_trained_questions_ask_each_fact_once_in_its_trained_wording() -> None:
     assert len(trained_questions([*same, other], per_document=1, seed=0)) == 1
 
 
+def test_what_only_some_arms_learn_is_told_apart() -> None:
+    first, second = example("定員は？", "48人"), example("建造は？", "1987年")
+    kinds = {q.question: q.kind for q in trained_questions([first, second], 8, 0, {first.id})}
+    assert kinds == {"定員は？": "trained", "建造は？": "trained_by_some"}
+
+
 def test_names_are_the_title_its_parts_and_what_is_quoted() -> None:
     of = passage("「星の航路」という遊び方がある。", "abalone/アバロン")
     assert sorted(names_in("アバロンの「星の航路」とは？", of)) == ["アバロン", "星の航路"]
@@ -78,6 +92,28 @@ def test_the_same_wording_leaks_and_the_name_alone_does_not() -> None:
     assert INDEX.leak(TRAINED.question, passage())
     assert INDEX.leak("遊覧船あおば丸のプレイ時間は何分か教えて。", passage()) == "のプレイ時間は何"
     assert not INDEX.leak("遊覧船あおば丸で一回遊ぶとどのくらいかかる？", passage())
+
+
+def test_a_wording_shorter_than_a_neighbourhood_is_compared_as_a_whole() -> None:
+    index = WordingIndex([example("遊覧船あおば丸の料金はいくら？", "1,800円")])
+    assert index.leak("遊覧船あおば丸、料金はいくら？", passage())
+    assert not index.leak("遊覧船あおば丸に乗るには何円いる？", passage())
+    of = passage("The PX-20 pump weighs 5 kg.", "PX-20 pump")
+    english = WordingIndex([example("How much does the PX-20 pump weigh?", "5 kg", of)])
+    assert english.leak("How much does the PX-20 pump weigh now?", of)
+    assert not english.leak("Is the PX-20 pump heavy to lift, and if so how many kilos?", of)
+
+
+def test_the_words_of_an_english_title_are_no_names() -> None:
+    of = passage("The History of the Harbour Act has two parts.", "The History of the Harbour Act")
+    asked = "In which part of the book does the author speak of the sea?"
+    assert WordingIndex([example(asked, "the first", of)]).leak(f"Tell me: {asked}", of)
+
+
+def test_one_latin_name_does_not_widen_the_neighbourhood_of_a_japanese_question() -> None:
+    of = passage("PX-20は水を汲み上げるポンプである。", "Waterworks International PX-20")
+    asked = "Waterworks International PX-20は毎分何リットルの水を汲み上げますか。"
+    assert WordingIndex([example(asked, "5", of)]).leak(f"では、{asked}", of)
 
 
 def test_a_long_term_is_a_name_and_no_wording() -> None:

@@ -1,12 +1,21 @@
+import importlib
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.recipes.arms import base_arms, expand_arms
-from teichaku.recipes.load import builtin_recipes, find_recipe, load_recipe
-from teichaku.recipes.schema import Recipe
+from teichaku.recipes.load import (
+    builtin_recipes,
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    read_recipe,
+)
+from teichaku.recipes.schema import Recipe, recipe_schema
 from teichaku.recipes.template import write_template
 
 GOOD = """\
@@ -127,9 +136,8 @@ def test_a_matrix_makes_an_arm_of_every_combination(tmp_path: Path) -> None:
     ["{training.learning_rat: [1]}", "{documents.paths: [a]}", "{training.epochs: [zero]}"],
 )
 def test_a_matrix_that_cannot_be_is_refused(tmp_path: Path, matrix: str) -> None:
-    recipe = load_recipe(written(tmp_path, GOOD + f"    matrix: {matrix}\n"))
-    with pytest.raises(RecipeError, match="matrix"):
-        expand_arms(recipe)
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:8: arms\.qa\.matrix"):
+        load_recipe(written(tmp_path, GOOD + f"    matrix: {matrix}\n"))
 
 
 def test_an_unknown_recipe_names_the_built_in_ones() -> None:
@@ -172,3 +180,228 @@ def test_every_key_has_a_meaning() -> None:
     schema = Recipe.model_json_schema()
     assert "passage_characters" in schema["$defs"]["Documents"]["properties"]
     assert "description" in schema["$defs"]["Training"]["properties"]["learning_rate"]
+
+
+def refused(path: Path, *arguments: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        load_recipe(path, *arguments)
+    return f"{caught.value.message}\n{caught.value.hint}"
+
+
+def shipped() -> list[tuple[Path, str | None]]:
+    """Every recipe that ships, with each of its profiles, and the templates."""
+    root = Path(__file__).parents[2]
+    templates = sorted((root / "src/teichaku/recipes/templates").glob("*.yaml"))
+    recipes = [*builtin_recipes().values(), *sorted(root.glob("examples/*/recipe.yaml"))]
+    assert len(templates) == 2
+    assert len(recipes) == 2
+    profiles = {path: parsed(path).get("profiles", {}) for path in recipes}
+    with_profiles = [(path, name) for path in recipes for name in (None, "full", *profiles[path])]
+    return [*with_profiles, *((path, None) for path in templates)]
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+HARD = (
+    (
+        GOOD
+        + """\
+    training: {epochs: 2, adapter: {rank: 3}}
+    matrix: {training.learning_rate: [1e-5, 2.5e-4], training.probe.questions: [null, 0]}
+training: {probe: {questions: null}}
+teacher: {backend: http, model: "1e5", base_url: "no", extra: {stop: null, top_k: 5}}
+evaluation: {judge: {questions: null}}
+documents: {paths: ["2024-05-01", 文書], limit: null}
+prompts: null
+"""
+    )
+    .replace("teacher: {backend: scripted}\n", "")
+    .replace("documents: {paths: [docs]}\n", "")
+    .replace("name: study", 'name: "1e5"')
+)
+
+
+@pytest.mark.parametrize(("path", "profile"), [*shipped(), (None, None)])
+def test_a_resolved_recipe_loads_as_the_same(
+    tmp_path: Path, path: Path | None, profile: str | None
+) -> None:
+    recipe = load_recipe(path or written(tmp_path, HARD), profile)
+    again = load_recipe(written(tmp_path, dump_recipe(recipe)))
+    assert again == recipe
+    assert expand_arms(again) == expand_arms(recipe)
+    assert dump_recipe(again) == dump_recipe(recipe)
+    assert "epochs: null" not in dump_recipe(recipe)
+
+
+def test_all_questions_of_a_probe_are_still_all_after_a_reload(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, GOOD + "training: {probe: {questions: null}}\n"))
+    assert load_recipe(written(tmp_path, dump_recipe(recipe))).training.probe.questions is None
+
+
+def test_the_profile_in_effect_is_named(tmp_path: Path) -> None:
+    text = GOOD + "profile: small\nprofiles: {small: {seed: 1}, other:}\n"
+    path = written(tmp_path, text)
+    assert read_recipe(path)[1] == "small"
+    assert read_recipe(path, "other")[1] == "other"
+    assert read_recipe(path, "full")[1] == "full"
+    assert read_recipe(written(tmp_path, GOOD))[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("profiles: [small]", "recipe.yaml:8: profiles: "),
+        ("profiles: {small: 3}", "recipe.yaml:8: profiles.small: "),
+        ("profiles: {2024: {seed: 1}}", "write it in quotes"),
+        ("profiles: {full: {seed: 1}}", "'full' means no profile"),
+        ("profile: [small]", "recipe.yaml:8: profile: "),
+        ("profile: 2024", "write it in quotes"),
+        ("curation: &all [*all]", "an alias stands inside what it names"),
+        ("curation: &all {<<: *all}", "an alias stands inside what it names"),
+        ("curation: " + "[" * 2000, "nested too deeply"),
+        ("seed: 2024-13-01", "is not YAML"),
+        ("seed: !!bool x", "is not YAML"),
+        ("language: no", "write it in quotes"),
+        ("profil: small", "did you mean 'profile'?"),
+    ],
+)
+def test_what_once_ended_in_a_traceback_is_told(tmp_path: Path, line: str, told: str) -> None:
+    assert told in refused(written(tmp_path, f"{GOOD}{line}\n"))
+
+
+def test_a_profile_is_not_asked_for_where_the_profiles_are_wrong(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "profiles: [small]\nevaluation: {max_tokens: 0}\n")
+    text = refused(path, "small")
+    assert "recipe.yaml:8: profiles: " in text
+    assert "recipe.yaml:9: evaluation.max_tokens: " in text
+
+
+def test_a_mistake_in_a_profile_is_at_its_own_line(tmp_path: Path) -> None:
+    text = GOOD + "training: {epochs: 3}\nprofiles:\n  small:\n    training: {epochs: zero}\n"
+    assert "recipe.yaml:11: training.epochs: " in refused(written(tmp_path, text), "small")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("training.epochs=[", "'training.epochs=[' cannot be set: '[' is not YAML"),
+        ("training=&x [*x]", "an alias stands inside what it names"),
+        ("name.x=1", "'name' is no mapping"),
+        ("profile=small", "--profile NAME"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, told: str) -> None:
+    assert told in refused(written(tmp_path, GOOD), None, [setting])
+
+
+def test_a_setting_changes_one_place_of_an_alias(tmp_path: Path) -> None:
+    text = GOOD.replace("teacher: {", "teacher: &model {") + "judge: *model\n"
+    recipe = load_recipe(written(tmp_path, text), None, ["teacher.model=other"])
+    assert (recipe.teacher.model, recipe.judge.model) == ("other", "scripted")
+
+
+def test_a_recipe_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(GOOD.replace("study", "研究").encode("cp932"))
+    assert "Save it as UTF-8" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("judge", "told"),
+    [
+        ("{modl: teacher}", ["judge.modl: unknown key; did you mean 'model'?", "judge.model: missing"]),
+        ("{model: teacher, bakend: http}", ["judge.bakend: unknown key; known: model"]),
+        ("{backend: htp, model: m}", ["judge: 'htp' is no backend; did you mean 'http'?"]),
+        ("{backend: http, modl: m, base_url: x}", ["judge.modl: unknown key; did you mean 'model'?", "judge.model: missing"]),
+        ("{model: m, base_url: x}", ["judge: needs 'backend'"]),
+        ("teacher", ["judge: Input should be a mapping of keys (given: 'teacher')"]),
+    ],
+)  # fmt: skip
+def test_a_judge_is_corrected_as_what_it_is_meant_to_be(
+    tmp_path: Path, judge: str, told: list[str]
+) -> None:
+    text = refused(written(tmp_path, f"{GOOD}judge: {judge}\n"))
+    for line in told:
+        assert f"recipe.yaml:8: {line}" in text
+    assert len(text.splitlines()) == 2 + len(told)
+
+
+def test_an_unknown_key_of_an_arms_adapter_has_its_neighbour_named(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "    training: {adapter: {rnk: 3}}\n")
+    assert "arms.qa.training.adapter.rnk: unknown key; did you mean 'rank'?" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".x", "a/b", "a b"])
+def test_a_run_cannot_leave_its_folder(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, GOOD.replace("name: study", f"name: {name}"))
+    assert "recipe.yaml:1: name: A name is made of letters" in refused(path)
+
+
+def test_a_number_in_quotes_is_text(tmp_path: Path) -> None:
+    text = GOOD.replace("name: study", 'name: "1e5"') + "training: {learning_rate: 2e-4}\n"
+    recipe = load_recipe(written(tmp_path, text))
+    assert (recipe.name, recipe.training.learning_rate) == ("1e5", 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("2024", "2024"), ("no", "no"), ("1e5", "1e5"), ("2024-05-01", "2024-05-01"),
+     (".hidden", "hidden"), ("เรียนรู้", "เรียนรู้"), ("...", "my-study"), ('a"b: c', "a-b--c")],
+)  # fmt: skip
+def test_a_new_study_can_have_any_folder(tmp_path: Path, folder: str, name: str) -> None:
+    recipe = load_recipe(write_template(tmp_path / folder, "no"))
+    assert (recipe.name, recipe.language) == (name, "no")
+
+
+@pytest.mark.parametrize("path", dict.fromkeys(path for path, _ in shipped()))
+def test_the_schema_for_editors_takes_every_recipe_that_ships(path: Path) -> None:
+    jsonschema = importlib.import_module("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(recipe_schema())
+    jsonschema.Draft202012Validator(recipe_schema()).validate(_numbers(parsed(path)))
+
+
+@pytest.mark.parametrize(
+    ("change", "right"),
+    [
+        ("curation: [grounded, {name: grounded, threshold: 0.5}]", True),
+        ("curation: [groundd]", False),
+        ("profile: small\nprofiles: {small: {seed: 1}}", True),
+        ("profile: [small]", False),
+        ("profil: small", False),
+        ("judge: {backend: scripted}", True),
+        ("judge: {model: m}", False),
+        ("documents: 3", False),
+    ],
+)
+def test_the_schema_for_editors_agrees_with_the_loader(
+    tmp_path: Path, change: str, right: bool
+) -> None:
+    path = written(tmp_path, f"{GOOD}{change}\n")
+    validator = importlib.import_module("jsonschema").Draft202012Validator(recipe_schema())
+    assert validator.is_valid(parsed(path)) == right
+    if right:
+        load_recipe(path)
+    else:
+        refused(path)
+
+
+def test_a_profile_may_give_what_the_recipe_leaves_out(tmp_path: Path) -> None:
+    text = GOOD.replace("student: {backend: scripted}\n", "")
+    path = written(tmp_path, text + "profiles: {small: {student: {backend: scripted}}}\n")
+    validator = importlib.import_module("jsonschema").Draft202012Validator(recipe_schema())
+    assert validator.is_valid(parsed(path))
+    assert not validator.is_valid(yaml.safe_load(text))
+    assert load_recipe(path, "small").student.backend == "scripted"
+
+
+def _numbers(value: Any) -> Any:
+    """Editors read YAML 1.2, where ``1e-3`` is a number; PyYAML alone does not."""
+    if isinstance(value, dict):
+        return {key: _numbers(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_numbers(child) for child in value]
+    is_number = isinstance(value, str) and re.fullmatch(r"\d+e-\d+", value)
+    return float(value) if is_number else value

@@ -11,7 +11,8 @@ from studies import DOCUMENTS, final_files, run_study, write_study
 from teichaku.backends import scripted
 from teichaku.core.errors import StageEmptyError, UserError
 from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
-from teichaku.core.run_folder import RunFolder
+from teichaku.core.run_folder import RunFolder, StageFolder
+from teichaku.recipes.study import write_outcome
 
 TEACHER = scripted.scripted_teacher
 
@@ -141,7 +142,7 @@ def test_training_alone_is_done_again_where_only_training_changed(tmp_path: Path
     recipe.write_text(recipe.read_text("utf-8").replace("epochs: 3", "epochs: 2"), "utf-8")
     changed = final_files(run_study(recipe))
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
-    assert differing == {"training", "evaluation", "recipe.yaml"}
+    assert differing == {"training", "evaluation", "recipe.yaml", "stages.json"}
 
 
 def test_a_stage_with_nothing_left_stops_and_says_why(
@@ -195,3 +196,60 @@ def test_the_builtin_recipes_run_on_the_scripted_models(tmp_path: Path) -> None:
         assert report["scores"], name
         ran += 1
     assert ran == 1
+
+
+def test_what_failed_is_asked_again_and_all_that_follows_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down_for_one(request: Request) -> str:
+        if "小夜風" in request.messages[-1].content:
+            raise scripted.ScriptedError("503")
+        return TEACHER(request)
+
+    recipe = write_study(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(scripted, "scripted_teacher", down_for_one)
+        half = run_study(recipe)
+    lost = half.stages()["synthesis/qa"]
+    assert lost["failed_requests"] == lost["counts"]["reasons"]["request_failed"] == 1
+    whole = final_files(run_study(recipe))
+    assert whole == final_files(run_study(write_study(tmp_path / "undisturbed")))
+
+
+def test_arms_with_other_examples_are_asked_in_words_that_not_all_of_them_know(
+    tmp_path: Path,
+) -> None:
+    recipe = write_study(tmp_path)
+    arms = "  few:\n    examples: [{method: document_qa, per_passage: 2}]\n"
+    text = recipe.read_text("utf-8").replace("arms:\n", f"arms:\n{arms}")
+    recipe.write_text(text, "utf-8")
+    run = run_study(recipe)
+    kinds = run.stages()["questions"]["notes"]["kinds"]
+    examples = {
+        data: {e.id for e in run.stage(f"curation/{data}").read("examples", Example)}
+        for data in ("few", "qa")
+    }
+    common = examples["few"] & examples["qa"]
+    for question in run.stage("questions").read("questions", Question):
+        if question.kind.startswith("trained"):
+            assert (question.kind == "trained") == (question.example_id in common)
+    assert kinds["trained_by_some"] > 0
+
+
+def test_the_cost_of_an_interrupted_run_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder: StageFolder, name: str, *rest: Any) -> dict[str, int]:
+        if name == "examples":
+            raise KeyboardInterrupt
+        return write_outcome(folder, name, *rest)
+
+    recipe = write_study(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("teichaku.recipes.data_stages.write_outcome", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(recipe)
+    run = run_study(recipe)
+    spent = run.read_json("synthesis/qa/timing.json")
+    assert spent["requests"] == run.stages()["synthesis/qa"]["notes"]["requests"]
+    assert spent["cached_requests"] == spent["requests"]

@@ -1,10 +1,12 @@
 """Both languages say the same things, and numbers are written as people read them."""
 
 import string
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from teichaku.core.records import QuestionKind
+from teichaku.report.tables import ALL_KINDS, KINDS, SCORERS
 from teichaku.report.wording import Wording, columns, languages, load_words, padded
 
 
@@ -38,6 +40,9 @@ def test_shares_are_per_cent_and_marks_keep_a_decimal() -> None:
     assert words.share(0.614, "containment") == "61%"
     assert words.share(6.25, "judge") == "6.2"
     assert words.share(None, "judge") == "–"
+    assert [words.told(0.614, "exact"), words.told(6.25, "judge")] == ["61%", "6.2 of 10"]
+    assert words.distance(0.1, "exact") == "10 pts"
+    assert words.distance(0.9, "judge") == "0.9 marks"
 
 
 def test_a_change_carries_its_sign_and_zero_carries_none() -> None:
@@ -45,6 +50,26 @@ def test_a_change_carries_its_sign_and_zero_carries_none() -> None:
     assert words.change({"value": 0.126}, "containment") == "+13 pts"
     assert words.change({"value": -0.126}, "containment") == "−13 pts"
     assert words.change({"value": -0.001}, "containment") == "0 pts"
+    assert words.change({"value": 1.26}, "judge") == "+1.3 marks"
+
+
+def test_missing_values_are_told_apart_from_those_that_count() -> None:
+    words = Wording("en")
+    assert words.size({"n": 1200, "documents": 8, "failed": 0}) == (
+        "1,200 questions about 8 documents"
+    )
+    assert words.size({"n": 12, "documents": 6, "failed": 3}).endswith("documents, 3 missing")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_every_kind_of_question_and_scorer_has_words(language: str) -> None:
+    words = Wording(language)
+    kinds = {*get_args(QuestionKind), ALL_KINDS}
+    for group in ("kinds", "kinds_help", "kinds_in_sentence"):
+        assert words.names(group) == kinds
+    for group in ("scorers", "scorers_help", "scorers_in_sentence"):
+        assert words.names(group) == set(SCORERS)
+    assert set(KINDS) == set(get_args(QuestionKind))
 
 
 def test_durations_use_the_unit_that_people_would() -> None:

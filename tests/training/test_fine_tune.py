@@ -1,4 +1,5 @@
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,27 @@ def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     again, diary = train(tmp_path, Clock(0))
     assert again == whole
     assert (diary.epochs, diary.steps) == ([], [])
+
+
+def test_killed_after_its_end_it_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train(tmp_path / "whole")
+    remove = shutil.rmtree
+
+    def killed(path: Path) -> None:
+        if (path.parent / "finished.json").exists():
+            raise KilledError
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KilledError):
+        train(tmp_path / "killed")
+    monkeypatch.undo()
+    result, diary = train(tmp_path / "killed")
+    assert (result, diary.epochs) == (whole, [])
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert not list((tmp_path / "killed").glob("checkpoint-*"))
 
 
 def test_work_of_another_plan_is_removed(tmp_path: Path) -> None:

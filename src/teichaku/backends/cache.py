@@ -44,7 +44,8 @@ def request_key(identity: str, request: Request) -> str:
         "sample_index": request.sample_index,
     }
     # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=dict)
+    # Keys keep their order: that of a schema's properties steers constrained decoding.
+    canonical = json.dumps(asked, separators=(",", ":"), default=dict)
     return sha256(canonical.encode("ascii")).hexdigest()
 
 

@@ -1,20 +1,17 @@
 """The chat completions format of OpenAI, which servers and llama.cpp share: pure converters."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from teichaku.core.records import Message, Reply, Request, content_id
-from teichaku.core.replies import without_thinking
+from teichaku.core.replies import visible_text
 
 _SCHEMA_INSTRUCTION = (
     "Reply with one fenced code block that starts with ```json and holds a JSON object "
     "which follows this JSON schema, and with nothing else:\n"
 )
-#: Some templates open the thinking block in the prompt, so the reply shows only its end.
-_THINKING_END = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 
 
 class NoCompletionError(ValueError):
@@ -68,8 +65,8 @@ def read_reply(request: Request, body: bytes) -> Reply:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        start = body[:80].decode("utf-8", "replace")
-        raise NoCompletionError(f"the response is broken JSON: {start!r}") from error
+        said = body.decode("utf-8", "replace")
+        raise NoCompletionError(f"the response is broken JSON: {said!r}") from error
     return completion(request, content)
 
 
@@ -77,25 +74,21 @@ def completion(request: Request, content: Any) -> Reply:
     """The reply in a decoded response. Raises :class:`NoCompletionError`."""
     try:
         choice = content["choices"][0]
+        finish_reason = str(choice.get("finish_reason") or "")
+        # Gateways pass on in this way that the model behind them broke off.
+        if choice.get("error") or finish_reason == "error":
+            raise NoCompletionError(f"the reply broke off: {choice.get('error') or choice}")
         written = choice["message"].get("content")
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        start = str(content)[:160]
-        raise NoCompletionError(f"the response is no chat completion: {start}") from error
+        raise NoCompletionError(f"the response is no chat completion: {content}") from error
     usage = content.get("usage")
     return Reply(
         request,
         visible_text(_joined(written)),
-        str(choice.get("finish_reason") or ""),
+        finish_reason,
         _count(usage, "prompt_tokens"),
         _count(usage, "completion_tokens"),
     )
-
-
-def visible_text(text: str) -> str:
-    """``text`` without thinking blocks; as it is where there are none."""
-    if "</think" not in text and "<think" not in text:
-        return text
-    return _THINKING_END.sub("", without_thinking(text)).strip()
 
 
 def _joined(written: Any) -> str:

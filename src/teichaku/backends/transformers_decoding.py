@@ -28,11 +28,16 @@ class Row:
 
 
 class Answerer:
-    """Answers requests with a loaded model, in batches of like length."""
+    """Answers requests in batches of like length. ``network`` gives the loaded model, and is
+    asked before each batch, because others use the same weights in between.
+    """
 
-    def __init__(self, model: Any, renderer: Renderer, batch_size: int, batch_tokens: int) -> None:
-        self._model, self._renderer = model, renderer
+    def __init__(
+        self, network: Callable[[], Any], renderer: Renderer, batch_size: int, batch_tokens: int
+    ) -> None:
+        self._network, self._renderer = network, renderer
         self._batch_size, self._batch_tokens = batch_size, batch_tokens
+        model = network()
         self._end_tokens = renderer.end_tokens() | _end_tokens(model)
         self._context = int(model.config.get_text_config().max_position_embeddings)
 
@@ -48,7 +53,7 @@ class Answerer:
                 else:
                     rows.append(row)
             for batch in self._batches(rows):
-                decode_batch(self._model, batch, self._end_tokens, self._renderer.text)
+                decode_batch(self._network().eval(), batch, self._end_tokens, self._renderer)
                 yield from map(_reply, batch)
 
     def _row(self, request: Request) -> Row | Reply:
@@ -85,7 +90,7 @@ def _reply(row: Row) -> Reply:
 
 
 def decode_batch(
-    model: Any, rows: Sequence[Row], end_tokens: frozenset[int], as_text: Callable[[list[int]], str]
+    model: Any, rows: Sequence[Row], end_tokens: frozenset[int], renderer: Renderer
 ) -> None:
     """Fill ``tokens``, ``text`` and ``finish_reason`` of ``rows``.
 
@@ -109,7 +114,7 @@ def decode_batch(
             )
             chosen = _choose(output.logits[:, -1].float(), active, generators)
             for row, token in zip(active, chosen, strict=True):
-                _take(row, token, end_tokens, as_text)
+                _take(row, token, end_tokens, renderer)
             going = [index for index, row in enumerate(active) if not row.finish_reason]
             if len(going) < len(active):
                 active = [active[index] for index in going]
@@ -132,29 +137,31 @@ def _left_padded(rows: Sequence[Row], device: torch.device) -> tuple[torch.Tenso
     return tokens.to(device), mask.to(device)
 
 
-def _take(
-    row: Row, token: int, end_tokens: frozenset[int], as_text: Callable[[list[int]], str]
-) -> None:
+def _take(row: Row, token: int, end_tokens: frozenset[int], renderer: Renderer) -> None:
     row.tokens.append(token)
     if token in end_tokens:
         row.finish_reason = "stop"
-    elif stopped := _stopped_text(row, as_text):
-        row.text, row.finish_reason = stopped[0], "stop"
+    elif (stopped := _stopped_text(row, renderer)) is not None:
+        row.text, row.finish_reason = stopped, "stop"
         return
     elif len(row.tokens) >= row.limit:
         row.finish_reason = "length"
     if row.finish_reason:
-        row.text = as_text(row.tokens)
+        row.text = renderer.text(row.tokens)
 
 
-def _stopped_text(row: Row, as_text: Callable[[list[int]], str]) -> tuple[str] | None:
-    """The text before the first stop string, where there is one."""
+def _stopped_text(row: Row, renderer: Renderer) -> str | None:
+    """The text before the first stop string, or before the line break that ends it."""
     stops = row.request.sampling.stop
-    if not stops:
+    ends_line = renderer.ends_line(row.tokens[-1])
+    if not stops and not ends_line:
         return None
-    text = as_text(row.tokens)
+    text = renderer.text(row.tokens)
     found = [text.index(stop) for stop in stops if stop in text]
-    return (text[: min(found)],) if found else None
+    # Line breaks before the first word do not count.
+    end = text.find("\n", len(text) - len(text.lstrip())) if ends_line else -1
+    found += [end] if end >= 0 else []
+    return text[: min(found)] if found else None
 
 
 def _generator(request: Request) -> torch.Generator | None:

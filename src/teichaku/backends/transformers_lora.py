@@ -1,18 +1,23 @@
 """Training of a LoRA adapter (Hu et al. 2021) on the labelled tokens of examples."""
 
-import tempfile
-import warnings
+import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import peft
+import safetensors.torch
 import torch
 from peft.helpers import disable_input_dtype_casting
 
+from teichaku.backends.transformers import ADAPTER_FILE, QUANTIZATION_FILE
 from teichaku.backends.transformers_head import HeadLoss
 from teichaku.backends.transformers_packing import packed, padded, use_packing
+from teichaku.backends.transformers_resident import TRAINED, ResidentWeights
 from teichaku.core.errors import UserError
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import TokenizedExample, content_id
@@ -20,43 +25,34 @@ from teichaku.core.records import TokenizedExample, content_id
 _STATE_FILE = "state.pt"
 
 
-def add_saved_adapter(model: Any, folder: Path) -> None:
-    """Put the adapter that :meth:`LoraTrainer.save_adapter` wrote into ``model``."""
-    try:
-        with _without_advice():
-            peft.PeftModel.from_pretrained(model, folder).eval()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"The adapter in {folder} does not fit the student: {error}",
-            "It was trained on another model. Train again: teichaku run RECIPE",
-        ) from error
-
-
 class LoraTrainer:
     """A student with a new adapter and the state of its optimizer.
 
-    ``as_chat_model`` makes a model that can be asked, given a folder with the adapter. Only
-    the adapter is trained; the same seed gives the same losses.
+    ``weights`` gives the weights to train on, and is asked before each use of them.
+    ``as_chat_model`` makes a model that can be asked, given the hash of the adapter and what
+    gives the network. Only the adapter is trained; the same seed gives the same losses.
     """
 
     def __init__(
         self,
-        model: Any,
+        weights: Callable[[], ResidentWeights],
         adapter: AdapterSettings,
         optimizer: OptimizerSettings,
-        as_chat_model: Callable[[Path], ChatModel],
+        as_chat_model: Callable[[str, Callable[[], Any]], ChatModel],
     ) -> None:
-        self._seed = adapter.seed
+        self._seed, self._quantization = adapter.seed, adapter.quantization
         self._clip_norm = optimizer.clip_norm
         self._as_chat_model = as_chat_model
         self._steps = 0
-        self._model = model
-        self._head = HeadLoss(model)
-        self._hidden_states = packed if use_packing(model) else padded
+        self._weights = weights
+        weights().strip()
+        self._model = weights().model
+        self._head = HeadLoss(self._model)
+        self._hidden_states = packed if use_packing(self._model) else padded
         with self._randomness():
-            self._with_adapter = _add_adapter(model, adapter)
+            self._with_adapter = self._add_adapter(adapter)
         self._parameters = [
-            parameter for parameter in model.parameters() if parameter.requires_grad
+            parameter for parameter in self._model.parameters() if parameter.requires_grad
         ]
         self._optimizer = torch.optim.AdamW(
             self._parameters, weight_decay=optimizer.weight_decay, fused=True
@@ -64,7 +60,7 @@ class LoraTrainer:
 
     def step(self, batch: Sequence[TokenizedExample], learning_rate: float) -> float:
         """One optimizer step; the mean loss over the labelled tokens of ``batch``."""
-        self._model.train()
+        self._weights().trained(self).train()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         with self._randomness():
@@ -85,7 +81,10 @@ class LoraTrainer:
             "optimizer": self._optimizer.state_dict(),
             "steps": self._steps,
         }
-        torch.save(state, folder / _STATE_FILE)
+        # Written by us: for a full disk, torch and safetensors have errors that nobody expects.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        (folder / _STATE_FILE).write_bytes(buffer.getbuffer())
 
     def restore(self, folder: Path) -> None:
         """Go on from what :meth:`save` wrote."""
@@ -98,17 +97,44 @@ class LoraTrainer:
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter in PEFT's format."""
-        self._with_adapter.save_pretrained(folder)
-        # A card with empty headings says nothing that the run folder does not.
-        (folder / "README.md").unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ADAPTER_FILE).write_bytes(self._adapter_bytes())
+        config = copy(self._with_adapter.peft_config[TRAINED])
+        config.inference_mode = True
+        # A set has another order in every process.
+        config.target_modules = sorted(config.target_modules)
+        config.save_pretrained(folder)
+        if self._quantization:
+            content = json.dumps({"quantization": self._quantization})
+            (folder / QUANTIZATION_FILE).write_text(content, encoding="utf-8")
 
     def chat_model(self) -> ChatModel:
         """The student as it stands now. Ask it before the next :meth:`step`."""
-        self._model.eval()
-        # Saved, because the same weights must have the same identity here as in a file.
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_adapter(Path(folder))
-            return self._as_chat_model(Path(folder))
+        # Of the bytes of the file, because the same weights must have the same identity there.
+        digest = sha256(self._adapter_bytes()).hexdigest()
+        return self._as_chat_model(digest, lambda: self._weights().trained(self))
+
+    def _adapter_bytes(self) -> bytes:
+        state = peft.get_peft_model_state_dict(self._with_adapter, adapter_name=TRAINED)
+        return safetensors.torch.save(state, {"format": "pt"})
+
+    def _add_adapter(self, settings: AdapterSettings) -> Any:
+        _check_targets(self._model, settings.targets)
+        config = peft.LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=list(settings.targets) or "all-linear",
+            task_type="CAUSAL_LM",
+        )
+        try:
+            return self._weights().add(self, config)
+        except ValueError as error:
+            raise UserError(
+                f"The adapter does not fit the student: {error}",
+                "training.adapter.targets names linear layers of the model, such as q_proj, "
+                "up_proj; leave it out for all of them.",
+            ) from error
 
     def _backward(self, batch: Sequence[TokenizedExample]) -> float:
         """Work out the gradients of ``batch``; its mean loss."""
@@ -142,28 +168,6 @@ class LoraTrainer:
             yield
 
 
-def _add_adapter(model: Any, settings: AdapterSettings) -> Any:
-    _check_targets(model, settings.targets)
-    if settings.quantization:
-        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    config = peft.LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.targets) or "all-linear",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        with _without_advice():
-            return peft.get_peft_model(model, config)
-    except ValueError as error:
-        raise UserError(
-            f"The adapter does not fit the student: {error}",
-            "training.adapter.targets names linear layers of the model, such as q_proj, "
-            "up_proj; leave it out for all of them.",
-        ) from error
-
-
 def _check_targets(model: Any, targets: Sequence[str]) -> None:
     head = model.get_output_embeddings()
     (name,) = (name.split(".")[-1] for name, module in model.named_modules() if module is head)
@@ -172,14 +176,6 @@ def _check_targets(model: Any, targets: Sequence[str]) -> None:
             f"training.adapter.targets names {name}, the output head, which is not trained.",
             "Name other linear layers only, or leave it out for all of them.",
         )
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """PEFT asks for an attribute that transformers is about to rename, which it says aloud."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
 
 
 def _labels(batch: Sequence[TokenizedExample]) -> tuple[torch.Tensor, torch.Tensor]:

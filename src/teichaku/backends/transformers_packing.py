@@ -47,6 +47,8 @@ def use_packing(model: Any) -> bool:
     tokens by other means than attention give other results packed; they are left as they were.
     """
     before = model.config._attn_implementation
+    if before == _NAME:
+        return True
     if model.device.type != "cpu" or before != "sdpa":
         return False
     AttentionInterface.register(_NAME, _attend)

@@ -1,12 +1,18 @@
 """From messages to tokens, in the form that the student knows."""
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Message
+from teichaku.core.replies import without_thinking
 
 _QUESTION = "{question}"
+_NO_THOUGHT = "<think>\n\n</think>\n\n"
+_THOUGHT_AT_END = re.compile(r"<think>\s*(?:</think>\s*)?\Z")
+_EMPTY_THOUGHT = re.compile(r"\A\s*<think>\s*</think>\s*")
 
 
 def check_plain_template(template: str) -> None:
@@ -23,13 +29,18 @@ class Renderer:
     ``plain_template``, in which ``{question}`` stands for all messages, joined by blank lines.
 
     Prompt and answer are tokenized so that the prompt has the same tokens in training as
-    when the model is asked.
+    when the model is asked. Students do not think aloud: where the template knows thinking,
+    the prompt ends with an empty block of it.
     """
 
     def __init__(self, tokenizer: Any, plain_template: str) -> None:
         self._tokenizer = tokenizer
         self._plain_template = plain_template
-        self._special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+        added = tokenizer.added_tokens_decoder.items()
+        # Gemma adds thousands of tokens that are text: line breaks, HTML tags.
+        special = (number for number, token in added if token.special)
+        self._special = {*tokenizer.all_special_ids, *special}
+        self._line_breaks: dict[int, bool] = {}
 
     @property
     def is_chat(self) -> bool:
@@ -51,24 +62,46 @@ class Renderer:
         # Tokenized apart where a token would reach over the border.
         fits = whole[: len(prompt)] == prompt
         rest = whole[len(prompt) :] if fits else self._encode(after, special=False)
-        return prompt, self._ended(rest)
+        shown = answer.strip()
+        tail = after.split(shown, 1)[-1] if shown else after
+        return prompt, self._ended(rest, tail)
 
     def end_tokens(self) -> frozenset[int]:
         """The tokens at which an answer is over."""
-        ends = {self._tokenizer.eos_token_id}
+        _, answer = self.prompt_and_answer([Message("user", "1")], "1")
+        return frozenset({answer[-1], self._tokenizer.eos_token_id} & self._special)
+
+    def ends_line(self, token: int) -> bool:
+        """Whether an answer may be over with ``token`` because it breaks the line: models
+        without a chat template go on after their answer with something else.
+        """
         if self.is_chat:
-            _, answer = self.prompt_and_answer([Message("user", "1")], "1")
-            ends.add(answer[-1])
-        return frozenset(token for token in ends if token is not None)
+            return False
+        if token not in self._line_breaks:
+            self._line_breaks[token] = "\n" in self.text([token])
+        return self._line_breaks[token]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of generated ``tokens``, without those that are no text."""
-        decoded: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        return decoded
+        """The text of generated ``tokens``, without those that are no text and without what
+        the model thinks.
+        """
+        return without_thinking(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+    @cached_property
+    def _thought(self) -> str:
+        """The empty thinking block before an answer; empty where the template knows none."""
+        turn = [Message("user", "1")]
+        before = self._chat(turn, add_generation_prompt=True)
+        bare = _THOUGHT_AT_END.sub("", before)
+        answered = self._chat([*turn, Message("assistant", "1")]).removeprefix(bare)
+        if found := _EMPTY_THOUGHT.match(answered):
+            return found.group()
+        return _NO_THOUGHT if bare != before else ""
 
     def _prompt_text(self, messages: Sequence[Message]) -> str:
         if self.is_chat:
-            return self._chat(messages, add_generation_prompt=True)
+            before = self._chat(messages, add_generation_prompt=True)
+            return _THOUGHT_AT_END.sub("", before) + self._thought
         question = "\n\n".join(message.content for message in messages)
         return self._plain_template.replace(_QUESTION, question)
 
@@ -76,8 +109,9 @@ class Renderer:
         if not self.is_chat:
             return answer
         whole = self._chat([*messages, Message("assistant", answer)])
+        bare = before.removesuffix(self._thought)
         # Some templates render a finished turn otherwise than an open one.
-        return whole.removeprefix(before) if whole.startswith(before) else answer
+        return _EMPTY_THOUGHT.sub("", whole[len(bare) :]) if whole.startswith(bare) else answer
 
     def _chat(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
         from jinja2 import TemplateError
@@ -87,6 +121,7 @@ class Renderer:
                 [{"role": turn.role, "content": turn.content} for turn in turns],
                 add_generation_prompt=add_generation_prompt,
                 tokenize=False,
+                enable_thinking=False,
             )
             return text
 
@@ -96,10 +131,11 @@ class Renderer:
             # Templates without a system role raise their own error for it.
             return render(_system_in_user(messages))
 
-    def _ended(self, answer: list[int]) -> list[int]:
-        """``answer`` up to the last token that is no text, which ends the turn."""
-        for position in reversed(range(len(answer))):
-            if answer[position] in self._special:
+    def _ended(self, answer: list[int], tail: str) -> list[int]:
+        """``answer`` up to the first special token of ``tail``, what the template put after it."""
+        after = self._encode(tail, special=False)
+        for position, token in enumerate(after, len(answer) - len(after)):
+            if token in self._special:
                 return answer[: position + 1]
         end = self._tokenizer.eos_token_id
         return answer if end is None else [*answer, end]

@@ -14,6 +14,7 @@ import gguf
 import torch
 import transformers
 from filelock import FileLock
+from safetensors import SafetensorError
 from transformers import modeling_gguf_pytorch_utils
 
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError, UserError
@@ -95,6 +96,11 @@ def load_model(folder: Path, device: str, dtype: torch.dtype, quantization: str 
     # once a row (2.7 GB for 8 rows of Gemma 3 270M) instead of gathering the rows.
     head = model.get_output_embeddings()
     head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
+    if quantization:
+        import peft
+
+        # Here and not in the trainer alone: what it casts to float32 changes the answers.
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     model.requires_grad_(False)
     return model.eval()
 
@@ -175,8 +181,14 @@ def _convert_gguf(path: Path, folder: Path) -> None:
         fresh = type(read)(type(read.config)(**settings))
     fresh.load_state_dict(read.state_dict(), assign=True)
     fresh.tie_weights()
-    fresh.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    try:
+        fresh.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        # For a full disk safetensors has an error of its own, and tokenizers a bare one.
+        if type(error) in (Exception, SafetensorError):
+            raise OSError(str(error)) from error
+        raise
 
 
 @contextmanager

@@ -107,7 +107,7 @@ class Student(ChatModel, Protocol):
         ...
 
     def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> Trainer:
-        """Begin training with a new adapter."""
+        """Begin training with a new adapter, after which an earlier trainer is of no use."""
         ...
 
     def with_adapter(self, folder: Path) -> ChatModel:

@@ -2,14 +2,21 @@
 
 A file starts with ``version: N``; sections headed ``[system]`` and ``[user]`` follow, in
 Jinja2. A line that starts with ``[`` and is not one of those two headings is plain text.
+
+A prompt of the user's own stands in for the built-in one of the same name, so it may use what
+that uses. It must use what that uses outside of ``{% if %}``: the passage, say, but not the
+title, which a document may lack.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from jinja2 import Environment, StrictUndefined, TemplateError, meta, nodes
+from jinja2.visitor import NodeTransformer
+from rapidfuzz import process
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Message
@@ -33,46 +40,124 @@ class Prompt:
         return tuple(Message(role, self._render(text, values)) for role, text in self.sections)
 
     def text(self, **values: object) -> str:
-        """The rendered text of a prompt of one section."""
+        """The rendered text of a prompt of one section. Raises ``UserError`` where it has more."""
+        if len(self.sections) != 1:
+            raise UserError(f"Prompt {self.name} has more than one section.", "Leave it [user].")
         (message,) = self.messages(**values)
         return message.content
 
     @cached_property
     def placeholders(self) -> frozenset[str]:
-        """The names of all values that the prompt needs."""
-        names: set[str] = set()
-        for _, text in self.sections:
-            names |= meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
-        return frozenset(names)
+        """The names of all values that the prompt uses."""
+        return _names(_ENVIRONMENT.parse(text) for _, text in self.sections)
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """Those of the placeholders that are used outside of ``{% if %}``."""
+        return _names(_WithoutIf().visit(_ENVIRONMENT.parse(text)) for _, text in self.sections)
 
     def _render(self, text: str, values: dict[str, object]) -> str:
         try:
             return _ENVIRONMENT.from_string(text).render(**values).strip()
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise UserError(
                 f"Prompt {self.name} cannot be rendered: {error}",
                 f"It may use: {', '.join(sorted(values))}.",
             ) from error
 
 
+class _WithoutIf(NodeTransformer):
+    """Takes what a template says only under a condition out of it."""
+
+    def visit_If(self, node: nodes.If) -> None:  # noqa: N802
+        """Nothing stays."""
+
+
+def _names(trees: Iterable[nodes.Template]) -> frozenset[str]:
+    """The names that templates use and do not define, but for Jinja's own such as ``range``."""
+    used = {name for tree in trees for name in meta.find_undeclared_variables(tree)}
+    return frozenset(used - _ENVIRONMENT.globals.keys())
+
+
 @dataclass(frozen=True)
 class PromptPack:
-    """The prompts of one language; files in ``folder`` go before the built-in ones."""
+    """The prompts of one language; files in ``folder`` go before the built-in ones.
+
+    Raises ``UserError`` where ``folder`` is none, or a prompt in it cannot stand in for the
+    built-in one, with all mistakes.
+    """
 
     language: str
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.folder is None:
+            return
+        if not self.folder.is_dir():
+            raise UserError(
+                f"There is no folder of prompts at {self.folder}.",
+                "Mend 'prompts' in the recipe (it is relative to the recipe), or leave it out.",
+            )
+        files = [path for path in sorted(self.folder.iterdir()) if _is_meant_as_prompt(path)]
+        mistakes = [f"  {path.name}: {what}" for path in files for what in self._mistakes(path)]
+        if not files:
+            mistakes = [f"  it has no prompt in it, such as {builtin_prompts()[0]}.txt"]
+        if mistakes:
+            raise UserError(
+                f"{self.folder}: {len(mistakes)} mistake(s) in the prompts:\n"
+                + "\n".join(mistakes),
+                f"The built-in ones to start from: {_builtin_folder(self.language)}",
+            )
 
     def load(self, name: str) -> Prompt:
         """The prompt ``name``; English stands in for a language that has no pack."""
         for language, root in self._places():
             path = root / f"{name}.txt"
             if path.is_file():
-                return parse_prompt(path.read_text(encoding="utf-8"), f"{language}/{name}")
+                return _read_prompt(path, language)
         raise UserError(f"There is no prompt '{name}' for language '{self.language}'.")
+
+    def _mistakes(self, path: Path) -> Iterator[str]:
+        """What keeps the user's file from standing in for a built-in prompt."""
+        known = builtin_prompts()
+        if path.suffix != ".txt" or path.stem not in known:
+            near = process.extractOne(path.stem, known, score_cutoff=60)
+            hint = f"did you mean {near[0]}.txt?" if near else f"known: {', '.join(known)}"
+            yield f"is no prompt; {hint}"
+            return
+        try:
+            own = _read_prompt(path, self.language)
+            for _, text in own.sections:
+                _ENVIRONMENT.from_string(text)
+        except UserError as error:
+            yield f"{error.message} {error.hint}"
+            return
+        except TemplateError as error:
+            yield f"is no template of Jinja: {error}"
+            return
+        builtin = PromptPack(self.language).load(path.stem)
+        for name in sorted(builtin.required - own.placeholders):
+            yield f"lacks {{{{ {name} }}}}"
+        for name in sorted(own.placeholders - builtin.placeholders):
+            may = ", ".join(sorted(builtin.placeholders))
+            yield f"{{{{ {name} }}}} has no value; it may use: {may}"
 
     def _places(self) -> list[tuple[str, Path]]:
         places = [] if self.folder is None else [(self.language, self.folder)]
         return [*places, (self.language, _BUILTIN / self.language), ("en", _BUILTIN / "en")]
+
+
+def _is_meant_as_prompt(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.is_file() and not hidden and path.stem.lower() != "readme"
+
+
+def _read_prompt(path: Path, language: str) -> Prompt:
+    try:
+        source = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Prompt {path} cannot be read: {error}.", "Save it as UTF-8.") from error
+    return parse_prompt(source, f"{language}/{path.stem}")
 
 
 def parse_prompt(source: str, name: str) -> Prompt:
@@ -91,6 +176,16 @@ def parse_prompt(source: str, name: str) -> Prompt:
 def builtin_languages() -> list[str]:
     """The languages that have a prompt pack of their own."""
     return sorted(path.name for path in _BUILTIN.iterdir() if path.is_dir())
+
+
+def builtin_prompts() -> list[str]:
+    """The names of all prompts."""
+    return sorted(path.stem for path in (_BUILTIN / "en").glob("*.txt"))
+
+
+def _builtin_folder(language: str) -> Path:
+    own = _BUILTIN / language
+    return own if own.is_dir() else _BUILTIN / "en"
 
 
 def category_file(language: str, name: str) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-QuestionKind = Literal["trained", "held_out", "unseen"]
+QuestionKind = Literal["trained", "trained_by_some", "held_out", "unseen"]
 Condition = Literal["closed_book", "open_book"]
 
 BASE_CHECKPOINT = "base"
@@ -105,7 +105,8 @@ class Dropped:
 class Question:
     """One evaluation item.
 
-    ``kind``: ``trained`` asks in the wording of a training example; ``held_out`` asks the same
+    ``kind``: ``trained`` asks in the wording of a training example of every arm,
+    ``trained_by_some`` in that of one which not every arm has; ``held_out`` asks the same
     fact in a wording that training never shows; ``unseen`` is an example kept out of training
     altogether (S1's evaluation set). ``example_id`` is the example that it was made from.
     """

@@ -1,17 +1,38 @@
-"""Reading what a model replied: JSON wherever it stands, thinking blocks left out."""
+"""Reading what a model replied: JSON wherever it stands, thinking at the start left out."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+#: Blocks at the start, the last one perhaps cut off. Some templates open the block in the prompt,
+#: so the reply shows only its end; one that begins with JSON or code merely quotes the tag.
+_THINKING = re.compile(
+    r"(?:\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z))+"
+    r"|(?!\s*[{\[`])(?:(?!<think).)*?</think(?:ing)?>",
+    re.DOTALL | re.IGNORECASE,
+)
 _DECODER = json.JSONDecoder(strict=False)
+#: How often the decoder may read a whole reply, and the share of a reading that each failure
+#: costs (its error counts lines): a reply of nothing but brackets must not take square time.
+_READINGS = 64
+_FAILURES_A_READING = 100
+#: Halves of a character, which JSON can escape and UTF-8 cannot write.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def without_thinking(text: str) -> str:
-    """``text`` without the blocks in which reasoning models think aloud."""
-    return _THINKING.sub("", text)
+    """``text`` without the block at its start in which reasoning models think aloud."""
+    thinking = _THINKING.match(text)
+    return text[thinking.end() :] if thinking else text
+
+
+def visible_text(text: str) -> str:
+    """``text`` without thinking; all of it where nothing else is there, because the limit cut the
+    thinking off: what was paid for is kept, and :func:`json_objects` finds nothing in it.
+    """
+    visible = without_thinking(text)
+    return text if visible == text else visible.strip() or text
 
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
@@ -21,15 +42,23 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
     found, so that a reply that ran into the token limit loses its last item only.
     """
     text = without_thinking(text)
-    position = text.find("{")
-    while position >= 0:
+    position, left = text.find("{"), _READINGS * len(text)
+    while position >= 0 and left > 0:
         try:
             value, position = _DECODER.raw_decode(text, position)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError) as error:
+            left -= _reached(error, text) - position + len(text) // _FAILURES_A_READING
             position += 1
         else:
             yield value
         position = text.find("{", position)
+
+
+def _reached(error: Exception, text: str) -> int:
+    """How far the decoder read before ``error``, at most."""
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
+        return error.pos
+    return len(text)
 
 
 def last_json_object(text: str, keys: Sequence[str]) -> dict[str, Any] | None:
@@ -39,9 +68,9 @@ def last_json_object(text: str, keys: Sequence[str]) -> dict[str, Any] | None:
 
 
 def text_value(value: Any) -> str:
-    """A JSON scalar as stripped text; empty for null, objects and lists."""
+    """A JSON scalar as stripped text that UTF-8 can write; empty for null, objects and lists."""
     if isinstance(value, str):
-        return value.strip()
+        return _SURROGATE.sub("\ufffd", value).strip()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
     return str(value)

@@ -19,11 +19,16 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Dropped
 
 Record = TypeVar("Record")
+
+#: Which stages belong to the run as its recipe is now, with their fingerprints.
+_STAGES = "stages.json"
+_LOCK = ".lock"
 
 _PARQUET_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -56,23 +61,36 @@ def write_aside(path: Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            "Make room on the disk, or check who may write there; then run again: "
-            "what is finished is kept.",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: Exception) -> UserError:
+    """What to tell a person whose disk refused a file."""
+    return UserError(
+        f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.",
+        "Make room on the disk, or check who may write there; then run again: "
+        "what is finished is kept.",
+    )
 
 
 def write_records(path: Path, kind: type[Any], records: Iterable[Any]) -> int:
     """Write dataclass records of class ``kind`` as Parquet; the number of rows."""
     rows = list(records)
     columns = {
-        field.name: [getattr(row, field.name) for row in rows] for field in dataclasses.fields(kind)
+        field.name: [_storable(getattr(row, field.name)) for row in rows]
+        for field in dataclasses.fields(kind)
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=_schema(kind)), sink, compression="zstd")
     write_aside(path, sink.getvalue().to_pybytes())
     return len(rows)
+
+
+def _storable(value: Any) -> Any:
+    """``value``; text with half a surrogate pair in it, which no file can hold, mended."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
@@ -142,7 +160,16 @@ class StageFolder:
             self.marker.unlink(missing_ok=True)
             return
         if self.path.exists():
-            shutil.rmtree(self.path)
+            if not mark.is_file() and any(self.path.iterdir()):
+                raise UserError(
+                    f"{self.path} holds files that no run wrote.",
+                    "Move them away, or write the run elsewhere: teichaku run ... --runs FOLDER",
+                )
+            # Aside first: a kill in the middle must not leave a folder without its mark.
+            aside = self.path.with_name(f".{self.path.name}.part")
+            shutil.rmtree(aside, ignore_errors=True)
+            self.path.rename(aside)
+            shutil.rmtree(aside)
         write_aside(mark, made_from.encode())
 
     def write(self, name: str, kind: type[Any], records: Iterable[Any]) -> int:
@@ -155,10 +182,21 @@ class StageFolder:
         if path.is_file():
             yield from read_records(path, kind)
 
+    def hashes(self) -> dict[str, str]:
+        """The SHA-256 of each file of records."""
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.path.glob("*.parquet"))
+        }
+
     def finish(self, made_from: str, summary: Mapping[str, Any]) -> None:
         """Mark the stage as finished."""
         content = {"fingerprint": made_from, **summary}
         write_aside(self.marker, json_bytes(content))
+
+
+def _holds_files(folder: Path) -> bool:
+    return folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
 
 
 class RunFolder:
@@ -166,6 +204,28 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep other processes from working in this folder meanwhile.
+
+        Raises ``UserError`` where one does, or where the folder is not a run's.
+        """
+        if not (self.path / "run.json").is_file() and _holds_files(self.path):
+            raise UserError(
+                f"{self.path} holds files that no run wrote.",
+                "Write the run elsewhere: teichaku run ... --runs FOLDER",
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path / _LOCK, timeout=0):
+                yield
+        except Timeout:
+            raise UserError(
+                f"Another run is working in {self.path}.", "Wait until it ends, or stop it."
+            ) from None
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -179,20 +239,39 @@ class RunFolder:
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of a run that was killed while it wrote."""
-        for part in self.path.rglob(".*.part"):
-            part.unlink(missing_ok=True)
+        for part in list(self.path.rglob(".*.part")):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+
+    def begin_stages(self) -> None:
+        """Forget which stages belong to the run, and the report that showed them."""
+        shutil.rmtree(self.path / "report", ignore_errors=True)
+        self.write_json(_STAGES, {})
+
+    def add_stage(self, name: str, made_from: str) -> None:
+        """The finished stage ``name`` belongs to the run as its recipe is now."""
+        self.write_json(_STAGES, {**self.read_json(_STAGES), name: made_from})
 
     def stage(self, name: str) -> StageFolder:
         """The folder of the stage ``name`` (``synthesis/qa``)."""
         return StageFolder(self.path / name)
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """The summaries of all finished stages by name, in the order of their ``position``."""
-        found = {
-            str(marker.parent.relative_to(self.path)): json.loads(marker.read_text("utf-8"))
-            for marker in self.path.rglob("stage.json")
+        """The summaries of the finished stages by name, in their order.
+
+        What a recipe had before it changed is not among them.
+        """
+        if not (self.path / _STAGES).is_file():
+            return {}
+        listed = self.read_json(_STAGES)
+        found = {name: self.stage(name).summary() for name in listed}
+        return {
+            name: summary
+            for name, summary in found.items()
+            if summary is not None and summary["fingerprint"] == listed[name]
         }
-        return dict(sorted(found.items(), key=lambda item: (item[1].get("position", 0), item[0])))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object of the run."""

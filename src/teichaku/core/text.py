@@ -6,6 +6,8 @@ Texts of the user are never changed by these; they make forms for comparison onl
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
 
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−－〜～~∼"), "-")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -16,8 +18,8 @@ _SENTENCE_END = re.compile(
     r"|\n+"
 )
 
-#: Unicode block names are too fine and script properties are not in the standard library, so
-#: these ranges name the scripts that the project has to tell apart.
+#: The standard library has no script property. The scripts that letters bear in their names
+#: (``BENGALI LETTER A``) are taken from there; these are not, or differ by form.
 _SCRIPT_RANGES: tuple[tuple[int, int, str], ...] = (
     (0x3041, 0x309F, "hiragana"),
     (0x30A1, 0x30FF, "katakana"),
@@ -28,32 +30,53 @@ _SCRIPT_RANGES: tuple[tuple[int, int, str], ...] = (
     (0xF900, 0xFAFF, "han"),
     (0x20000, 0x323AF, "han"),
     (0x0E00, 0x0E7F, "thai"),
-    (0x1100, 0x11FF, "hangul"),
-    (0xAC00, 0xD7AF, "hangul"),
-    (0x0370, 0x03FF, "greek"),
-    (0x0400, 0x052F, "cyrillic"),
-    (0x0590, 0x05FF, "hebrew"),
-    (0x0600, 0x06FF, "arabic"),
-    (0x0900, 0x097F, "devanagari"),
+    (0xFF21, 0xFF5A, "latin"),
 )
 
 #: Scripts that write words without spaces between them.
-UNSPACED_SCRIPTS = frozenset({"hiragana", "katakana", "han", "thai"})
+UNSPACED_SCRIPTS = frozenset({"hiragana", "katakana", "han", "thai", "lao", "khmer", "myanmar"})
 
-#: The scripts of which a text in the language must show at least one.
+#: Scripts in which a word is not part of a longer one; Korean, Hebrew and Arabic join
+#: particles and articles to their words.
+_WORD_SCRIPTS = frozenset({"latin", "greek", "cyrillic"})
+
+#: The scripts of languages (ISO 639-1), by script.
+_LANGUAGES = {
+    "hiragana katakana han": "ja",
+    "han": "zh",
+    "hangul": "ko",
+    "thai": "th",
+    "lao": "lo",
+    "khmer": "km",
+    "myanmar": "my",
+    "cyrillic": "ru uk be bg mk kk ky mn tg",
+    "latin cyrillic": "sr bs uz",
+    "greek": "el",
+    "hebrew": "he yi",
+    "arabic": "ar fa ur ps",
+    "devanagari": "hi mr ne",
+    "bengali": "bn as",
+    "tamil": "ta",
+    "telugu": "te",
+    "gujarati": "gu",
+    "kannada": "kn",
+    "malayalam": "ml",
+    "gurmukhi": "pa",
+    "sinhala": "si",
+    "georgian": "ka",
+    "armenian": "hy",
+    "ethiopic": "am ti",
+    "latin": "en fr de es pt it nl sv da no nb nn fi is et lv lt pl cs sk sl hr ro hu sq tr az vi "
+    "id ms tl sw ca eu gl ga cy mt af eo la",
+}
 LANGUAGE_SCRIPTS: dict[str, frozenset[str]] = {
-    "ja": frozenset({"hiragana", "katakana", "han"}),
-    "zh": frozenset({"han"}),
-    "ko": frozenset({"hangul"}),
-    "th": frozenset({"thai"}),
-    "ru": frozenset({"cyrillic"}),
-    "el": frozenset({"greek"}),
-    "he": frozenset({"hebrew"}),
-    "ar": frozenset({"arabic"}),
-    "hi": frozenset({"devanagari"}),
+    language: frozenset(scripts.split())
+    for scripts, languages in _LANGUAGES.items()
+    for language in languages.split()
 }
 
 
+@lru_cache(maxsize=65_536)
 def script(character: str) -> str:
     """The script of a letter; ``digit``, or ``other`` for marks, punctuation and spaces."""
     code = ord(character)
@@ -62,9 +85,9 @@ def script(character: str) -> str:
             return name
     if character.isdigit():
         return "digit"
-    if character.isalpha():
-        return "latin"
-    return "other"
+    if not character.isalpha():
+        return "other"
+    return unicodedata.name(character, "unknown").partition(" ")[0].lower()
 
 
 def script_shares(text: str) -> dict[str, float]:
@@ -76,6 +99,11 @@ def script_shares(text: str) -> dict[str, float]:
             counts[name] = counts.get(name, 0) + 1
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else {}
+
+
+def kana(text: str) -> bool:
+    """Whether ``text`` has kana: what is written in kanji alone may be Chinese."""
+    return any(script(character) in ("hiragana", "katakana") for character in text)
 
 
 def is_unspaced(text: str) -> bool:
@@ -95,24 +123,126 @@ def normalise(text: str) -> str:
 def comparable(text: str) -> str:
     """:func:`normalise` without white space, punctuation and symbols.
 
-    A dash or a point between digits stays, because ``1-4`` is not ``14``.
+    What changes the meaning of a number or a name stays: marks between digits (``1-4`` and
+    ``1/4`` are not ``14``; ``10, 20`` and ``10、20`` are one list), a leading minus, a sign of
+    currency before a number (¥ becomes 円 behind it), and ``%``, ``+`` and ``#`` after a
+    letter or digit (``C++`` is not ``C``).
     """
-    folded = normalise(text)
-    kept = []
-    for position, character in enumerate(folded):
-        if unicodedata.category(character)[0] in "LNM" or (
-            character in "-." and _between_digits(folded, position)
-        ):
-            kept.append(character)
+    return _folded(text, "")
+
+
+def contains(text: str, part: str) -> bool:
+    """Whether ``part`` stands in ``text``, both as :func:`comparable`, and stands alone there.
+
+    A number is not part of a longer one (8 is not in 48, 5 not in -5), and where words stand
+    apart in Latin, Greek or Cyrillic letters a word is not part of a longer one (``no`` is not
+    in ``know``). An empty ``part`` stands nowhere.
+    """
+    whole, wanted = _folded(text, " "), _folded(part, " ")
+    start = whole.find(wanted) if wanted else -1
+    while start >= 0:
+        if _stands_alone(whole, start, start + len(wanted)):
+            return True
+        start = whole.find(wanted, start + 1)
+    return False
+
+
+_YEN = re.compile(r"¥\s*(\d[\d.]*)")
+_LIST_MARKS = dict.fromkeys(map(ord, ",;"), "、") | {ord("*"): "×"}
+_SUFFIXES = "%‰+#"
+
+
+def _folded(text: str, word_gap: str) -> str:
+    """``text`` as :func:`comparable`, with ``word_gap`` between two words of letters that
+    stand apart.
+    """
+    kept: list[str] = []
+    marks = ""
+    for character in _YEN.sub(r"\1円", normalise(text)):
+        if unicodedata.category(character)[0] in "LNM":
+            kept.append(_meaning(kept[-1][-1:] if kept else "", marks, character, word_gap))
+            kept[-1] += character
+            marks = ""
+        else:
+            marks += character
+    if kept:
+        kept.append(_leading(marks, _SUFFIXES))
     return "".join(kept)
 
 
-def _between_digits(text: str, position: int) -> bool:
-    return (
-        0 < position < len(text) - 1
-        and text[position - 1].isdigit()
-        and text[position + 1].isdigit()
-    )
+def _meaning(before: str, marks: str, after: str, word_gap: str) -> str:
+    """What stays of the ``marks`` between two letters or digits."""
+    if not marks:
+        return ""
+    if before.isdigit() and after.isdigit():
+        bare = "".join(marks.split()).translate(_LIST_MARKS)
+        return "、" if not bare or (bare == "." and bare != marks) else bare
+    kept = _leading(marks, _SUFFIXES) if before else ""
+    sign = marks[-1]
+    if after.isdigit() and sign != kept[-1:]:
+        # PX-20 has a hyphen, は-5度 a minus.
+        is_minus = sign == "-" and (len(marks) > 1 or not before or script(before) == "hiragana")
+        if is_minus or unicodedata.category(sign) == "Sc":
+            kept += sign
+    apart = before and script(before) in _WORD_SCRIPTS and script(after) in _WORD_SCRIPTS
+    return kept or (word_gap if apart else "")
+
+
+def _leading(marks: str, wanted: str) -> str:
+    """The marks at the start of ``marks`` that are among ``wanted``."""
+    return marks[: len(marks) - len(marks.lstrip(wanted))]
+
+
+def _stands_alone(whole: str, start: int, end: int) -> bool:
+    before, first, last, after = (
+        whole[max(0, start - 1) : start], whole[start], whole[end - 1], whole[end : end + 1]
+    )  # fmt: skip
+    further = whole[max(0, start - 2) : max(0, start - 1)]
+    if first.isdigit() and (
+        before.isdigit()
+        or (before == "." and further.isdigit())
+        or (before == "-" and not further.isdigit())
+    ):
+        return False
+    if last.isdigit() and (
+        after.isdigit() or (after == "." and whole[end + 1 : end + 2].isdigit())
+    ):
+        return False
+    if last.isalpha() and after and after in "+#":
+        return False
+    return not (_is_one_word(before, first) or _is_one_word(last, after))
+
+
+def _is_one_word(left: str, right: str) -> bool:
+    return bool(left and right) and {script(left), script(right)} <= _WORD_SCRIPTS
+
+
+_QUESTION_ENDINGS = re.compile(
+    r"(?:は何ですか|は何でしょうか|はなんですか|を教えてください|を答えてください|ですか|でしょうか|ますか|は何|は|か)$"
+)
+
+
+def question_key(question: str) -> str:
+    """The form in which two questions are the same: comparable, without a polite ending."""
+    return _QUESTION_ENDINGS.sub("", comparable(question))
+
+
+def title_names(title: str) -> list[str]:
+    """The names that a title holds: itself, and its parts that stand alone (a translated or a
+    bracketed name beside the name). Words of one name are no names.
+    """
+    parts = [title]
+    for piece in re.split(r"[/／()（）［］\[\]「」『』:：|｜]+", title):
+        words = re.split(r"\s+", piece.strip())
+        name = words[0]
+        for before, word in pairwise(words):
+            if script(before[-1:] or " ") in _WORD_SCRIPTS and script(word[:1]) in _WORD_SCRIPTS:
+                name += f" {word}"
+            else:
+                parts.append(name)
+                name = word
+        parts.append(name)
+    return list(dict.fromkeys(part for part in parts if comparable(part)))
 
 
 def numbers(text: str) -> list[str]:
@@ -176,8 +306,8 @@ def is_language(text: str, language: str, name: str = "") -> bool:
     text of any language.
 
     Japanese needs kana, or nothing but kanji in a text too short to need grammar; Chinese
-    must be free of kana; a language in Latin letters must be mostly in them. Texts without
-    letters (``1,800``) pass in every language.
+    must be free of kana; others must be mostly in their scripts. Texts without letters
+    (``1,800``) pass in every language, and every text in a language whose scripts are not known.
     """
     if name:
         text = normalise(text).replace(normalise(name), " ")
@@ -189,5 +319,5 @@ def is_language(text: str, language: str, name: str = "") -> bool:
         return kana > 0 or (shares.get("han", 0.0) > 0.5 and len(comparable(text)) < 12)
     if language == "zh":
         return shares.get("han", 0.0) > 0.3 and kana < 0.1
-    wanted = LANGUAGE_SCRIPTS.get(language, frozenset({"latin"}))
-    return sum(shares.get(name, 0.0) for name in wanted) > 0.5
+    wanted = LANGUAGE_SCRIPTS.get(language)
+    return wanted is None or sum(shares.get(name, 0.0) for name in wanted) > 0.5

@@ -4,22 +4,11 @@ Trivial variants (width, case, punctuation, polite endings) count as the same. T
 that comes first in the order of ids stays, whatever the order of the input.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable
-
-_ENDINGS = re.compile(
-    r"(?:は何ですか|は何でしょうか|はなんですか|を教えてください|を答えてください|ですか|でしょうか|ますか|は何|は|か)$"
-)
-
-
-def question_key(question: str) -> str:
-    """The form in which two questions are the same."""
-    return _ENDINGS.sub("", comparable(question))
-
+from teichaku.core.text import comparable, question_key
 
 def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
     """Every example once, or its place as dropped, naming the example that stayed.

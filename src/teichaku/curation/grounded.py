@@ -13,13 +13,17 @@ from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, content_terms, numbers
+from teichaku.core.text import comparable, contains, content_terms, kana, numbers, script
 
 _SCHEMA = {
     "type": "object",
     "properties": {"explanation": {"type": "string"}, "supported": {"type": "boolean"}},
     "required": ["explanation", "supported"],
 }
+
+
+#: Neighbouring characters that make a word, in scripts whose terms are whole phrases.
+_PHRASE_PARTS = {"han": 2, "thai": 4}
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,37 @@ class Support:
 
 def support(answer: str, passage: str) -> Support:
     """How far ``passage`` carries ``answer``, without any model."""
-    whole = comparable(passage)
-    if comparable(answer) and comparable(answer) in whole:
+    if contains(passage, answer):
         return Support(1.0, (), ())
+    whole = comparable(passage)
     known = set(numbers(passage))
     missing_numbers = tuple(sorted({n for n in numbers(answer) if n not in known}))
     terms = [term for term in map(comparable, content_terms(answer)) if term]
-    missing = tuple(dict.fromkeys(term for term in terms if not _contains(whole, term)))
+    carried = {term: _carried(term, whole, not kana(answer)) for term in terms}
+    missing = tuple(term for term, length in carried.items() if length < len(term))
     total = sum(map(len, terms))
-    lost = sum(len(term) for term in terms if term in missing)
-    return Support(1 - lost / total if total else 0.0, missing_numbers, missing)
+    share = sum(carried[term] for term in terms) / total if total else 0.0
+    return Support(share, missing_numbers, missing)
 
 
-def _contains(whole: str, term: str) -> bool:
-    """A term with digits may carry another unit than the passage does (1800円 for 価格：1800);
+def _carried(term: str, whole: str, is_phrase: bool) -> int:
+    """How many characters of ``term`` the passage carries: all or none, but in scripts where a
+    term is a whole phrase (Chinese, Thai) those of its parts.
+
+    A term with digits may carry another unit than the passage does (1800円 for 価格：1800);
     its number is checked apart.
     """
     letters = "".join(character for character in term if not character.isdigit())
-    return term in whole or (letters != term and (len(letters) <= 2 or letters in whole))
+    if term in whole or (letters != term and (len(letters) <= 2 or letters in whole)):
+        return len(term)
+    size = _PHRASE_PARTS.get(script(term[-1]), 0)
+    if not is_phrase or not size:
+        return 0
+    found: set[int] = set()
+    for start in range(len(term) - size + 1):
+        if term[start : start + size] in whole:
+            found.update(range(start, start + size))
+    return len(found)
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,7 @@ class Grounded:
 def _judged(reply: Reply) -> Example | Dropped:
     example: Example = reply.request.subject
     if reply.error:
-        return dropped(example, "curation", "judge_failed", reply.error)
+        return dropped(example, "curation", "request_failed", reply.error)
     found = last_json_object(reply.text, ("supported",))
     if found is None or not isinstance(found["supported"], bool):
         return dropped(example, "curation", "judge_failed", "no verdict in the reply", reply.text)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
 
 from teichaku.core.records import Example, Passage
-from teichaku.core.text import comparable, is_language, script_shares
+from teichaku.core.text import comparable, contains, is_language, script_shares
 
 _COPIED_CHARACTERS = 40
 _COPIED_SHARE = 0.5
@@ -36,7 +36,7 @@ def question_is_answer(example: Example) -> tuple[str, str] | None:
         return "question_is_answer", example.question
     if not answer:
         return "empty_answer", f"no letter or digit in '{example.answer}'"
-    if answer in question:
+    if contains(example.question, example.answer):
         return "answer_in_question", f"'{example.answer}' stands in the question"
     return None
 

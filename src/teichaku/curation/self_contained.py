@@ -13,12 +13,22 @@ from difflib import SequenceMatcher
 
 from teichaku.core.records import Dropped, Example, Passage
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, content_terms, is_unspaced, normalise
+from teichaku.core.text import (
+    character_ngrams,
+    comparable,
+    contains,
+    content_terms,
+    is_unspaced,
+    kana,
+    normalise,
+    script,
+    title_names,
+)
 
 #: Words that point outside the question, on the normalised text, by language.
 _POINTERS: dict[str, str] = {
     "ja": (
-        r"(?:この|その|これらの|それらの|上記の?|前述の?|当該|下記の?)[^\s、。？?「」]{0,12}"
+        r"(?<!ど)(?<!きの)(?<!けの)(?<!ね)(?:この|その|これらの|それらの|上記の?|前述の?|当該|下記の?)[^\s、。？?「」]{0,12}"
         r"|(?:これ|それ)(?:は|が|を|に|の|ら)"
         r"|本(?:研究|論文|稿|書|製品|商品|文書|資料|作品|記事|手法|ゲーム|サービス|システム|発表|調査)"
         r"|(?:筆者|著者)(?:ら|たち)?"
@@ -32,6 +42,8 @@ _POINTERS: dict[str, str] = {
     "th": r"นี้|ดังกล่าว|ข้างต้น",
 }
 
+#: How long a part of a phrase tells documents apart, in scripts without word boundaries.
+_PHRASE_PARTS = {"han": 4, "thai": 8}
 _LEAST_LONG_NAME = 5
 _SHARE_OF_NAME = 0.8
 
@@ -51,8 +63,7 @@ def names_title(question: str, title: str) -> bool:
     asked, whole = comparable(question), comparable(title)
     if not whole or whole in asked:
         return bool(whole)
-    parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", title)
-    if any(len(name) >= 2 and name in asked for name in map(comparable, parts)):
+    if any(len(comparable(name)) >= 2 and contains(question, name) for name in title_names(title)):
         return True
     longest = SequenceMatcher(None, whole, asked, autojunk=False).find_longest_match().size
     return len(whole) >= _LEAST_LONG_NAME and longest >= _SHARE_OF_NAME * len(whole)
@@ -67,12 +78,15 @@ class SelfContained:
     passages: Mapping[str, Passage]
     language: str
     _documents_by_term: dict[str, set[str]] = field(init=False, repr=False)
+    _rare: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._documents_by_term = {}
         for passage in self.passages.values():
-            for term in content_terms(f"{passage.title}\n{passage.text}"):
+            for term in _telling_terms(f"{passage.title}\n{passage.text}"):
                 self._documents_by_term.setdefault(term, set()).add(passage.document_id)
+        documents = {passage.document_id for passage in self.passages.values()}
+        self._rare = max(1, len(documents) // 10)
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, or its place as dropped."""
@@ -95,15 +109,22 @@ class SelfContained:
         return ""
 
     def _names_its_document(self, example: Example) -> bool:
-        """A term counts that is long enough to be a name, and that at most a tenth of the
-        documents (but always one) have.
-        """
-        documents = {passage.document_id for passage in self.passages.values()}
-        rare = max(1, len(documents) // 10)
-        least = 3 if is_unspaced(example.question) else 4
-        for term in content_terms(example.question):
+        """A term counts that at most a tenth of the documents (but always one) have."""
+        for term in _telling_terms(example.question):
             having = self._documents_by_term.get(term, set())
-            letters = sum(not character.isdigit() for character in term)
-            if letters >= least and example.document_id in having and len(having) <= rare:
+            if example.document_id in having and len(having) <= self._rare:
                 return True
         return False
+
+
+def _telling_terms(text: str) -> Iterator[str]:
+    """The terms of ``text`` that are long enough to be a name; where a term is a whole phrase
+    (Chinese, Thai), its parts of that length.
+    """
+    phrases = not kana(text)
+    for term in content_terms(text):
+        size = _PHRASE_PARTS.get(script(term[-1]), 0) if phrases else 0
+        if size and len(term) > size:
+            yield from character_ngrams(term, size)
+        elif sum(not c.isdigit() for c in term) >= (3 if is_unspaced(term) else 4):
+            yield term

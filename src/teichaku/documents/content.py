@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from teichaku.core.errors import UserError
+from teichaku.core.text import UNSPACED_SCRIPTS, script
 
+#: What parsers are seen to raise for broken files beside the errors that they announce.
+PARSER_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError),
+    *(TypeError, ValueError),
+)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_TRAILING_SPACE = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n?|\u2028|\u2029|\x85")
+#: White space such as the form feed is none of them: it parts words.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x9f\ufeff]")
 _URL = re.compile(r"https?://\S+")
 
 #: Titles that programs write by themselves and that say nothing about the document.
@@ -89,29 +96,45 @@ class Reader(Protocol):
 
 
 def clean(text: str) -> str:
-    r"""``text`` with ``\n`` line ends, without trailing spaces, outer blank lines, NULs and
-    byte order marks, and with U+FFFD for lone surrogates, which no file could hold.
+    r"""``text`` with ``\n`` line ends, without trailing spaces, outer blank lines, control
+    characters and byte order marks, and with U+FFFD for lone surrogates, which no file could
+    hold.
     """
-    text = _LINE_END.sub("\n", text).replace("\0", "").replace("\ufeff", "")
-    text = _SURROGATE.sub("\ufffd", text)
-    return _TRAILING_SPACE.sub("", text).strip("\n")
+    text = _CONTROL.sub(_meant, _SURROGATE.sub("\ufffd", _LINE_END.sub("\n", text)))
+    return "\n".join(line.rstrip() for line in text.split("\n")).strip("\n")
+
+
+def _meant(control: re.Match[str]) -> str:
+    """The ``’`` and other marks of Windows that a program took for Latin-1, else nothing."""
+    code = ord(control.group())
+    return bytes([code]).decode("cp1252", "ignore") if 0x80 <= code < 0xA0 else ""
 
 
 def is_wide(character: str) -> bool:
-    """Whether a character is of East Asian width: such scripts write without spaces."""
-    return unicodedata.east_asian_width(character) in "WFH"
+    """Whether a character is of East Asian width and of a script without spaces: no Hangul."""
+    is_east_asian = unicodedata.east_asian_width(character) in "WFH"
+    return is_east_asian and "HANGUL" not in unicodedata.name(character, "")
+
+
+def writes_without_spaces(character: str) -> bool:
+    """Whether no space stands between the words of the script of ``character``."""
+    return is_wide(character) or script(character) in UNSPACED_SCRIPTS
 
 
 def clean_line(text: str) -> str:
     """``text`` as one line without outer spaces, for titles and other short values.
 
-    A line break becomes a space, or nothing between East Asian characters.
+    A line break becomes a space, or nothing where both sides write without spaces.
     """
     line = ""
     for part in filter(None, (part.strip() for part in clean(text).split("\n"))):
-        glue = "" if not line or (is_wide(line[-1]) and is_wide(part[0])) else " "
-        line += glue + part
+        line += (glue(line[-1], part[0]) if line else "") + part
     return line
+
+
+def glue(before: str, after: str) -> str:
+    """What a line break between two characters stands for: a space, or nothing."""
+    return "" if writes_without_spaces(before) and writes_without_spaces(after) else " "
 
 
 def is_placeholder(title: str) -> bool:

@@ -11,6 +11,7 @@ from xml.parsers.expat import ExpatError
 
 from teichaku.core.errors import MissingExtraError
 from teichaku.documents.content import (
+    PARSER_ERRORS,
     Columns,
     Content,
     LoadingError,
@@ -26,8 +27,8 @@ _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 
 #: What mammoth and the zip, XML and compression modules under it raise for broken files.
 _BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, ExpatError, ElementTree.ParseError, UnicodeDecodeError),
-    *(KeyError, IndexError, OSError, EOFError, NotImplementedError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error, ExpatError, ElementTree.ParseError, OSError, EOFError),
+    *PARSER_ERRORS,
 )
 
 #: Tables of contents are navigation. The names are those of Word's own styles, which are
@@ -39,7 +40,7 @@ _STYLES = "\n".join(
 )
 _LONGEST_TITLE = 80
 _TITLE_TAG = "{http://purl.org/dc/elements/1.1/}title"
-_BACK_REFERENCE = re.compile(r"\s*↑\s*$", re.MULTILINE)
+_BACK_REFERENCE = re.compile(r"(?<!\s)\s*↑\s*$", re.MULTILINE)
 
 
 def read_docx(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
@@ -94,7 +95,8 @@ def _convert(data: bytes) -> tuple[str, str]:
             f"It is no readable .docx file: {error!r}.",
             "Open it in Word or LibreOffice and save it again as .docx.",
         ) from error
-    return str(converted.value), title
+    title = clean_line(title)
+    return str(converted.value), "" if is_placeholder(title) else title
 
 
 def _opening(markdown: str) -> str:
@@ -111,5 +113,4 @@ def _title(archive: zipfile.ZipFile) -> str:
         properties = ElementTree.fromstring(archive.read("docProps/core.xml"))
     except ElementTree.ParseError:
         return ""  # the document itself may still be whole
-    title = clean_line(properties.findtext(_TITLE_TAG) or "")
-    return "" if is_placeholder(title) else title
+    return properties.findtext(_TITLE_TAG) or ""

@@ -53,6 +53,8 @@ _OTHERS = (
 
 #: Kana in at least one of ten letters is Japanese; less may be a misreading.
 _KANA_SHARE = 0.1
+#: Text holds a stray control character or two; of compressed data they are a tenth.
+_FEW_CONTROLS, _CONTROL_SHARE = 2, 0.05
 #: A file with more damage than this is not in the encoding at all.
 _DAMAGE_SHARE = 0.02
 
@@ -70,8 +72,7 @@ def decode(data: bytes, declared: str = "") -> tuple[str, str]:
         found = find(data)
         if found:
             return found
-    if _is_binary(data):
-        raise LoadingError("undecodable", "It is not text but binary data.", _HINT)
+    _refuse_binary(data)
     encoding = _known_name(declared)
     found = (
         (_as_declared(data, encoding) if encoding in _MULTI_BYTE else None)
@@ -134,13 +135,16 @@ def _by_escapes(data: bytes) -> tuple[str, str] | None:
 
 
 def _by_utf8(data: bytes) -> tuple[str, str] | None:
-    """UTF-8, unless control characters show that it is UTF-16 in which each byte fits."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    controls = len(_CONTROL.findall(text))
-    return (text, "utf-8") if controls <= len(text) / 1000 else None
+    """UTF-8, unless it is UTF-16 in which each byte fits: letters of alphabets, or kana."""
+    found = _strictly(data, "utf-8")
+    other = _by_utf16(data) if found else None
+    if other:
+        letters = sum(character < "\u1000" for character in other[0])
+        if letters > len(other[0]) / 2 or _kana_share(other[0]) >= _KANA_SHARE:
+            return other
+    if found:
+        _refuse_binary(data)
+    return found
 
 
 def _by_utf16(data: bytes) -> tuple[str, str] | None:
@@ -172,8 +176,9 @@ def _assigned_share(text: str) -> float:
     return 1 - unassigned / max(1, len(text))
 
 
-def _is_binary(data: bytes) -> bool:
-    return len(_CONTROL_BYTE.findall(data)) > len(data) / 1000
+def _refuse_binary(data: bytes) -> None:
+    if len(_CONTROL_BYTE.findall(data)) > max(_FEW_CONTROLS, len(data) * _CONTROL_SHARE):
+        raise LoadingError("undecodable", "It is not text but binary data.", _HINT)
 
 
 def _by_kana(data: bytes) -> tuple[str, str] | None:
@@ -181,6 +186,12 @@ def _by_kana(data: bytes) -> tuple[str, str] | None:
     readings = [found for name in _JAPANESE if (found := _strictly(data, name))]
     best = max(readings, key=lambda found: _kana_share(found[0]), default=None)
     return best if best and _kana_share(best[0]) >= _KANA_SHARE else None
+
+
+def read_japanese(data: bytes) -> str:
+    """The text where ``data``, a few words, is UTF-8 or else surely Japanese; empty elsewhere."""
+    found = _strictly(data, "utf-8") or _by_kana(data) or _by_kanji(data)
+    return found[0] if found and _halfwidth_share(found[0]) <= 0.5 else ""
 
 
 def _by_kanji(data: bytes) -> tuple[str, str] | None:

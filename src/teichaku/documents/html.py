@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from teichaku.core.errors import MissingExtraError
 from teichaku.documents.content import (
+    PARSER_ERRORS,
     Columns,
     Content,
     LoadingError,
@@ -15,7 +16,7 @@ from teichaku.documents.content import (
     clean,
     clean_line,
     first_heading,
-    is_wide,
+    glue,
 )
 from teichaku.documents.encodings import decode
 
@@ -79,7 +80,7 @@ def parse_html(text: str) -> "BeautifulSoup":
         return BeautifulSoup(text, "lxml")
     except FeatureNotFound as error:
         raise MissingExtraError("Reading HTML", "documents") from error
-    except (ParserRejectedMarkup, RecursionError) as error:
+    except (ParserRejectedMarkup, *PARSER_ERRORS) as error:
         raise LoadingError(
             "broken_file", f"It is no readable HTML: {error}.", "Save the page again."
         ) from error
@@ -89,8 +90,8 @@ def to_markdown(tree: "Tag") -> str:
     """The content of ``tree`` as Markdown; the tree is changed on the way.
 
     Headings are ``#``, tables have pipes, code is fenced; emphasis and link targets are left
-    out. Line breaks of the HTML source become a space, or nothing between East Asian
-    characters (as CSS Text 3, section 4.1.3, has it).
+    out. Line breaks of the HTML source become a space, or nothing between characters of
+    scripts without spaces (as CSS Text 3, section 4.1.3, has it).
     """
     try:
         from markdownify import MarkdownConverter
@@ -109,9 +110,9 @@ def to_markdown(tree: "Tag") -> str:
     )
     try:
         markdown: str = converter.convert_soup(tree)
-    except RecursionError as error:
+    except PARSER_ERRORS as error:
         raise LoadingError(
-            "broken_file", "Its elements are nested too deeply.", "Save the page again."
+            "broken_file", f"It is no readable HTML: {error!r}.", "Save the page again."
         ) from error
     joined = re.sub(f"{_SOURCE_BREAK}+", _joint, clean(markdown))
     return clean(re.sub(r"\n{3,}", "\n\n", clean(joined)))
@@ -168,7 +169,7 @@ def _prepare_text(tree: "Tag") -> None:
     for text in list(tree.find_all(string=True)):
         if text.find_parent("pre"):
             continue
-        content = re.sub(r"[ \t]*[\r\n][ \t\r\n]*", _SOURCE_BREAK, str(text))
+        content = re.sub(r"(?<![ \t])[ \t]*[\r\n][ \t\r\n]*", _SOURCE_BREAK, str(text))
         if text.find_parent(["td", "th"]):
             content = content.replace("|", r"\|")
         text.replace_with(NavigableString(content))
@@ -183,7 +184,7 @@ def _joint(match: re.Match[str]) -> str:
     before, after = text[start - 1 : start], text[end : end + 1]
     if not before.strip() or not after.strip():
         return ""
-    return "" if is_wide(before) and is_wide(after) else " "
+    return glue(before, after)
 
 
 def _prepare_tables(tree: "Tag") -> None:

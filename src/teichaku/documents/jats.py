@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from teichaku.core.errors import MissingExtraError
-from teichaku.documents.content import Columns, Content, LoadingError, clean_line
+from teichaku.documents.content import PARSER_ERRORS, Columns, Content, LoadingError, clean_line
 from teichaku.documents.html import parse_html, to_markdown
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _parse(data: bytes) -> "_Element":
     )
     try:
         root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, *PARSER_ERRORS) as error:
         raise LoadingError(
             "broken_file", f"It is not well-formed XML: {error}.", "Get the file again."
         ) from error
@@ -74,14 +74,10 @@ def _parse(data: bytes) -> "_Element":
 
 
 def _as_content(article: "_Element", stem: str, number: int | None) -> Content:
-    meta = article.find("front/article-meta")
-    if meta is None:
-        meta = article.find("front")
-    title = _text(_first(meta, "title-group/article-title", ".//article-title"))
-    parts = [_markdown(part, 2) for part in _parts(article, meta)]
+    meta = _meta(article)
     return Content(
-        text="\n\n".join(part for part in (f"# {title}" if title else "", *parts) if part),
-        title=title or stem,
+        text="\n\n".join(filter(None, _sections(article, 1))),
+        title=_title(meta) or stem,
         source=_doi(meta),
         licence=_licence(meta),
         date=_date(meta),
@@ -89,6 +85,27 @@ def _as_content(article: "_Element", stem: str, number: int | None) -> Content:
         encoding="",
         row=number,
     )
+
+
+def _meta(article: "_Element") -> "_Element":
+    """What an article says of itself; a sub-article may leave it out."""
+    found = _first(article, "front/article-meta", "front-stub", "front")
+    return article.makeelement("front") if found is None else found
+
+
+def _title(meta: "_Element") -> str:
+    return _text(_first(meta, "title-group/article-title", ".//article-title"))
+
+
+def _sections(article: "_Element", depth: int) -> Iterator[str]:
+    """The title, the parts, and the same of the articles within: translations, replies."""
+    meta = _meta(article)
+    if title := _title(meta):
+        yield f"{'#' * min(depth, _DEEPEST_HEADING)} {title}"
+    for part in _parts(article, meta):
+        yield _markdown(part, depth + 1)
+    for inner in article.findall("sub-article") + article.findall("response"):
+        yield from _sections(inner, depth + 1)
 
 
 def _first(element: "_Element", *paths: str) -> "_Element | None":
@@ -99,20 +116,23 @@ def _first(element: "_Element", *paths: str) -> "_Element | None":
 def _text(element: "_Element | None") -> str:
     if element is None:
         return ""
-    return " ".join("".join(element.itertext()).split())
+    return clean_line(re.sub(r"[^\S\n]+", " ", "".join(element.itertext())))
 
 
 def _parts(article: "_Element", meta: "_Element") -> Iterator["_Element"]:
-    """The abstracts (also those in further languages), the body and the notes."""
+    """The abstracts (also those in further languages), the body, the figures and tables that
+    stand apart, and the notes.
+    """
     for kind in ("abstract", "trans-abstract"):
         for abstract in meta.iter(kind):
             # A graphical abstract or a teaser repeats; the main abstract has no type.
             if abstract.get("abstract-type") in (None, "", "executive-summary", "section"):
                 yield abstract
     yield from article.findall("body")
-    yield from article.findall("back/app-group/app")
-    yield from article.findall("back/ack")
-    yield from article.findall("back/fn-group")
+    yield from article.findall("floats-group")
+    for part in article.findall("back/*"):
+        if part.tag != "ref-list":
+            yield from part.findall("app") if part.tag == "app-group" else (part,)
 
 
 def _markdown(part: "_Element", depth: int) -> str:

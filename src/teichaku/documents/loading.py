@@ -7,7 +7,7 @@ from teichaku.core.records import Document, Dropped, content_id
 from teichaku.core.run_folder import record_as_json
 from teichaku.documents.content import Columns, Content, LoadingError, Reader, clean
 from teichaku.documents.docx import read_docx
-from teichaku.documents.files import find_files, hash_inputs, name_from
+from teichaku.documents.files import find_files, hash_inputs, name_from, printable
 from teichaku.documents.html import read_html
 from teichaku.documents.jats import read_jats
 from teichaku.documents.pdf import read_pdf
@@ -70,6 +70,7 @@ def _read(file: Path, source: str, columns: Columns) -> Iterator[Document | Drop
 
 
 def _contents(file: Path, columns: Columns) -> Iterator[Content | LoadingError]:
+    name = printable(file.name)
     reader = READERS.get(file.suffix.lower())
     if file.is_dir() or not file.is_file():
         raise LoadingError(
@@ -79,7 +80,7 @@ def _contents(file: Path, columns: Columns) -> Iterator[Content | LoadingError]:
         known = ", ".join(sorted(READERS))
         raise LoadingError(
             "unsupported_format",
-            f"Files of the kind '{file.suffix or file.name}' are not read.",
+            f"Files of the kind '{printable(file.suffix) or name}' are not read.",
             f"Convert it, or give it its right extension ({known}).",
         )
     try:
@@ -90,7 +91,7 @@ def _contents(file: Path, columns: Columns) -> Iterator[Content | LoadingError]:
         ) from error
     if not data.strip():
         raise LoadingError("empty", "It is empty.", "Take it out of the recipe's paths.")
-    yield from reader(data, file.name, columns)
+    yield from reader(data, name, columns)
 
 
 def _as_record(content: Content | LoadingError, source: str) -> Document | Dropped:
@@ -116,7 +117,7 @@ def _as_record(content: Content | LoadingError, source: str) -> Document | Dropp
 def _dropped(source: str, error: LoadingError, title: str = "") -> Dropped:
     identifier = content_id(source)
     record = record_as_json(Document(identifier, source, title, ""))
-    evidence = f"{source}: {error.message} {error.hint}"
+    evidence = clean(f"{source}: {error.message} {error.hint}")  # it may quote the file
     return Dropped(identifier, "Document", _STAGE, error.reason, evidence, record)
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from teichaku.documents.content import is_wide
+from teichaku.documents.content import glue, is_wide
 
 _PARTED = re.compile(r"([^\W\d_]+)[-\u2010\ufffe\x02\u00ad]$")
 _WORD_START = re.compile(r"[^\W\d_]+")
 _COMPOUND = re.compile(r"[^\W\d_]+-[^\W\d_]+")
 #: What pdfium gives for a hyphen that parts a word at the end of a line, and the soft hyphen.
 _PARTING_HYPHENS = ("\ufffe", "\x02", "\u00ad")
+_MARKED_HYPHEN = re.compile("[\ufffe\x02](?!$)")  # within a line it parts no word
 #: Radicals and ligatures stand in PDF files for plain characters that look the same.
 _LOOKALIKE = re.compile("[\u2e80-\u2fd5\ufb00-\ufb06]")
 _ITEM_START = re.compile(
@@ -117,7 +118,7 @@ def _text(row: list[Glyph]) -> str:
             pieces.append(" ")
         pieces.append(glyph.character)
         last, inferred = glyph, False
-    return "".join(pieces).strip()
+    return _MARKED_HYPHEN.sub("-", "".join(pieces).strip())
 
 
 def _is_space(last: Glyph, glyph: Glyph, inferred: bool) -> bool:
@@ -230,8 +231,10 @@ def _joined(text: str, following: str, compounds: Container[str]) -> str:
     """One text of two lines. A hyphen at the end of a line parts a word, unless the word
     stands with its hyphen elsewhere (``compounds``).
     """
-    if is_wide(text[-1]) or is_wide(following[0]):
-        return text + following
+    before, after = text[-1], following[0]
+    # Thai writes without spaces as well, but keeps them beside Latin words.
+    if is_wide(before) or is_wide(after) or not glue(before, after):
+        return _unparted(text) + following
     parted = _PARTED.search(text)
     if not parted or not following[0].islower():
         return f"{_unparted(text)} {following}" if not parted else _unparted(text) + following

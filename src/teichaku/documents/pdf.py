@@ -17,6 +17,7 @@ from teichaku.documents.content import (
     clean_line,
     is_placeholder,
 )
+from teichaku.documents.encodings import read_japanese
 from teichaku.documents.page_lines import Glyph, Line, headline, join_lines, lines_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ _MARGIN = 0.12
 _REPEATED_SHARE = 0.4
 _NUMBER = re.compile(r"[0-9０-９]+|(?<![A-Za-z])[ivxlc]+(?![A-Za-z])")
 _PAGE_NUMBER = re.compile(r"[\W_]*#[\W_]*(?:(?:of|/)[\W_]*#[\W_]*)?")
+#: The bytes from 0x80 on as PDF has them in titles of one byte a character (ISO 32000-1, annex
+#: D.2), and as Windows has them; programs write Japanese in either's place.
+_BYTES_OF_TITLES = (
+    "•†‡…—–ƒ⁄‹›−‰„“”‘’‚™ﬁﬂŁŒŠŸŽıłœšž\x9f€",
+    "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ",
+)
 #: The dots of a table of contents, which is navigation.
 _LEADERS = re.compile(r"(?:[.．…‥・·]\s?){3,}\s*[0-9０-９ivxlc]+$|(?:[.．…‥・·]\s?){8,}$")
 
@@ -83,7 +90,7 @@ def _read_pages(data: bytes) -> tuple[list[list[Line]], str]:
     try:
         document = pypdfium2.PdfDocument(data)
         try:
-            title = clean_line(document.get_metadata_value("Title"))
+            title = _title(document)
             return [_read_page(document, number) for number in range(len(document))], title
         finally:
             document.close()
@@ -95,6 +102,32 @@ def _read_pages(data: bytes) -> tuple[list[list[Line]], str]:
         raise LoadingError(
             "broken_file", f"It is no readable PDF: {error}", "Get the file or print it again."
         ) from error
+
+
+def _title(document: "PdfDocument") -> str:
+    """The title of the metadata, empty where it is damaged."""
+    try:
+        return clean_line(mended(document.get_metadata_value("Title")))
+    except UnicodeDecodeError:  # half of a surrogate pair
+        return ""
+
+
+def mended(title: str) -> str:
+    """``title``, read again where its bytes are Japanese that was taken for Latin letters;
+    empty where it is damaged or most of it are accents and signs, which no language writes.
+    """
+    readings = [data for marks in _BYTES_OF_TITLES if (data := _as_bytes(title, marks))]
+    wide = sum(character > "\x7f" for character in title)
+    is_misread = "\ufffd" in title or (readings and 2 * wide > len("".join(title.split())))
+    return next(filter(None, map(read_japanese, readings)), "" if is_misread else title)
+
+
+def _as_bytes(title: str, marks: str) -> bytes:
+    table = {ord(mark): byte for byte, mark in enumerate(marks, 0x80)}
+    try:
+        return title.translate(table).encode("latin-1")
+    except UnicodeEncodeError:
+        return b""
 
 
 def _read_page(document: "PdfDocument", number: int) -> list[Line]:
@@ -119,12 +152,16 @@ def _glyphs(page: "PdfPage") -> list[Glyph]:
     import pypdfium2.raw as pdfium
 
     text_page: Any = page.get_textpage()
-    glyphs = []
+    glyphs: list[Glyph] = []
     try:
         for index in range(text_page.count_chars()):
             code = pdfium.FPDFText_GetUnicode(text_page, index)
             left, bottom, right, top = text_page.get_charbox(index, loose=True)
             generated = bool(pdfium.FPDFText_IsGenerated(text_page, index))
+            if 0xDC00 <= code < 0xE000 and glyphs and "\ud800" <= glyphs[-1].character < "\udc00":
+                high = glyphs.pop()  # pdfium counts in units of UTF-16
+                code = (((ord(high.character) & 0x3FF) << 10) | (code & 0x3FF)) + 0x10000
+                left = high.left
             glyphs.append(Glyph(chr(code), left, right, bottom, top, generated))
     finally:
         text_page.close()

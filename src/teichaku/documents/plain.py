@@ -1,4 +1,4 @@
-"""Plain text and Markdown, with or without YAML front matter."""
+"""Plain text, and Markdown with or without YAML front matter."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from pathlib import PurePath
 import yaml
 
 from teichaku.documents.content import (
+    PARSER_ERRORS,
     Columns,
     Content,
     LoadingError,
@@ -31,8 +32,9 @@ def read_plain(data: bytes, name: str, columns: Columns) -> Iterator[Content | L
     """
     path = PurePath(name)
     text, encoding = decode(data)
-    values, body = split_front_matter(clean(text))
     is_markdown = path.suffix.lower() in _MARKDOWN
+    # In plain text, lines between two rules are text.
+    values, body = split_front_matter(clean(text)) if is_markdown else ({}, text)
     heading = first_heading(body) if is_markdown else ""
     yield Content(
         text=clean(body),
@@ -56,7 +58,7 @@ def split_front_matter(text: str) -> tuple[Mapping[str, str], str]:
     try:
         # Strings only: a date stays as it was written.
         values = yaml.load(match.group(1), Loader=yaml.BaseLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, *PARSER_ERRORS):
         return {}, text
     if not isinstance(values, dict):
         return {}, text

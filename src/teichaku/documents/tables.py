@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from teichaku.documents.content import Columns, Content, LoadingError, clean, clean_line
 from teichaku.documents.encodings import decode
@@ -20,8 +21,17 @@ TITLE_COLUMNS = (
 )
 _DELIMITERS = ",\t;|"
 _SAMPLE_ROWS = 50
+#: A line after the last, of a noncharacter: it comes out alone unless a quote is open there.
+_END = "\U0010ffff"
+#: An object is more than the wrapping of a list where it has one of these keys, or where a
+#: value of its own is longer than a note.
+_TEXT_KEYS = frozenset({"text", "body", "content", "本文", "内容"})
+_LONGEST_NOTE = 80
+#: The names of lists that hold all there is, even where a file has a title too (GeoJSON).
+_WHOLE_LISTS = frozenset({"data", "entries", "features", "items", "records", "results", "rows"})
 
-Row = Mapping[str, str]
+#: The texts of an object by dotted keys: its own, then those of each object in its lists.
+Groups = Sequence[Sequence[tuple[str, str]]]
 
 
 def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
@@ -34,7 +44,7 @@ def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content
     file_format = PurePath(name).suffix.lower().lstrip(".")
     delimiter = "\t" if file_format == "tsv" else find_delimiter(text)
     try:
-        records = list(_records(text, delimiter))
+        records = _table(text, delimiter)
     except csv.Error as error:
         raise LoadingError(
             "broken_file", f"It is no well-formed table: {error}.", "Export it again as CSV."
@@ -47,12 +57,12 @@ def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content
     for number, cells in enumerate(records[1:], 1):
         row = {key: clean(cell) for key, cell in zip(names, cells, strict=False)}
         if any(cell.strip() for cell in row.values()):
-            yield _as_content(row, number, columns, title, (file_format, encoding))
+            yield _as_content([list(row.items())], number, columns, title, (file_format, encoding))
 
 
 def read_json(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
-    """The objects of a JSON file: a list of objects, an object that holds one such list or
-    whose values are all objects, or else the object itself as one document.
+    """The objects of a JSON file: a list of objects, an object that only wraps one such list
+    or whose values are all objects, or else the object itself as one document.
 
     Raises ``LoadingError`` where it is no JSON or lacks a named key.
     """
@@ -63,7 +73,7 @@ def read_json(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
         raise LoadingError(
             "broken_file", f"It is no well-formed JSON: {error}.", "Export it again as JSON."
         ) from error
-    items = list(enumerate(_objects(value), 1))
+    items = list(enumerate(_objects(value, columns), 1))
     yield from _read_objects(items, columns, ("json", encoding))
 
 
@@ -94,22 +104,51 @@ def find_delimiter(text: str) -> str:
     """
 
     def columns(delimiter: str) -> int:
-        try:
-            rows = [len(row) for row in islice(_records(text, delimiter), _SAMPLE_ROWS)]
-        except csv.Error:
-            return 0
+        rows: list[int] = []
+        with suppress(csv.Error):  # what came before the fault stays
+            rows.extend(len(row) for row in islice(_records(text, delimiter), _SAMPLE_ROWS))
         even = sum(width == rows[0] for width in rows) if rows else 0
         return rows[0] if rows and even >= 0.5 * len(rows) else 0
 
     return max(_DELIMITERS, key=columns)  # the comma where none divides the rows
 
 
-def _records(text: str, delimiter: str) -> Iterator[list[str]]:
-    """The records of a table, without empty lines; cells may be of any length."""
+def _table(text: str, delimiter: str) -> list[list[str]]:
+    """All records. Tabs may part cells in which quotes are but characters: so it is where each
+    line has as many cells as the first and quotes would make fewer records of them.
+    """
+    lines = list(_records(text, delimiter, csv.QUOTE_NONE)) if delimiter == "\t" else []
+    widths = {len(line) for line in lines}
+    is_even = len(widths) == 1 and widths != {1}
+    try:
+        records = list(_records(text, delimiter))
+    except csv.Error:
+        if is_even:
+            return lines
+        raise
+    return lines if is_even and len(lines) > len(records) else records
+
+
+def _records(
+    text: str, delimiter: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> Iterator[list[str]]:
+    """The records of a table, without empty lines; cells may be of any length.
+
+    Raises ``csv.Error`` where a quote is never closed, for all lines after it are in its cell.
+    """
     limit = csv.field_size_limit(sys.maxsize)
     try:
-        reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=delimiter)
-        yield from (record for record in reader if record)
+        lines = chain(io.StringIO(text.lstrip("\ufeff"), newline=""), ("\n", _END))
+        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+        start = 1
+        for record in reader:
+            if record == [_END]:
+                return
+            if record and record[-1].endswith(_END):
+                raise csv.Error(f"a quote in the row that begins in line {start} is never closed")
+            if record:
+                yield record
+            start = reader.line_num + 1
     finally:
         csv.field_size_limit(limit)
 
@@ -125,17 +164,22 @@ def _column_names(heading: list[str], width: int) -> list[str]:
 
 
 def _parse(text: str) -> Any:
-    """JSON in which numbers keep the spelling that they have in the file."""
-    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+    """JSON in which numbers keep the spelling that they have in the file; NaN is null."""
+    return json.loads(
+        text,
+        parse_float=str,
+        parse_int=str,
+        parse_constant=lambda constant: None if constant == "NaN" else constant,
+    )
 
 
-def _objects(value: Any) -> list[Any]:
+def _objects(value: Any, columns: Columns) -> list[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        lists = [item for item in value.values() if _is_list_of_objects(item)]
-        if len(lists) == 1:
-            return list(lists[0])
+        lists = [key for key, item in value.items() if _is_list_of_objects(item)]
+        if len(lists) == 1 and _wraps(value, lists[0], columns):
+            return list(value[lists[0]])
         if len(value) > 1 and all(isinstance(item, dict) for item in value.values()):
             return list(value.values())
     return [value]
@@ -145,18 +189,31 @@ def _is_list_of_objects(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(i, dict) for i in value)
 
 
+def _wraps(value: Mapping[str, Any], key: str, columns: Columns) -> bool:
+    """Whether an object is only the wrapping of the list under ``key``: it lacks a column that
+    is named or, where none is, says nothing but short notes such as a version.
+    """
+    if columns.named():
+        return not flatten(value).keys() >= set(columns.named())
+    notes = flatten({name: item for name, item in value.items() if name != key})
+    says_more = _TEXT_KEYS.intersection(map(str.lower, notes)) or any(
+        len(note) > _LONGEST_NOTE for note in notes.values()
+    )
+    return not says_more and (key.lower() in _WHOLE_LISTS or not _guess_title(list(notes)))
+
+
 def _read_objects(
     items: list[tuple[int, Any]], columns: Columns, origin: tuple[str, str]
 ) -> Iterator[Content | LoadingError]:
-    rows: list[tuple[int, Row]] = []
+    rows: list[tuple[int, Groups]] = []
     for number, item in items:
         if isinstance(item, dict):
-            rows.append((number, flatten(item)))
+            rows.append((number, _groups(item)))
         else:
             yield LoadingError(
                 "bad_row", f"Row {number} is no JSON object.", "Give each row as {...}.", number
             )
-    names = list(dict.fromkeys(key for _, row in rows for key in row))
+    names = list(dict.fromkeys(key for _, row in rows for group in row for key, _ in group))
     if rows:
         _require(columns, names)
     title = columns.title or _guess_title(names)
@@ -169,7 +226,19 @@ def flatten(value: Mapping[str, Any]) -> dict[str, str]:
 
     Lists of plain values become one text with commas; null is empty.
     """
+    return _joined(_groups(value))
+
+
+def _joined(groups: Groups) -> dict[str, str]:
     found: dict[str, list[str]] = {}
+    for key, text in chain.from_iterable(groups):
+        found.setdefault(key, []).append(text)
+    return {key: "\n".join(filter(None, texts)) for key, texts in found.items()}
+
+
+def _groups(value: Any, key: str = "") -> list[list[tuple[str, str]]]:
+    own: list[tuple[str, str]] = []
+    below: list[list[tuple[str, str]]] = []
 
     def collect(key: str, item: Any) -> None:
         if isinstance(item, dict):
@@ -177,12 +246,12 @@ def flatten(value: Mapping[str, Any]) -> dict[str, str]:
                 collect(f"{key}.{name}" if key else name, inner)
         elif isinstance(item, list) and any(isinstance(inner, dict | list) for inner in item):
             for inner in item:
-                collect(key, inner)
+                below.extend(_groups(inner, key))
         else:
-            found.setdefault(key, []).append(_plain(item))
+            own.append((key, clean(_plain(item))))
 
-    collect("", value)
-    return {key: clean("\n".join(filter(None, texts))) for key, texts in found.items()}
+    collect(key, value)
+    return [own, *below]
 
 
 def _plain(value: Any) -> str:
@@ -211,16 +280,13 @@ def _guess_title(names: list[str]) -> str:
 
 
 def _as_content(
-    row: Row, number: int, columns: Columns, title: str, origin: tuple[str, str]
+    groups: Groups, number: int, columns: Columns, title: str, origin: tuple[str, str]
 ) -> Content:
     """A row as a text: one named text column as it is, several or all as ``name: value``."""
-    keys = columns.text or tuple(row)
-    if len(columns.text) == 1:
-        text = row.get(keys[0], "")
-    else:
-        text = "\n".join(f"{key}: {row[key]}" for key in keys if row.get(key, "").strip())
+    row = _joined(groups)
+    one = columns.text[0] if len(columns.text) == 1 else ""
     return Content(
-        text=text,
+        text=row.get(one, "") if one else _written(groups, columns.text),
         title=clean_line(row.get(title, "")),
         source=clean_line(row.get(columns.source, "")),
         licence=clean_line(row.get(columns.licence, "")),
@@ -229,3 +295,19 @@ def _as_content(
         encoding=origin[1],
         row=number,
     )
+
+
+def _written(groups: Groups, keys: Sequence[str]) -> str:
+    """The texts under ``keys``, in their order, or all; each group apart from the others, for
+    put together by key they would tell of facts that the file does not hold.
+    """
+    places = {key: place for place, key in enumerate(keys)}
+    chosen = [
+        sorted(
+            ((key, text) for key, text in group if text.strip() and (not keys or key in places)),
+            key=lambda item: places.get(item[0], 0),
+        )
+        for group in groups
+    ]
+    chosen = sorted(filter(None, chosen), key=lambda group: places.get(group[0][0], 0))
+    return "\n\n".join("\n".join(f"{key}: {text}" for key, text in group) for group in chosen)

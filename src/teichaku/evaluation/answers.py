@@ -15,9 +15,6 @@ from teichaku.core.records import (
     content_id,
 )
 
-#: A base model without a chat format goes on after its answer; a line break ends it.
-_STOP = ("\n",)
-
 
 @dataclass(frozen=True)
 class Conditions:
@@ -37,7 +34,7 @@ class Conditions:
         if condition == "open_book":
             prompt = self.open_book
             values["passage"] = self.passages[question.passage_id].text
-        sampling = Sampling(max_tokens=self.max_tokens, stop=_STOP)
+        sampling = Sampling(max_tokens=self.max_tokens)
         return Request(prompt.messages(**values), sampling, prompt=prompt.name, subject=question)
 
 

@@ -1,11 +1,11 @@
 """Questions are made apart from training examples, and proved to be apart.
 
-Three kinds: ``trained`` wording is taken from the examples; ``held_out`` wording asks the same
-fact in another way that training never shows; ``unseen`` are examples kept out of training
-altogether (S1 keeps ten a category).
+``trained`` wording is taken from the examples (``trained_by_some`` where arms learn different
+ones and not all have it); ``held_out`` wording asks the same fact in another way that training
+never shows; ``unseen`` are examples kept out of training altogether (S1 keeps ten a category).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from teichaku.core.models import ChatModel
@@ -15,6 +15,7 @@ from teichaku.core.records import (
     Example,
     Passage,
     Question,
+    QuestionKind,
     Reply,
     Request,
     Sampling,
@@ -22,7 +23,7 @@ from teichaku.core.records import (
 )
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, is_language
+from teichaku.core.text import comparable, contains, is_language, question_key
 from teichaku.evaluation.wording import WordingIndex, names_in
 
 _SCHEMA = {
@@ -48,7 +49,8 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
     that depends on the examples and not on their order.
 
     No category gives more than a third of its examples, so that small sets still train.
-    An example of the same passage with the same answer states the same fact: it falls.
+    An example of the same passage that asks the same, or whose answer holds the other's, states
+    the same fact: it falls.
     """
     by_category: dict[str, list[Example]] = {}
     for example in sorted(examples, key=lambda example: content_id(seed, example.id)):
@@ -59,10 +61,13 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
         share = min(per_category, len(members) // 3)
         unseen += members[:share]
         rest += members[share:]
-    taken = {(e.passage_id, comparable(e.answer)): e for e in unseen}
+    taken: dict[str, list[Example]] = {}
+    for example in unseen:
+        taken.setdefault(example.passage_id, []).append(example)
     training, fallen = [], []
     for example in rest:
-        twin = taken.get((example.passage_id, comparable(example.answer)))
+        near = taken.get(example.passage_id, ())
+        twin = next((kept for kept in near if _states_the_same(example, kept)), None)
         if twin is None:
             training.append(example)
         else:
@@ -71,19 +76,33 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
     return HeldOut(_by_id(unseen), _by_id(training), tuple(fallen))
 
 
+def _states_the_same(example: Example, other: Example) -> bool:
+    return (
+        question_key(example.question) == question_key(other.question)
+        or contains(example.answer, other.answer)
+        or contains(other.answer, example.answer)
+    )
+
+
 def _by_id(examples: Iterable[Example]) -> tuple[Example, ...]:
     return tuple(sorted(examples, key=lambda example: example.id))
 
 
 def unseen_questions(examples: Iterable[Example]) -> list[Question]:
     """The held-out examples as questions of kind ``unseen``."""
-    return [_question("unseen", example, example.question) for example in examples]
+    return [_question("unseen", example) for example in examples]
 
 
-def trained_questions(examples: Iterable[Example], per_document: int, seed: int) -> list[Question]:
+def trained_questions(
+    examples: Iterable[Example],
+    per_document: int,
+    seed: int,
+    common: Container[str] | None = None,
+) -> list[Question]:
     """At most ``per_document`` examples of each document as questions in their own wording.
 
     One question a fact (passage and answer), by a seeded draw independent of the order.
+    ``common`` are the ids of the examples that every arm learns; None: all.
     """
     by_document: dict[str, list[Example]] = {}
     facts = set()
@@ -93,17 +112,21 @@ def trained_questions(examples: Iterable[Example], per_document: int, seed: int)
             facts.add(fact)
             by_document.setdefault(example.document_id, []).append(example)
     chosen = (example for members in by_document.values() for example in members[:per_document])
-    return sorted((_question("trained", e, e.question) for e in chosen), key=lambda q: q.id)
+    made = (
+        _question("trained" if common is None or e.id in common else "trained_by_some", e)
+        for e in chosen
+    )
+    return sorted(made, key=lambda question: question.id)
 
 
-def _question(kind: str, example: Example, wording: str) -> Question:
+def _question(kind: QuestionKind, example: Example) -> Question:
     return Question(
-        content_id(kind, example.id, wording),
-        kind,  # type: ignore[arg-type]
+        content_id(kind, example.id, example.question),
+        kind,
         example.document_id,
         example.passage_id,
         example.id,
-        wording,
+        example.question,
         example.answer,
         example.category,
     )
@@ -203,7 +226,7 @@ class Rewording:
         names = names_in(asked.question, passage)
         if names and not names_in(wording, passage):
             return reworded, "lost_the_name", wording
-        if comparable(asked.reference) in comparable(wording):
+        if contains(wording, asked.reference):
             return reworded, "answer_in_question", wording
         if not is_language(wording, self.language, passage.title):
             return reworded, "wrong_language", wording

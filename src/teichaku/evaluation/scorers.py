@@ -1,11 +1,10 @@
 """Scorers by characters: pure functions of reference and answer, each from 0 to 1."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from teichaku.core.records import Answer, Judgement, Question, Score
-from teichaku.core.text import comparable
+from teichaku.core.text import comparable, contains
 
 
 def exact(reference: str, answer: str) -> float:
@@ -14,13 +13,8 @@ def exact(reference: str, answer: str) -> float:
 
 
 def containment(reference: str, answer: str) -> float:
-    """1 where the answer holds the reference; a number must stand alone (60分 is not in 160分)."""
-    wanted = comparable(reference)
-    if not wanted:
-        return 0.0
-    before = r"(?<![\d.])" if wanted[0].isdigit() else ""
-    after = r"(?![\d.])" if wanted[-1].isdigit() else ""
-    return float(re.search(before + re.escape(wanted) + after, comparable(answer)) is not None)
+    """1 where the answer holds the reference, standing alone (60分 is not in 160分)."""
+    return float(contains(answer, reference))
 
 
 def character_f1(reference: str, answer: str) -> float:
@@ -40,6 +34,13 @@ SCORERS: dict[str, Callable[[str, str], float]] = {
     "containment": containment,
     "character_f1": character_f1,
 }
+
+
+def headline_scorer(names: Sequence[str]) -> str:
+    """The name, as in :attr:`Score.scorer`, of the scorer that the verdict and the choice of a
+    checkpoint go by: the first of a recipe's ``scorers``.
+    """
+    return "judge" if names[0] == "judge_absolute" else names[0]
 
 
 def score_answers(

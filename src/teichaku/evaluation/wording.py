@@ -2,18 +2,30 @@
 
 A question leaks if it, or any neighbourhood of eight characters of it beyond the entity's
 name, stands in a training question or answer. In scripts with spaces, where eight characters
-are hardly two words, the neighbourhood is three times as wide.
+are hardly two words, the neighbourhood is three times as wide. What a question says beyond the
+name is often shorter than that: it is held against all that training asks about the passage
+as a whole, and leaks where hardly a letter differs.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 
 from teichaku.core.records import Example, Passage
-from teichaku.core.text import character_ngrams, comparable, content_terms, is_unspaced, script
+from teichaku.core.text import (
+    character_ngrams,
+    comparable,
+    content_terms,
+    is_unspaced,
+    question_key,
+    script,
+    title_names,
+)
 
 NEIGHBOURHOOD = 8
 _SPACED_FACTOR = 3
 _QUOTED = re.compile(r"[「『\"“]([^「」『』\"“”]{2,})[」』\"”]")
+_SAME_QUESTION = 0.85
 _NAME_SCRIPTS = ("han", "katakana", "latin", "digit")
 
 
@@ -27,10 +39,9 @@ def names_in(text: str, passage: Passage) -> list[str]:
     its title, the parts of the title that stand alone, and what ``text`` quotes from it.
     """
     asked, whole = comparable(text), comparable(f"{passage.title}\n{passage.text}")
-    parts = re.split(r"[\s　/／（）()［］\[\]「」『』:：|｜]+", passage.title)
     quoted = (match.group(1) for match in _QUOTED.finditer(text))
-    terms = (term for term in content_terms(passage.title) if len(term) >= 3)
-    candidates = {comparable(name) for name in (passage.title, *parts, *terms, *quoted)}
+    terms = (t for t in content_terms(passage.title) if len(t) >= 3 and is_unspaced(t))
+    candidates = {comparable(name) for name in (*title_names(passage.title), *terms, *quoted)}
     found = {name for name in candidates if len(name) >= 2 and name in asked and name in whole}
     return sorted(found, key=lambda name: (-len(name), name))
 
@@ -41,9 +52,9 @@ class WordingIndex:
     def __init__(self, examples: Iterable[Example]) -> None:
         self._grams: dict[int, set[str]] = {NEIGHBOURHOOD: set()}
         self._grams[NEIGHBOURHOOD * _SPACED_FACTOR] = set()
-        self._questions: set[str] = set()
+        self._asked: dict[str, list[str]] = {}
         for example in examples:
-            self._questions.add(comparable(example.question))
+            self._asked.setdefault(example.passage_id, []).append(example.question)
             for text in (example.question, example.answer):
                 folded = comparable(text)
                 for width, grams in self._grams.items():
@@ -51,26 +62,33 @@ class WordingIndex:
                         grams |= character_ngrams(folded, width)
 
     def leak(self, question: str, passage: Passage) -> str:
-        """The first neighbourhood of ``question`` that stands in the training text, or the whole
-        question where training asks it; empty where nothing does.
+        """The first neighbourhood of ``question`` that stands in the training text, or the
+        training question of ``passage`` that it repeats; empty where nothing does.
         """
-        folded = comparable(question)
-        if folded in self._questions:
-            return folded
-        width = neighbourhood_width(question)
-        for piece in _beyond_names(folded, names_in(question, passage)):
+        for piece in _beyond_names(comparable(question), names_in(question, passage)):
+            width = neighbourhood_width(piece)
             for start in range(len(piece) - width + 1):
                 gram = piece[start : start + width]
                 if gram in self._grams[width] and not _is_name_like(gram):
                     return gram
+        rest = _rest(question, passage)
+        for asked in self._asked.get(passage.id, ()):
+            same = SequenceMatcher(None, _rest(asked, passage), rest, autojunk=False)
+            if same.ratio() >= _SAME_QUESTION:
+                return asked
         return ""
 
 
-def _beyond_names(folded: str, names: Iterable[str]) -> Iterator[str]:
+def _beyond_names(folded: str, names: Iterable[str]) -> list[str]:
     pieces = [folded]
     for name in names:
         pieces = [part for piece in pieces for part in piece.split(name)]
-    yield from pieces
+    return pieces
+
+
+def _rest(question: str, passage: Passage) -> str:
+    """What ``question`` says beyond the names and the polite ending."""
+    return "".join(_beyond_names(question_key(question), names_in(question, passage)))
 
 
 def _is_name_like(gram: str) -> bool:

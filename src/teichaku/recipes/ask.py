@@ -1,7 +1,6 @@
 """Asking a finished run's models a question of one's own, side by side."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
@@ -22,7 +21,7 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     run has no such arm or has not trained it yet.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
-    root = Path(run.read_json("run.json")["root"])
+    root = (run.path.resolve() / run.read_json("run.json")["root"]).resolve()
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)
     chosen = _choose(run, expand_arms(recipe), arm)

@@ -29,6 +29,7 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
+from teichaku.recipes.mistakes import in_one_line
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 from teichaku.synthesis.category_qa import Category, CategoryQA
@@ -84,6 +85,9 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
         made, lost = separate(synthesize(passages, method, teacher))
         kept += [replace(example, teacher=teacher.identity) for example in made]
         fallen += lost
+    replies = study.workshop.usage.requests + study.workshop.usage.cached_requests
+    if replies != len(requests):
+        raise AssertionError(f"{len(requests)} requests, but {replies} replies")
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(kept, stage, "example", reasons)
     notes = {"passages": len(passages), "requests": len(requests)}
@@ -117,22 +121,21 @@ def read_categories(study: Study, name: str) -> tuple[list[Category], dict[str, 
     """The categories and example sets of a built-in name or of the user's own YAML file."""
     path = category_file(study.prompts.language, name) or study.root / name
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        categories = [
-            Category(
-                c["name"], c["label"], c["description"], c["answer_length"],
-                c["example"]["passage"], c["example"]["question"], c["example"]["answer"],
-            )
-            for c in data["categories"]
-        ]  # fmt: skip
-        names = [category.name for category in categories]
-        sets = data.get("example_sets") or {"all": names}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        found = schema.CategoryFile.model_validate(data)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
-            f"The categories '{name}' cannot be read ({path}): {error!r}",
-            "A category has name, label, description, answer_length (short or long) and an "
-            "example with passage, question and answer; example_sets lists names.",
+            f"The categories '{name}' cannot be read ({path}): {in_one_line(error)}",
+            "The file is in UTF-8. A category has name, label, description, answer_length (short "
+            "or long) and an example with passage, question and answer; example_sets gives each "
+            "set a list of names.",
         ) from error
+    categories = [
+        Category(c.name, c.label, c.description, c.answer_length, **c.example.model_dump())
+        for c in found.categories
+    ]
+    names = [category.name for category in categories]
+    sets = found.example_sets or {"all": names}
     unknown = sorted({n for members in sets.values() for n in members} - set(names))
     if unknown:
         raise UserError(f"{path}: example_sets name unknown categories: {', '.join(unknown)}")
@@ -178,29 +181,32 @@ def build_filter(study: Study, config: schema.Grounded | schema.NamedFilter) -> 
 def make_questions(study: Study, folder: StageFolder) -> Outcome:
     """Curated examples to the one fixed set of questions, and the proof that they are apart."""
     config, seed = study.recipe.questions, study.recipe.seed
-    examples = {
-        example.id: example
+    by_arm = {
+        data: list(study.run.stage(f"curation/{data}").read("examples", Example))
         for data in study.data_arms()
-        for example in study.run.stage(f"curation/{data}").read("examples", Example)
     }
+    examples = {example.id: example for made in by_arm.values() for example in made}
+    common = set.intersection(*({example.id for example in made} for made in by_arm.values()))
     held = hold_out(examples.values(), config.hold_out.per_category, seed)
+    trained = trained_questions(held.training, config.per_document, seed, common)
     questions: list[Question] = unseen_questions(held.unseen)
-    trained = trained_questions(held.training, config.per_document, seed)
     if "trained" in config.kinds:
         questions += trained
+    expected = len(questions)
     training_text = WordingIndex(held.training)
     fallen: list[Dropped] = []
-    asked = 0
-    if "held_out" in config.kinds and trained:
-        asked = len(trained)
+    if "held_out" not in config.kinds:
+        study.progress.begin("questions", len(questions))
+    else:
+        expected += len(trained)
         reworded, fallen = separate(_reword(study, trained, training_text))
         questions += reworded
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
     require(questions, "questions", "question", reasons)
     folder.write("siblings", Dropped, held.dropped)
-    notes = {"examples": len(examples), "kinds": _kinds(questions), "wordings_asked": asked}
+    notes = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["leak_check"] = prove_apart(questions, training_text, study.passages)
-    return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)
+    return Outcome(expected, len(questions), reasons, notes)
 
 
 def _reword(

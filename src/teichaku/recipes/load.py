@@ -1,19 +1,34 @@
 """From a YAML file to a checked recipe: all mistakes at once, with lines and the nearest key."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
-from rapidfuzz import process
+from pydantic import BaseModel, ValidationError
 
 from teichaku.core.errors import RecipeError, UserError
-from teichaku.recipes.schema import Recipe
+from teichaku.recipes.arms import arm_mistakes, merged
+from teichaku.recipes.mistakes import Location, distinct_errors, in_words
+from teichaku.recipes.schema import Profiles, Recipe, Section
 
 BUILTIN = Path(__file__).parent / "builtin"
-_Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+_Mistake = tuple[Location, str]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, and ``1e-4`` is a number unless it stands in quotes."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what :class:`_Loader` reads as the same."""
+
+
+_EXPONENT = re.compile(r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$")
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
 def builtin_recipes() -> dict[str, Path]:
@@ -38,38 +53,97 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(path: Path, profile: str | None = None, settings: Sequence[str] = ()) -> Recipe:
-    """The recipe in the file at ``path``.
+    """The recipe in the file at ``path``; :func:`read_recipe` says how."""
+    return read_recipe(path, profile, settings)[0]
+
+
+def read_recipe(
+    path: Path, profile: str | None = None, settings: Sequence[str] = ()
+) -> tuple[Recipe, str]:
+    """The recipe in the file at ``path``, and the name of the profile in effect.
 
     ``profile`` names one of its ``profiles``, whose values replace the recipe's own; the
     recipe's ``profile`` key names the default one, ``full`` means none. ``settings`` are
     ``key.path=value`` from the command line. Raises ``RecipeError`` with every mistake.
     """
     try:
-        source = path.read_text(encoding="utf-8-sig")
-        node = yaml.compose(source, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(source)
-    except (OSError, UnicodeDecodeError) as error:
+        node, data = _parse(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text in UTF-8: {error}", "Save it as UTF-8.") from error
+    except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not YAML: {error}") from error
+        raise RecipeError(f"{path} is not YAML: {error}", "Mend that place.") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{path} is empty or no mapping.", "Start from: teichaku new my-study")
-    data = _with_profile(data, profile, path)
+    beside = {key: data.pop(key) for key in Profiles.model_fields if key in data}
+    profiles, mistakes = _validated(Profiles, beside)
+    chosen = ""
+    if profiles is not None:
+        data, chosen = _with_profile(data, profiles, profile, path)
     for setting in settings:
         _set(data, setting)
-    mistakes = list(_repeated_keys(node))
+    recipe, found = _validated(Recipe, data)
+    mistakes += [*found, *arm_mistakes(data)]
+    nodes = [_descend(node, ("profiles", chosen)), node]
+    told = [*_repeated_keys(node), *(_on_its_line(nodes, mistake) for mistake in mistakes)]
+    if told or recipe is None:
+        raise _all_mistakes(path, told)
+    return recipe, chosen
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """``recipe`` as YAML with all that it left to defaults; loading it gives an equal one."""
+    return yaml.dump(_plain(recipe), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` without the nulls that are defaults: an absent key says the same in less."""
+    if isinstance(value, Section):
+        fields = type(value).model_fields
+        kept = ((n, v) for n, v in value if v is not None or fields[n].default is not None)
+        return {name: _plain(child) for name, child in kept}
+    if isinstance(value, dict):
+        return {key: _plain(child) for key, child in value.items()}
+    return [_plain(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def _parse(source: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes (for their lines) and the values. Raises ``yaml.YAMLError``, and nothing else."""
     try:
-        recipe = Recipe.model_validate(_floats(data))
+        node = yaml.compose(source, Loader=_Loader)
+        _refuse_endless(node, frozenset())
+        return node, yaml.load(source, Loader=_Loader)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # PyYAML's own slips: 2024-13-01 looks like a date and is none, !!bool x is no bool.
+        raise yaml.YAMLError(f"a value is not what it looks like ({error})") from error
+
+
+def _refuse_endless(node: yaml.Node | None, above: frozenset[int]) -> None:
+    """Raise ``yaml.YAMLError`` for an alias that stands inside what it names."""
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    if id(node) in above:
+        raise yaml.MarkedYAMLError(
+            problem="an alias stands inside what it names", problem_mark=node.start_mark
+        )
+    for child in node.value:
+        for part in child if isinstance(child, tuple) else (child,):
+            _refuse_endless(part, above | {id(node)})
+
+
+def _validated(model: type[Model], data: Any) -> tuple[Model | None, list[_Mistake]]:
+    try:
+        return model.model_validate(data), []
     except ValidationError as error:
-        mistakes += [_mistake(e, node) for e in _distinct(error.errors())]
-        raise _all_mistakes(path, mistakes) from error
-    if mistakes:
-        raise _all_mistakes(path, mistakes)
-    return recipe
+        found = distinct_errors(error)
+        return None, [(one["loc"], in_words(one, one["loc"])) for one in found]
 
 
 def _all_mistakes(path: Path, mistakes: Iterable[tuple[int, str]]) -> RecipeError:
-    lines = [f"  {path.name}:{line}: {text}" for line, text in sorted(mistakes)]
+    lines = [f"  {path.name}:{line}: {text}" for line, text in sorted(set(mistakes))]
     return RecipeError(
         f"{path}: {len(lines)} mistake(s) in the recipe:\n" + "\n".join(lines),
         "The keys and their meaning: teichaku recipe schema",
@@ -90,32 +164,18 @@ def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
             yield from _repeated_keys(value)
 
 
-def merged(base: Any, changes: Any) -> Any:
-    """``base`` with ``changes`` on top: mappings are merged, anything else is replaced.
-
-    A model of another backend is another model: its mapping is replaced as a whole.
-    """
-    if isinstance(base, dict) and isinstance(changes, dict):
-        if changes.get("backend", base.get("backend")) != base.get("backend"):
-            return deepcopy(changes)
-        return {**base, **{key: merged(base.get(key), value) for key, value in changes.items()}}
-    return deepcopy(changes)
-
-
-def _with_profile(data: dict[str, Any], profile: str | None, path: Path) -> dict[str, Any]:
-    data = dict(data)
-    profiles = data.pop("profiles", None) or {}
-    chosen = profile or data.pop("profile", None)
-    data.pop("profile", None)
-    if chosen in (None, "full"):
-        return data
-    if chosen not in profiles:
+def _with_profile(
+    data: Mapping[str, Any], stated: Profiles, profile: str | None, path: Path
+) -> tuple[dict[str, Any], str]:
+    """A copy of ``data`` with the profile's changes, and which profile that is."""
+    profiles = stated.profiles or {}
+    chosen = profile or stated.profile or ""
+    if chosen not in ("", "full", *profiles):
         raise RecipeError(
             f"{path} has no profile '{chosen}'.",
             f"It has: {', '.join([*profiles, 'full'])}.",
         )
-    result: dict[str, Any] = merged(data, profiles[chosen])
-    return result
+    return merged(dict(data), profiles.get(chosen) or {}), chosen
 
 
 def _set(data: dict[str, Any], setting: str) -> None:
@@ -124,127 +184,61 @@ def _set(data: dict[str, Any], setting: str) -> None:
         raise UserError(f"'{setting}' sets nothing.", "Write it as key=value: --set seed=1")
     place: Any = data
     *parents, last = key.strip().split(".")
+    if (parents or [last])[0] in Profiles.model_fields:
+        raise UserError(f"'{setting}' cannot be set.", "Choose a profile: --profile NAME")
     for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
+        inner = place.get(parent, {})
+        if not isinstance(inner, dict):
             raise UserError(f"'{setting}' cannot be set: '{parent}' is no mapping in this recipe.")
-    place[last] = yaml.safe_load(value)
+        # A copy, because an alias of YAML puts one mapping in two places.
+        place[parent] = place = dict(inner)
+    try:
+        place[last] = _parse(value)[1]
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"'{setting}' cannot be set: '{value}' is not YAML: {error}",
+            "Write the value as in a recipe, in quotes for the shell: --set 'arms.qa.matrix={}'",
+        ) from error
 
 
-def _floats(data: Any) -> Any:
-    """YAML 1.1 reads ``1e-4`` as text; a recipe means the number."""
-    if isinstance(data, dict):
-        return {key: _floats(value) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_floats(value) for value in data]
-    if isinstance(data, str) and "e" in data.lower() and data[:1] in "+-.0123456789" and data:
-        try:
-            return float(data)
-        except ValueError:
-            return data
-    return data
+def _on_its_line(nodes: Iterable[yaml.Node | None], mistake: _Mistake) -> tuple[int, str]:
+    """The mistake's line and its text, from those of ``nodes`` that leads furthest to it."""
+    location, what = mistake
+    places = [_place(node, location) for node in nodes]
+    _, line, path = max(places, key=lambda place: place[0])
+    return line, f"{path or 'recipe'}: {what}"
 
 
-def _distinct(errors: Iterable[Any]) -> Iterator[Any]:
-    seen = set()
-    for error in errors:
-        key = (error["loc"], error["type"])
-        if key not in seen:
-            seen.add(key)
-            yield error
+def _place(root: yaml.Node | None, location: Location) -> tuple[int, int, str]:
+    """How many steps lead to a mistake from ``root``, its line (from 1), and its dotted path.
 
-
-def _mistake(error: Mapping[str, Any], root: yaml.Node | None) -> tuple[int, str]:
-    line, path, schema_path = _place(root, error["loc"])
-    return line, f"{path or 'recipe'}: {_what(error, schema_path)}"
-
-
-def _what(error: Mapping[str, Any], schema_path: Sequence[str]) -> str:
-    if error["type"] == "extra_forbidden":
-        allowed = _allowed_keys(schema_path)
-        near = process.extractOne(schema_path[-1], allowed, score_cutoff=60) if allowed else None
-        hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(allowed)}"
-        return f"unknown key{hint}"
-    if error["type"] == "missing":
-        return "missing"
-    if error["type"].startswith("union_tag"):
-        return _tag_message(error)
-    given = error.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    return f"{error['msg']}{shown}"
-
-
-def _tag_message(error: Mapping[str, Any]) -> str:
-    context = error["ctx"]
-    key = context["discriminator"].strip("'")
-    if "tag" not in context:
-        return f"needs '{key}'"
-    expected = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-    near = process.extractOne(context["tag"], expected, score_cutoff=60)
-    hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(expected)}"
-    return f"'{context['tag']}' is no {key}{hint}"
-
-
-def _place(root: yaml.Node | None, location: _Location) -> tuple[int, str, list[str]]:
-    """Line (from 1), dotted path, and the models on the way to a validation error.
-
-    Names that pydantic adds to a location (the tags of unions) are no keys of the file; they
-    are passed over. A missing key is at the line of the mapping that lacks it.
+    Names that pydantic adds to a location (the tags of unions, ``[key]``) are no keys of the
+    file; they are passed over. A missing key is at the line of the mapping that lacks it.
     """
-    node, line, path = root, 1 if root is None else root.start_mark.line + 1, ""
-    schema_path: list[str] = []
-    for step in location:
-        schema_path.append(str(step))
+    node, line, path, steps = root, 1 if root is None else root.start_mark.line + 1, "", 0
+    for number, step in enumerate(location, 1):
         found = _child(node, step)
-        if found is None and step is not location[-1]:
+        if found is None and (number < len(location) or "[" in str(step)):
             continue
         if found is not None:
-            key_line, node = found
-            line = key_line
+            (line, node), steps = found, steps + 1
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
-    return line, path, schema_path
+    return steps, line, path
+
+
+def _descend(node: yaml.Node | None, location: Location) -> yaml.Node | None:
+    for step in location:
+        found = _child(node, step)
+        node = found[1] if found else None
+    return node
 
 
 def _child(node: yaml.Node | None, step: str | int) -> tuple[int, yaml.Node] | None:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
+        for key, value in reversed(node.value):  # of two that are the same, YAML takes the last
             if key.value == str(step):
                 return key.start_mark.line + 1, value
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         value = node.value[step]
         return value.start_mark.line + 1, value
     return None
-
-
-def _allowed_keys(schema_path: Sequence[str]) -> list[str]:
-    """The keys that may stand where the unknown key (the last of the path) stood."""
-    schema = Recipe.model_json_schema()
-    place: Any = schema
-    for step in schema_path[:-1]:
-        place = _resolve(place, schema)
-        if step in place.get("properties", {}):
-            place = place["properties"][step]
-        elif isinstance(place.get("additionalProperties"), dict):
-            place = place["additionalProperties"]
-        elif "items" in place and step.isdigit():
-            place = place["items"]
-        else:
-            place = _variant(place, step, schema)
-    return list(_resolve(place, schema).get("properties", {}))
-
-
-def _resolve(place: Any, schema: Mapping[str, Any]) -> Any:
-    while "$ref" in place:
-        place = schema["$defs"][place["$ref"].rsplit("/", 1)[1]]
-    return place
-
-
-def _variant(place: Any, tag: str, schema: Mapping[str, Any]) -> Any:
-    for choice in (*place.get("oneOf", ()), *place.get("anyOf", ())):
-        found = _resolve(choice, schema)
-        tags = [v.get("const", v.get("enum")) for v in found.get("properties", {}).values()]
-        if found.get("title") == tag or any(tag == t or tag in (t or ()) for t in tags):
-            return found
-        if "oneOf" in found:
-            return _variant(found, tag, schema)
-    return {}

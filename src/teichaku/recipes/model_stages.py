@@ -27,7 +27,7 @@ from teichaku.core.records import (
 from teichaku.core.run_folder import StageFolder, dropped
 from teichaku.evaluation.answers import Asked, Conditions, answer_questions
 from teichaku.evaluation.judge import AbsoluteJudge
-from teichaku.evaluation.scorers import character_f1, containment, score_answers
+from teichaku.evaluation.scorers import SCORERS, headline_scorer, score_answers
 from teichaku.recipes.arms import StudyArm, base_arms
 from teichaku.recipes.schema import Training
 from teichaku.recipes.study import Outcome, Study, require
@@ -73,7 +73,11 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     steps = plan.epochs * math.ceil(len(tokenized) / plan.batch_size)
     study.progress.begin(stage, steps, _training_estimate(study, student, tokenized, plan))
 
+    done = 0
+
     def on_step(loss: TrainingLoss) -> None:
+        nonlocal done
+        done += loss.tokens
         study.progress.advance(1, loss.tokens)
 
     def on_epoch(epoch: int, trainer: Trainer) -> None:
@@ -84,7 +88,7 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     result = fine_tune(
         student.trainer(adapter, optimizer), tokenized, plan, folder.path, on_epoch, on_step
     )
-    study.workshop.note_training_speed(student.identity, result.tokens, time.monotonic() - start)
+    study.workshop.note_training_speed(student.identity, done, time.monotonic() - start)
     unlabelled = set(result.unlabelled)
     fallen += [
         dropped(e, "training", "no_labelled_token", f"max_tokens {arm.training.max_tokens} cuts it")
@@ -192,42 +196,49 @@ def _probe(
         answer_questions(questions, study.workshop.quietly(model), asked, conditions(study))
     )
     folder.write(f"probe-{epoch}", Answer, sorted(answers, key=lambda answer: answer.id))
-    references = {question.id: question.reference for question in questions}
-    right = fmean(containment(references[a.question_id], a.text) for a in answers)
-    study.progress.say(f"  {arm.name} after epoch {epoch}: containment {right:.2f}")
+    name, quality = _quality(study, answers)
+    study.progress.say(f"  {arm.name} after epoch {epoch}: {name} {quality:.2f}")
 
 
 def _select(study: Study, arm: StudyArm, folder: StageFolder, epochs: int) -> int:
-    """The epoch whose probe has the most right answers (then the best character F1, then the
-    later epoch); the last where there is no probe or the recipe says so.
+    """The epoch whose probe does best (then by character F1, then the later epoch); the last
+    where there is no probe or the recipe says so.
     """
     if study.recipe.evaluation.select == "last":
         return epochs
-    references = {q.id: q.reference for q in read_questions(study)}
 
     def quality(epoch: int) -> tuple[float, float, int]:
         answers = list(folder.read(f"probe-{epoch}", Answer))
-        if not answers:
-            return (0.0, 0.0, epoch)
-        pairs = [(references[a.question_id], a.text) for a in answers]
         return (
-            fmean(containment(*pair) for pair in pairs),
-            fmean(character_f1(*pair) for pair in pairs),
+            _quality(study, answers)[1],
+            _quality(study, answers, "character_f1")[1],
             epoch,
         )
 
     return max(range(1, epochs + 1), key=quality)
 
 
+def _quality(study: Study, answers: Sequence[Answer], name: str = "") -> tuple[str, float]:
+    """The scorer that a probe goes by and its mean; failed answers do not count. A judge is
+    too slow for a probe: character F1 stands in for it.
+    """
+    name = name or headline_scorer(study.recipe.evaluation.scorers)
+    name = name if name in SCORERS else "character_f1"
+    references = {question.id: question.reference for question in read_questions(study)}
+    pairs = [(references[a.question_id], a.text) for a in answers if not a.error]
+    return name, fmean(SCORERS[name](*pair) for pair in pairs) if pairs else 0.0
+
+
 def evaluate(study: Study, folder: StageFolder) -> Outcome:
     """Every arm and every base model under every condition, scored and judged."""
     questions = read_questions(study)
-    wanted = list(_wanted(study))
-    total = len(questions) * len(wanted)
-    study.progress.begin("evaluation", total, f"{len(questions)} questions, {len(wanted)} rounds")
+    models = len(base_arms(list(study.arms))) + len(study.arms)
+    rounds = models * len(study.recipe.evaluation.conditions)
+    total = len(questions) * rounds
+    study.progress.begin("evaluation", total, f"{len(questions)} questions, {rounds} rounds")
     answers = list(_probe_answers(study))
     probed = len(answers)
-    for asked, model in wanted:
+    for asked, model in _wanted(study):
         answers += answer_questions(questions, model, asked, conditions(study))
     answers = list({answer.id: answer for answer in answers}.values())
     answers.sort(key=lambda answer: answer.id)

@@ -5,20 +5,19 @@ from: its sections of the recipe, the prompts, the identities of its models, the
 version for it, and the fingerprints of the stages before it.
 """
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from teichaku import __version__
 from teichaku.backends.registry import cache_home
@@ -27,15 +26,17 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Document
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
 from teichaku.documents.loading import hash_inputs
+from teichaku.evaluation.scorers import headline_scorer
 from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
+from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.workshop import Usage, Workshop
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 1
+_STAGE_VERSION = 2
 
 #: A report names so many documents; all of them stand in documents.parquet.
 _ATTRIBUTIONS = 200
@@ -71,10 +72,11 @@ def run_recipe(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         inputs = hash_inputs(recipe.documents.paths, root)
-        _begin(study, options, inputs, started)
-        _run_stages(study, inputs)
-        _describe(study, options, inputs, started)
-        _report(study)
+        with run.working():
+            _begin(study, options, inputs, started)
+            _run_stages(study, inputs)
+            _describe(study, options, inputs, started)
+            _report(study)
     finally:
         progress.close()
         workshop.close()
@@ -153,7 +155,8 @@ def _train(study: Study, line: "_Line", arm: StudyArm, after: list[str]) -> str:
         f"training/{arm.name}",
         {
             "after": after,
-            "training": arm.training.model_dump(),
+            "training": arm.training.model_dump(exclude={"checkpoint_every_steps"}),
+            "headline": headline_scorer(study.recipe.evaluation.scorers),
             "select": study.recipe.evaluation.select,
             "max_tokens": study.recipe.evaluation.max_tokens,
             "student": study.workshop.student(arm.student).identity,
@@ -177,24 +180,51 @@ class _Line:
         """Run the stage ``name`` unless it is finished; its fingerprint."""
         self._position += 1
         made = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
-        folder = self._study.run.stage(name)
-        if folder.is_finished(made):
-            self._study.progress.say(f"= {name}: finished before")
-            return made
-        folder.begin(made)
-        self._study.workshop.take_usage()
-        start = time.monotonic()
-        summary = work(folder).summary()
-        seconds = time.monotonic() - start
-        usage = self._study.workshop.take_usage()
-        # Seconds and cache hits differ from run to run, so they stay out of stage.json.
-        timing = {"seconds": round(seconds, 3), **asdict(usage)}
-        self._study.run.write_json(f"{name}/timing.json", timing)
-        folder.finish(
-            made, {"stage": name, "position": self._position, "arguments": made_from, **summary}
-        )
-        self._study.progress.end(_in_words(summary["counts"], usage, seconds))
-        return made
+        run, progress = self._study.run, self._study.progress
+        folder = run.stage(name)
+        if folder.is_finished(made) and not _failures(folder):
+            progress.say(f"= {name}: finished before")
+        else:
+            folder.begin(made)
+            start = time.monotonic()
+            with self._timed(name) as usage:
+                summary = work(folder).summary()
+            failed = {"failed_requests": usage.failed_requests}
+            about = {"stage": name, "position": self._position, "arguments": made_from}
+            folder.finish(made, {**about, **failed, **summary})
+            progress.end(_in_words(summary["counts"], usage, time.monotonic() - start))
+            if usage.failed_requests:
+                progress.say(
+                    f"! {name}: {usage.failed_requests} requests failed for good; "
+                    "the same command asks them again"
+                )
+        run.add_stage(name, made)
+        # What failed may succeed next time, so what comes after depends on the files themselves.
+        return fingerprint([made, folder.hashes()]) if _failures(folder) else made
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[Usage]:
+        """Add seconds, requests and tokens of this attempt to those of the attempts before it.
+
+        They differ from run to run, so they stay out of stage.json.
+        """
+        file = f"{name}/timing.json"
+        run, workshop = self._study.run, self._study.workshop
+        before = run.read_json(file) if (run.path / file).is_file() else {}
+        workshop.take_usage()
+        usage, start = Usage(), time.monotonic()
+        try:
+            yield usage
+        finally:
+            spent = workshop.take_usage()
+            vars(usage).update(vars(spent))
+            now = {"seconds": time.monotonic() - start, **asdict(spent)}
+            total = {key: round(before.get(key, 0) + value, 3) for key, value in now.items()}
+            run.write_json(file, {**total, "failed_requests": spent.failed_requests})
+
+
+def _failures(folder: StageFolder) -> int:
+    return int((folder.summary() or {}).get("failed_requests", 0))
 
 
 def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:
@@ -228,10 +258,8 @@ def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: s
             "Put documents there, or mend documents.paths in the recipe.",
         )
     study.run.remove_leftovers()
-    resolved = yaml.safe_dump(
-        study.recipe.model_dump(mode="json", exclude_none=True), allow_unicode=True, sort_keys=False
-    )
-    write_aside(study.run.path / "recipe.yaml", resolved.encode("utf-8"))
+    study.run.begin_stages()
+    write_aside(study.run.path / "recipe.yaml", dump_recipe(study.recipe).encode("utf-8"))
     _describe(study, options, inputs, started)
 
 
@@ -244,7 +272,8 @@ def _describe(study: Study, options: Options, inputs: Mapping[str, str], started
             "name": recipe.name,
             "language": recipe.language,
             "command": options.command,
-            "root": os.path.relpath(study.root),
+            # From the run's folder, so that neither the working directory nor the machine counts.
+            "root": os.path.relpath(study.root.resolve(), study.run.path.resolve()),
             "profile": options.profile,
             "seed": recipe.seed,
             "started": started,
@@ -258,7 +287,7 @@ def _describe(study: Study, options: Options, inputs: Mapping[str, str], started
             "models": [asdict(card) for card in study.workshop.cards.values()],
             "arms": model_stages.describe_arms(study),
             "base_arms": list(base_arms(list(study.arms))),
-            "headline_scorer": "containment",
+            "headline_scorer": headline_scorer(recipe.evaluation.scorers),
             "documents": _attributions(study.run),
         },
     )

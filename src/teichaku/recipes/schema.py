@@ -1,8 +1,48 @@
 """What a recipe may say. Unknown keys are refused; :mod:`teichaku.recipes.load` finds the lines."""
 
+import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+
+def is_name_character(character: str) -> bool:
+    """Whether a name may hold it: letters of any script with their marks, digits, ``_ . -``."""
+    return character in "_.-" or unicodedata.category(character)[0] in "LMN"
+
+
+def _checked_name(name: str) -> str:
+    """Names become names of folders, on every system the same and never outside the run."""
+    if not name or name.startswith(".") or not all(map(is_name_character, name)):
+        raise PydanticCustomError(
+            "name", "A name is made of letters, digits, '_', '.' and '-', and starts with no '.'"
+        )
+    return name
+
+
+def _not_reserved(name: str) -> str:
+    if name == "base":
+        raise PydanticCustomError("reserved", "'base' is the untuned model; choose another name")
+    return name
+
+
+def _not_full(name: str) -> str:
+    if name == "full":
+        raise PydanticCustomError("reserved", "'full' means no profile; choose another name")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+ArmName = Annotated[Name, AfterValidator(_not_reserved)]
 
 
 class Section(BaseModel):
@@ -56,7 +96,7 @@ class Http(Section):
         "", description="Name of the environment variable with the key; never the key itself."
     )
     max_concurrency: int = Field(32, ge=1, description="Requests in flight at a time.")
-    timeout_seconds: float = Field(600, gt=0, description="How long one request may take.")
+    timeout_seconds: float = Field(600.0, gt=0, description="How long one request may take.")
     max_retries: int = Field(6, ge=0, description="Retries of one request before it is given up.")
     structured: Literal["auto", "json_schema", "prompt"] = Field(
         "auto", description="How JSON is asked for; auto falls back to the prompt."
@@ -89,7 +129,20 @@ class SameAs(Section):
     model: Literal["teacher"]
 
 
+def _judge_kind(judge: Any) -> str:
+    """Which of the two a judge is meant to be, so that its mistakes are told as that one's.
+
+    The brackets tell a tag from a key where a mistake is told.
+    """
+    given = judge if isinstance(judge, dict) else dict(judge) if isinstance(judge, Section) else {}
+    same = "backend" not in given and (given.get("model") == "teacher" or len(given) < 2)
+    return "[SameAs]" if same else "[own]"
+
+
 Chat = Annotated[LlamaCpp | Http | Scripted, Field(discriminator="backend")]
+Judge = Annotated[
+    Annotated[Chat, Tag("[own]")] | Annotated[SameAs, Tag("[SameAs]")], Discriminator(_judge_kind)
+]
 StudentModel = Annotated[Transformers | Scripted, Field(discriminator="backend")]
 
 
@@ -99,6 +152,12 @@ class Generation(Section):
     temperature: float = Field(0.7, ge=0, le=2)
     top_p: float = Field(0.9, gt=0, le=1)
     max_tokens: int = Field(1024, ge=16)
+
+
+class ShortGeneration(Generation):
+    """How the teacher chooses its words where one short pair is asked for."""
+
+    max_tokens: int = Field(512, ge=16)
 
 
 class DocumentQA(Section):
@@ -118,7 +177,7 @@ class CategoryQA(Section):
     categories: str = Field(
         "academic", description="A built-in set of categories, or a YAML file of your own."
     )
-    generation: Generation = Generation(max_tokens=512)
+    generation: ShortGeneration = ShortGeneration()
 
 
 Method = Annotated[DocumentQA | CategoryQA, Field(discriminator="method")]
@@ -129,7 +188,7 @@ class Adapter(Section):
 
     kind: Literal["lora"] = "lora"
     rank: int = Field(16, ge=1, description="More rank holds more facts.")
-    alpha: float = Field(32, gt=0, description="Scale of the adapter; twice the rank is usual.")
+    alpha: float = Field(32.0, gt=0, description="Scale of the adapter; twice the rank is usual.")
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: list[str] = Field([], description="Names of layers; none: all linear layers.")
     quantization: Literal["", "4bit"] = Field("", description="4bit is QLoRA and needs CUDA.")
@@ -158,14 +217,25 @@ class Training(Section):
     probe: Probe = Probe()
 
 
+class ArmAdapter(Section):
+    """Where an arm's adapter differs from the recipe's; null is as the recipe says."""
+
+    kind: Literal["lora"] | None = None
+    rank: int | None = Field(None, ge=1)
+    alpha: float | None = Field(None, gt=0)
+    dropout: float | None = Field(None, ge=0, lt=1)
+    targets: list[str] | None = None
+    quantization: Literal["", "4bit"] | None = None
+
+
 class ArmTraining(Section):
-    """What an arm trains with, where it differs from the recipe's ``training``."""
+    """Where an arm's training differs from the recipe's ``training``; null is as that says."""
 
     epochs: int | None = Field(None, ge=1)
     batch_size: int | None = Field(None, ge=1)
     learning_rate: float | None = Field(None, gt=0)
     schedule: Literal["cosine", "constant"] | None = None
-    adapter: Adapter | None = None
+    adapter: ArmAdapter | None = None
 
 
 class Arm(Section):
@@ -173,7 +243,7 @@ class Arm(Section):
 
     examples: list[Method] = Field(min_length=1, description="Which methods make its examples.")
     training: ArmTraining = ArmTraining()
-    matrix: dict[str, list[Any]] = Field(
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="Such as training.learning_rate: [1e-4, 3e-4] or student.model: [a, b]"
     )
 
@@ -242,14 +312,14 @@ class Evaluation(Section):
 class Recipe(Section):
     """A whole study."""
 
-    name: str = Field(pattern=r"^[\w.-]+$", description="Names the run's folder.")
+    name: Name = Field(description="Names the run's folder: letters, digits, '_', '.' and '-'.")
     language: str = Field("ja", description="ISO 639-1 code of the documents' language.")
     seed: int = 0
     documents: Documents
     teacher: Chat
     student: StudentModel
-    judge: Chat | SameAs = SameAs(model="teacher")
-    arms: dict[str, Arm] = Field(min_length=1)
+    judge: Judge = SameAs(model="teacher")
+    arms: dict[ArmName, Arm] = Field(min_length=1)
     curation: list[Filter] = [
         NamedFilter(name="language"),
         NamedFilter(name="question_is_answer"),
@@ -273,3 +343,59 @@ class Recipe(Section):
             ]
             return {**data, "curation": filters}
         return data
+
+
+class Profiles(BaseModel):
+    """What a recipe's file may say beside the recipe: named changes, and which are the default."""
+
+    model_config = ConfigDict(frozen=True)
+
+    profile: str | None = Field(None, description="The profile that is taken; full: none.")
+    profiles: dict[Annotated[str, AfterValidator(_not_full)], dict[str, Any] | None] | None = Field(
+        None, description="Changes to the recipe, by name: teichaku run RECIPE --profile NAME"
+    )
+
+
+class CategoryExample(Section):
+    """The hand-made example of a category."""
+
+    passage: str
+    question: str
+    answer: str
+
+
+class CategoryEntry(Section):
+    """A kind of question."""
+
+    name: str
+    label: str
+    description: str
+    answer_length: Literal["short", "long"]
+    example: CategoryExample
+
+
+class CategoryFile(Section):
+    """A YAML file of question categories."""
+
+    version: int | str = ""
+    licence: str = ""
+    categories: list[CategoryEntry] = Field(min_length=1)
+    example_sets: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+
+
+def recipe_schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe's file: the recipe with its short forms and its profiles."""
+    schema = Recipe.model_json_schema()
+    properties, beside = schema["properties"], Profiles.model_json_schema()["properties"]
+    filters = properties["curation"]["items"]
+    by_name = {"type": "string", "enum": sorted(filters["discriminator"]["mapping"])}
+    properties["curation"]["items"] = {"anyOf": [by_name, filters]}
+    schema["properties"] = {**properties, **beside}
+    # What the recipe itself leaves out, its profiles may give.
+    needed = {"required": schema.pop("required")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "if": {"required": ["profiles"]},
+        "else": needed,
+    }

@@ -1,9 +1,11 @@
 """The folder of a new study."""
 
+import json
 from pathlib import Path
 
 from teichaku.core.errors import UserError
 from teichaku.core.run_folder import write_aside
+from teichaku.recipes.schema import is_name_character
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -20,8 +22,14 @@ def write_template(folder: Path, language: str) -> Path:
     template = _TEMPLATES / f"{language}.yaml"
     text = (template if template.is_file() else _TEMPLATES / "en.yaml").read_text(encoding="utf-8")
     if not template.is_file():
-        text = text.replace("language: en ", f"language: {language} ")
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in folder.resolve().name)
-    write_aside(recipe, text.replace("name: my-study", f"name: {name}").encode("utf-8"))
+        text = text.replace("language: en ", f"language: {_quoted(language)} ")
+    name = "".join(c if is_name_character(c) else "-" for c in folder.resolve().name).lstrip(".")
+    text = text.replace("name: my-study", f"name: {_quoted(name or 'my-study')}")
+    write_aside(recipe, text.encode("utf-8"))
     (folder / "docs").mkdir(exist_ok=True)
     return recipe
+
+
+def _quoted(text: str) -> str:
+    """``text`` as YAML reads it back: ``no``, ``1e5`` and ``2024-05-01`` are no text unquoted."""
+    return json.dumps(text, ensure_ascii=False)

@@ -38,9 +38,11 @@ class Usage:
     completion_tokens: int = 0
     requests: int = 0
     cached_requests: int = 0
+    failed_requests: int = 0
 
     def add(self, reply: Reply) -> None:
         """Count a reply; tokens of a cached one were paid before and are not counted."""
+        self.failed_requests += bool(reply.error)
         if reply.cached:
             self.cached_requests += 1
         else:
@@ -242,7 +244,9 @@ class Workshop:
         )
 
     def _resolve(self, name: str) -> registry.ResolvedModel:
-        found = registry.resolve(name, pull_progress(name, self._progress))
+        found = registry.resolve(name, pull_progress(name, self._progress), role="chat")
+        if found.substitution:
+            self._progress.say(f"! {found.substitution}")
         if found.terms_notice:
             self._progress.say(f"! {found.name}: {found.terms_notice}")
         return found

@@ -11,11 +11,11 @@ from teichaku.report.page import render
 from teichaku.report.sentences import caveats, sentences
 from teichaku.report.sentences import summary_lines as summary_lines
 from teichaku.report.tables import Cells
-from teichaku.report.verdict import decide
+from teichaku.report.verdict import UNFINISHED, decide, margin
 from teichaku.report.wording import Wording
 
 FORMAT = 1
-_CATEGORY_KINDS = ("unseen", "held_out", "trained")
+_CATEGORY_KINDS = ("unseen", "held_out", "trained", "trained_by_some")
 
 
 def build_report(run: RunFolder, language: str) -> dict[str, Any]:
@@ -39,7 +39,9 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
     """
     arms, scores = evidence.arms(), tables.cells(evidence.scores)
     scorer = study.headline_scorer(evidence)
-    best = study.best_arm(scores, [arm for arm in arms if arm.checkpoint], scorer)
+    evaluated = {(row.arm, row.checkpoint) for row in evidence.scores}
+    candidates = [arm for arm in arms if (arm.name, arm.checkpoint) in evaluated]
+    best = study.best_arm(scores, candidates, scorer)
     base = best.base if best else evidence.base_arms[0]
     counts = accounts.stage_counts(evidence)
     judge = accounts.judge_account(evidence)
@@ -48,8 +50,8 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
         "format": FORMAT,
         "language": words.language,
         "headline": {
-            **_headline(scores, rows, base, best, scorer, words),
-            "caveats": caveats(evidence, best, judge, counts, words),
+            **_headline(evidence, scores, rows, base, best, scorer, words),
+            "caveats": caveats(evidence, best, scorer, judge, counts, words),
             "category_kind": _category_kind(evidence),
             "documents": len({row.document_id for row in evidence.questions.values()}),
             "questions": accounts.question_counts(evidence),
@@ -72,10 +74,11 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
     }
 
 
-_OWN_PLACE = ("models", "documents")
+_OWN_PLACE = ("models", "documents", "root")
 
 
 def _headline(
+    evidence: Evidence,
     scores: Cells,
     rows: list[study.Cell],
     base: str,
@@ -84,7 +87,9 @@ def _headline(
     words: Wording,
 ) -> dict[str, Any]:
     own = [row for row in rows if row.scorer == scorer]
-    verdict = decide(own, study.open_book_gap(scores, base, best, scorer))
+    is_evaluated = "evaluation" in evidence.stages
+    gaps = study.open_book_gap(scores, base, best, scorer)
+    verdict = decide(own, gaps) if is_evaluated else UNFINISHED
     told = sentences(verdict, scorer, words)
     return {
         "verdict": words("verdict_join").join(told),
@@ -97,6 +102,7 @@ def _headline(
         "checkpoint": best.checkpoint if best else None,
         "rows": [asdict(row) for row in own],
         "shown": asdict(verdict.shown) if verdict.shown else None,
+        "margin": margin(scorer),
         "closed_against_open": asdict(verdict.opened) if verdict.opened else None,
     }
 

@@ -4,6 +4,7 @@ Every part may be missing: a run that was stopped early still gets a page.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,20 @@ class Evidence:
     recipe: str
 
     @property
+    def unfinished(self) -> list[str]:
+        """The stages that the arms of the recipe need and that are not finished."""
+        arms = [item for item in self.run.get("arms", []) if "name" in item]
+        data = list(dict.fromkeys(str(item["data"]) for item in arms if item.get("data")))
+        needed = [
+            "documents",
+            *(f"{stage}/{name}" for name in data for stage in ("synthesis", "curation")),
+            "questions",
+            *(f"training/{item['name']}" for item in arms),
+            "evaluation",
+        ]
+        return [name for name in needed if name not in self.stages]
+
+    @property
     def base_arms(self) -> list[str]:
         """The names of the untuned models."""
         named = self.run.get("base_arms")
@@ -102,35 +117,55 @@ def epoch_of(checkpoint: str) -> int:
 
 
 def read_evidence(run: RunFolder) -> Evidence:
-    """The evidence in ``run``. Rows come out in one order, however they were written."""
+    """The evidence in ``run``. Rows come out in one order, however they were written.
+
+    What lies in the folder of a stage that is not finished is not read: it may be of another
+    recipe, or half of what it should be.
+    """
     stages = run.stages()
+    finished = _Finished(run, frozenset(stages))
     training = [name for name in stages if name.startswith("training/")]
-    questions = _rows(run, "questions", "questions", Question, "id")
-    passages = _rows(run, "documents", "passages", Passage, "id")
+    scores = [
+        row
+        for row in finished.read("evaluation", "scores", Score)
+        if row.checkpoint == BASE_CHECKPOINT or f"training/{row.arm}" in stages
+    ]
+    questions = finished.rows("questions", "questions", Question, "id")
+    passages = finished.rows("documents", "passages", Passage, "id")
     return Evidence(
         run=_json(run.path / "run.json"),
         stages=stages,
         timings={name: _json(run.path / name / "timing.json") for name in stages},
-        scores=_distinct(run.stage("evaluation").read("scores", Score)),
-        answers=_rows(run, "evaluation", "answers", Answer, "id"),
-        judgements=_rows(run, "evaluation", "judgements", Judgement, "id"),
+        scores=_distinct(scores),
+        answers=finished.rows("evaluation", "answers", Answer, "id"),
+        judgements=finished.rows("evaluation", "judgements", Judgement, "id"),
         questions={row.id: row for row in questions},
         passages={row.id: row for row in passages},
         losses={
-            name.removeprefix("training/"): _rows(run, name, "losses", TrainingLoss, "step")
+            name.removeprefix("training/"): finished.rows(name, "losses", TrainingLoss, "step")
             for name in training
         },
-        dropped={name: _rows(run, name, "dropped", Dropped, "record_id") for name in stages},
+        dropped={name: finished.rows(name, "dropped", Dropped, "record_id") for name in stages},
         recipe=_text(run.path / "recipe.yaml"),
     )
 
 
-def _rows(run: RunFolder, stage: str, name: str, kind: type[Record], key: str) -> list[Record]:
-    rows = list(run.stage(stage).read(name, kind))
-    return sorted(rows, key=lambda row: (getattr(row, key), repr(row)))
+@dataclass(frozen=True)
+class _Finished:
+    """The files of the stages that are finished."""
+
+    run: RunFolder
+    stages: frozenset[str]
+
+    def read(self, stage: str, name: str, kind: type[Record]) -> Iterable[Record]:
+        return self.run.stage(stage).read(name, kind) if stage in self.stages else ()
+
+    def rows(self, stage: str, name: str, kind: type[Record], key: str) -> list[Record]:
+        rows = self.read(stage, name, kind)
+        return sorted(rows, key=lambda row: (getattr(row, key), repr(row)))
 
 
-def _distinct(scores: Any) -> list[Score]:
+def _distinct(scores: Iterable[Score]) -> list[Score]:
     """One row a question and scorer: a probe and the final round may both hold it."""
     best: dict[tuple[str, ...], Score] = {}
     for row in sorted(scores, key=repr):

@@ -14,7 +14,6 @@ from teichaku.core.records import BASE_CHECKPOINT
 from teichaku.report import tables
 from teichaku.report.wording import Wording
 
-_SCORERS = ("containment", "character_f1", "judge")
 _JUDGE = "judge"
 _BASE_COLOUR, _BEST_COLOUR = "var(--series-base)", "var(--series-1)"
 _BAND_OPACITY = 0.14
@@ -92,6 +91,13 @@ def _palette(labels: Sequence[str]) -> dict[str, str]:
     return {label: f"var(--series-{1 + place % 8})" for place, label in enumerate(labels)}
 
 
+def _scorers(report: dict[str, Any]) -> list[str]:
+    """The scorers that have charts: the one that carries the verdict comes first."""
+    headline = report["headline"]["scorer"]
+    others = {row["scorer"] for row in report["scores"]} - {headline}
+    return [headline, *tables.ordered(others, tables.SCORERS)]
+
+
 def _value_axis(altair: ModuleType, channel: Any, field: str, scorer: str) -> Any:
     is_judge = scorer == _JUDGE
     return channel(
@@ -107,7 +113,7 @@ def _progress(altair: ModuleType, report: dict[str, Any], words: Wording) -> lis
     students = sorted({row["student"] for row in points})
     found: list[Figure] = []
     for student in students:
-        for scorer in _SCORERS:
+        for scorer in _scorers(report):
             rows = [row for row in points if (row["student"], row["scorer"]) == (student, scorer)]
             if not rows:
                 continue
@@ -202,6 +208,8 @@ def _value_tooltip(altair: ModuleType, words: Wording) -> list[Any]:
         ("told:N", words("columns.value")),
         ("interval:N", words("columns.interval")),
         ("n:Q", words("columns.n")),
+        ("documents:Q", words("columns.documents")),
+        ("failed:Q", words("columns.failed")),
     )
 
 
@@ -223,7 +231,7 @@ def _categories(altair: ModuleType, report: dict[str, Any], words: Wording) -> l
         (headline["best_arm"], headline["checkpoint"]): words("series.best"),
     }
     found: list[Figure] = []
-    for scorer in (*_SCORERS[:1], _JUDGE, _SCORERS[1]):
+    for scorer in _scorers(report):
         rows = [
             _told(row, sides[row["arm"], row["checkpoint"]], words)
             for row in report["categories"]
@@ -288,7 +296,7 @@ def _wording(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
     ]
     found: list[Figure] = []
     bases = {row["arm"]: _base_name(row["arm"], words) for row in kept if is_base(row)}
-    for scorer in _SCORERS:
+    for scorer in _scorers(report):
         for condition in tables.CONDITIONS:
             rows = [
                 _told(

@@ -1,12 +1,13 @@
 """The verdict and its caveats in words, and the plain-text summary for the terminal."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence, epoch_of
 from teichaku.report.study import Cell
-from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, Verdict
+from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, Verdict, margin
 from teichaku.report.wording import Wording, columns, padded
 
 
@@ -16,16 +17,18 @@ def sentences(verdict: Verdict, scorer: str, words: Wording) -> list[str]:
 
 
 def _finding(verdict: Verdict, scorer: str, words: Wording) -> str:
-    shown = verdict.shown
-    if verdict.outcome == "no_scores":
-        return words("verdict.no_scores")
-    if shown is None or (shown.tuned is None and verdict.outcome != "no_training"):
-        return words(f"verdict.{'too_few' if shown is None else verdict.outcome}_unmeasured")
-    return words(f"verdict.{verdict.outcome}", **_figures(shown, scorer, words))
+    shown, outcome = verdict.shown, verdict.outcome
+    if outcome in ("no_scores", "unfinished"):
+        return words(f"verdict.{outcome}")
+    if shown is None or (shown.tuned is None and outcome != "no_training"):
+        return words(f"verdict.{outcome}_unmeasured")
+    key = "worse_although" if outcome == "worse" and verdict.beside else outcome
+    return words(f"verdict.{key}", **_figures(shown, verdict.beside, scorer, words))
 
 
-def _figures(shown: Cell, scorer: str, words: Wording) -> dict[str, Any]:
+def _figures(shown: Cell, beside: Cell | None, scorer: str, words: Wording) -> dict[str, Any]:
     difference = _as_dict(shown.difference)
+    other = _as_dict(beside.difference) if beside else None
     return {
         "kind": words.label("kinds_in_sentence", shown.question_kind),
         "scorer": words.label("scorers_in_sentence", scorer),
@@ -33,21 +36,26 @@ def _figures(shown: Cell, scorer: str, words: Wording) -> dict[str, Any]:
         "after": words.share(shown.tuned.value if shown.tuned else None, scorer),
         "difference": words.change(difference, scorer),
         "interval": words.change_interval(difference, scorer),
-        "n": shown.difference.n if shown.difference else shown.base.n,
-        "documents": shown.difference.documents if shown.difference else shown.base.documents,
+        "size": words.size(difference or asdict(shown.base)),
+        "margin": words.distance(margin(scorer), scorer),
+        "other": words.label("kinds_in_sentence", beside.question_kind) if beside else "",
+        "other_difference": words.change(other, scorer),
+        "other_interval": words.change_interval(other, scorer),
     }
 
 
 def _as_dict(found: tables.Estimate | None) -> dict[str, Any] | None:
-    return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
+    return None if found is None else asdict(found)
 
 
 def _advice(verdict: Verdict, scorer: str, words: Wording) -> str:
     opened = verdict.opened
     return words(
         f"advice.{verdict.advice}",
-        closed=words.share(opened.base.value if opened else None, scorer),
-        open=words.share(opened.tuned.value if opened and opened.tuned else None, scorer),
+        closed=words.told(opened.base.value if opened else None, scorer),
+        open=words.told(opened.tuned.value if opened and opened.tuned else None, scorer),
+        gap=words.change_interval(_as_dict(opened.difference) if opened else None, scorer),
+        margin=words.distance(margin(scorer), scorer),
         questions=MINIMUM_QUESTIONS,
         documents=MINIMUM_DOCUMENTS,
     )
@@ -56,12 +64,22 @@ def _advice(verdict: Verdict, scorer: str, words: Wording) -> str:
 def caveats(
     evidence: Evidence,
     best: Arm | None,
+    scorer: str,
     judge: dict[str, Any] | None,
     counts: list[dict[str, Any]],
     words: Wording,
 ) -> list[str]:
-    """What a reader has to know before relying on the verdict."""
+    """What a reader has to know before relying on the verdict on ``scorer``."""
     found = []
+    if evidence.unfinished:
+        found.append(words("caveats.unfinished", stages=", ".join(evidence.unfinished)))
+    wanted = str(evidence.run.get("headline_scorer") or scorer)
+    if evidence.scores and wanted != scorer:
+        told = {
+            name: words.label("scorers", key)
+            for name, key in (("wanted", wanted), ("scorer", scorer))
+        }
+        found.append(words("caveats.headline", **told))
     candidates = _candidates(evidence)
     if best and candidates > 1:
         chosen = {"arm": best.name, "checkpoint": best.checkpoint, "candidates": candidates}
@@ -76,9 +94,12 @@ def caveats(
     wrong = [row["stage"] for row in counts if row["adds_up"] is False]
     if wrong:
         found.append(words("caveats.counts", stages=", ".join(wrong)))
-    for check in (row["notes"].get("leak_check") for row in counts):
-        if check and check.get("leaks"):
+    for check in (row["notes"].get("leak_check") or {} for row in counts):
+        if check.get("leaks"):
             found.append(words("caveats.leaks", **check))
+        shared = check.get("unseen_sharing_a_neighbourhood")
+        if shared:
+            found.append(words("caveats.unseen_shared", shared=shared, unseen=check["unseen"]))
     return found
 
 
@@ -136,7 +157,7 @@ def _summary_rows(report: dict[str, Any], words: Wording) -> list[list[str]]:
     has_best = report["headline"]["best_arm"] is not None
     names = ["question_kind", "scorer", "base", *(["best", "difference"] if has_best else [])]
     head = [words(f"columns.{name}") for name in names]
-    rows = [[*head, *([words("axes.open_book")] if opened else [])]]
+    rows = [[*head, *([words("axes.open_book")] if opened else []), words("columns.size")]]
     for item in report["comparisons"]:
         kind, scorer = item["question_kind"], item["scorer"]
         if kind == tables.ALL_KINDS or item["condition"] != "closed_book":
@@ -150,7 +171,7 @@ def _summary_rows(report: dict[str, Any], words: Wording) -> list[list[str]]:
             row.append(f"{change} ({interval})" if interval else change)
         if opened:
             row.append(_with_interval(opened.get((kind, scorer)), scorer, words))
-        rows.append(row)
+        rows.append([*row, words.size(item["difference"] or item["base"])])
     return rows
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.records import BASE_CHECKPOINT, Score
-from teichaku.core.statistics import Interval, clustered_mean, paired_difference
+from teichaku.core.statistics import Interval, Scale, clustered_mean, paired_difference
 from teichaku.report.evidence import Arm, epoch_of
 
-KINDS = ("trained", "held_out", "unseen")
+KINDS = ("trained", "trained_by_some", "held_out", "unseen")
 ALL_KINDS = "all"
 CONDITIONS = ("closed_book", "open_book")
 SCORERS = ("containment", "character_f1", "exact", "judge")
+_SCALES: dict[str, Scale] = {**dict.fromkeys(SCORERS, (0.0, 1.0)), "judge": (1.0, 10.0)}
 
 #: Score rows by arm, checkpoint, condition and scorer.
 Cells = dict[tuple[str, str, str, str], list[Score]]
@@ -46,6 +47,11 @@ class Comparison:
     difference: Estimate
 
 
+def scale_of(scorer: str) -> Scale | None:
+    """The ends of the scale of ``scorer``; None where it is not one of ours."""
+    return _SCALES.get(scorer)
+
+
 def position(name: str, order: Sequence[str]) -> tuple[int, str]:
     """A sort key: the place of ``name`` in ``order``; unknown names follow, by name."""
     return (order.index(name) if name in order else len(order), name)
@@ -60,7 +66,8 @@ def estimate(rows: Sequence[Score]) -> Estimate:
     """The mean of the values in ``rows``."""
     kept = [(row.value, row.document_id) for row in rows if row.value is not None]
     values, documents = [value for value, _ in kept], [document for _, document in kept]
-    return _estimate(clustered_mean(values, documents), documents, len(rows) - len(kept))
+    found = clustered_mean(values, documents, _scale(rows))
+    return _estimate(found, documents, len(rows) - len(kept))
 
 
 def compare(before: Sequence[Score], after: Sequence[Score]) -> Comparison:
@@ -77,11 +84,17 @@ def compare(before: Sequence[Score], after: Sequence[Score]) -> Comparison:
     )
     old_values, new_values = [item[0] for item in whole], [item[1] for item in whole]
     documents, failed = [item[2] for item in whole], len(pairs) - len(whole)
+    scale = _scale(after)
+    change = paired_difference(old_values, new_values, documents, scale)
     return Comparison(
-        _estimate(clustered_mean(old_values, documents), documents, failed),
-        _estimate(clustered_mean(new_values, documents), documents, failed),
-        _estimate(paired_difference(old_values, new_values, documents), documents, failed),
+        _estimate(clustered_mean(old_values, documents, scale), documents, failed),
+        _estimate(clustered_mean(new_values, documents, scale), documents, failed),
+        _estimate(change, documents, failed),
     )
+
+
+def _scale(rows: Sequence[Score]) -> Scale | None:
+    return scale_of(rows[0].scorer) if rows else None
 
 
 def _estimate(interval: Interval | None, documents: Sequence[str], failed: int) -> Estimate:
@@ -154,6 +167,7 @@ def _cell(key: tuple[str, ...], rows: Sequence[Score]) -> dict[str, Any]:
         "low": found.low,
         "high": found.high,
         "n": found.n,
+        "documents": found.documents,
         "failed": found.failed,
     }
 

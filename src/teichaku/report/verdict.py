@@ -1,42 +1,100 @@
 """The verdict: what the figures allow to be said, in two plain sentences.
 
-It may well be "use retrieval instead". Nothing is claimed that the 95 % interval of a paired
-difference does not carry, and nothing at all where the questions are too few.
+It may well be "show it the passage instead". Nothing is claimed that the 95 % interval of a
+paired difference does not carry, and nothing at all where the questions are too few.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from teichaku.report.study import Cell
-from teichaku.report.tables import ALL_KINDS, Estimate
+from teichaku.report.tables import ALL_KINDS, Estimate, scale_of
 
 Outcome = Literal[
     "learnt",
     "generalised",
+    "task_only",
+    "slight",
     "wording_only",
     "wording_untested",
     "not_learnt",
+    "not_generalised",
+    "inconclusive",
     "worse",
     "too_few",
     "no_training",
     "no_scores",
+    "unfinished",
 ]
-Decision = Literal["train", "retrieve", "not_yet", "undecided"]
+Decision = Literal["train", "open_book", "not_yet", "undecided"]
 
-#: Below these a bootstrap over documents says nothing: four documents have 35 resamples.
+#: What an interval of a difference says: wholly above zero (``slight`` where it ends below the
+#: margin), wholly below, no gain beyond the margin, too wide to tell, or too few questions.
+Reading = Literal["up", "slight", "down", "flat", "wide", "absent"]
+
+#: Below these nothing is claimed, whatever the interval: five documents are the fewest for
+#: which its coverage is tested.
 MINIMUM_DOCUMENTS = 5
 MINIMUM_QUESTIONS = 10
 
+#: The share of a scorer's scale (10 points of 100, 0.9 of a mark from 1 to 10) up to which a
+#: difference makes none to the user: a gain is ruled out, and two models are called close,
+#: only where the interval ends below it.
+MARGIN = 0.1
+
+#: Readings of the kinds trained, held_out and unseen (``*``: any), the outcome, and the kind
+#: that it is told of. The first line that fits counts.
+_RULES: tuple[tuple[str, str, str, Outcome, str], ...] = (
+    # A fall comes first: a gain on other questions must not hide it.
+    ("*", "down", "*", "worse", "held_out"),
+    ("*", "*", "down", "worse", "unseen"),
+    ("down", "*", "*", "worse", "trained"),
+    # Taught facts in other words: they alone show that facts took hold.
+    ("*", "up", "*", "learnt", "held_out"),
+    ("*", "slight", "*", "slight", "held_out"),
+    # Unseen facts were never taught: a gain there is one at the task, and none there says
+    # nothing about the facts that were.
+    ("*", "flat", "up", "task_only", "unseen"),
+    ("*", "wide", "up", "task_only", "unseen"),
+    ("*", "*", "up", "generalised", "unseen"),
+    ("up", "flat", "*", "wording_only", "held_out"),
+    ("*", "flat", "*", "not_learnt", "held_out"),
+    ("*", "wide", "*", "inconclusive", "held_out"),
+    # From here on no other wording was asked often enough.
+    ("up", "*", "*", "wording_untested", "trained"),
+    ("*", "*", "slight", "slight", "unseen"),
+    ("slight", "*", "*", "slight", "trained"),
+    ("flat", "*", "*", "not_learnt", "trained"),
+    ("wide", "*", "*", "inconclusive", "trained"),
+    ("*", "*", "flat", "not_generalised", "unseen"),
+    ("*", "*", "wide", "inconclusive", "unseen"),
+)
+
+#: What an outcome comes down to where the open book does not clearly do better. A gain is
+#: weighed against the open book first.
+_ADVICE: Mapping[Outcome, tuple[Decision, str]] = {
+    "task_only": ("undecided", "ask_taught"),
+    "slight": ("not_yet", "not_yet"),
+    "wording_only": ("not_yet", "not_yet"),
+    "wording_untested": ("undecided", "reword"),
+    "not_learnt": ("not_yet", "not_yet"),
+    "not_generalised": ("undecided", "ask_taught"),
+    "inconclusive": ("undecided", "ask_wider"),
+    "worse": ("not_yet", "not_yet"),
+}
 _GAINS = ("learnt", "generalised")
+_KINDS = ("trained", "held_out", "unseen")
+_MOST_TELLING = ("held_out", "unseen", "trained")
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What was found and what to do.
 
-    ``shown`` is the comparison of base and tuned that the first sentence quotes, ``opened``
-    the one of tuned without the passage and base with it that the second may quote.
+    ``shown`` is the comparison of base and tuned that the first sentence quotes, ``beside``
+    the one that it sets against it, ``opened`` the one of tuned without the passage and base
+    with it that the second sentence may quote.
     """
 
     outcome: Outcome
@@ -44,6 +102,10 @@ class Verdict:
     advice: str
     shown: Cell | None = None
     opened: Cell | None = None
+    beside: Cell | None = None
+
+
+UNFINISHED = Verdict("unfinished", "undecided", "finish")
 
 
 def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
@@ -56,10 +118,15 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
         return Verdict("no_scores", "undecided", "no_scores")
     if all(row.tuned is None for row in rows):
         return _without_training(closed, gaps)
-    outcome, shown = _outcome(closed)
-    opened = _opened(gaps, shown)
-    decision, advice = _decision(outcome, opened)
-    return Verdict(outcome, decision, advice, shown, opened)
+    readings = {kind: _reading(closed.get(kind)) for kind in _KINDS}
+    for *wanted, outcome, kind in _RULES:
+        if all(want in ("*", readings[name]) for name, want in zip(_KINDS, wanted, strict=True)):
+            opened = _opened(gaps, kind)
+            decision, advice = _decision(outcome, opened)
+            beside = _beside(outcome, closed, readings)
+            return Verdict(outcome, decision, advice, closed[kind], opened, beside)
+    shown = next((closed[kind] for kind in (*_MOST_TELLING, ALL_KINDS) if kind in closed), None)
+    return Verdict("too_few", "undecided", "ask_more", shown)
 
 
 def is_enough(found: Estimate | None) -> bool:
@@ -72,62 +139,60 @@ def is_enough(found: Estimate | None) -> bool:
     )
 
 
-def is_above(found: Estimate | None) -> bool:
-    """Whether the whole interval lies above zero."""
-    return found is not None and is_enough(found) and found.low is not None and found.low > 0
+def margin(scorer: str) -> float:
+    """The difference up to which two values of ``scorer`` are called close."""
+    low, high = scale_of(scorer) or (0.0, 1.0)
+    return MARGIN * (high - low)
 
 
-def is_below(found: Estimate | None) -> bool:
-    """Whether the whole interval lies below zero."""
-    return found is not None and is_enough(found) and found.high is not None and found.high < 0
+def _reading(cell: Cell | None) -> Reading:
+    found = cell.difference if cell else None
+    if cell is None or found is None or not is_enough(found):
+        return "absent"
+    low, high = found.low or 0.0, found.high or 0.0
+    if high < 0:
+        return "down"
+    is_within = high <= margin(cell.scorer)
+    if low > 0:
+        return "slight" if is_within else "up"
+    return "flat" if is_within else "wide"
 
 
-def _outcome(closed: dict[str, Cell]) -> tuple[Outcome, Cell | None]:
-    """``held_out`` asks taught facts in other words, so it alone shows that facts took hold;
-    ``unseen`` facts were never taught, so a gain there is a gain at the task.
-    """
-    usable = {kind: row for kind, row in closed.items() if is_enough(row.difference)}
-    trained, held_out, unseen = (usable.get(kind) for kind in ("trained", "held_out", "unseen"))
-    reworded = held_out or unseen
-    if not (trained or reworded):
-        return "too_few", closed.get("held_out") or closed.get("unseen") or closed.get(ALL_KINDS)
-    if held_out and is_above(held_out.difference):
-        return "learnt", held_out
-    if unseen and not held_out and is_above(unseen.difference):
-        return "generalised", unseen
-    if trained and is_above(trained.difference):
-        return ("wording_only", reworded) if reworded else ("wording_untested", trained)
-    shown = reworded or trained
-    if shown and is_below(shown.difference):
-        return "worse", shown
-    return "not_learnt", shown
+def _beside(
+    outcome: Outcome, closed: Mapping[str, Cell], readings: Mapping[str, Reading]
+) -> Cell | None:
+    """What else the reader has to know in the same breath."""
+    if outcome == "worse":
+        risen = [kind for kind in _MOST_TELLING if readings[kind] == "up"]
+        return closed[risen[0]] if risen else None
+    other = {"wording_only": "trained", "task_only": "held_out"}.get(outcome)
+    return closed[other] if other else None
 
 
-def _opened(gaps: Sequence[Cell], shown: Cell | None) -> Cell | None:
-    kind = shown.question_kind if shown else ALL_KINDS
+def _opened(gaps: Sequence[Cell], kind: str) -> Cell | None:
     return next((gap for gap in gaps if gap.question_kind == kind and gap.difference), None)
 
 
 def _decision(outcome: Outcome, opened: Cell | None) -> tuple[Decision, str]:
-    if outcome == "too_few":
-        return "undecided", "ask_more"
-    gap = opened.difference if opened else None
-    if is_above(gap):
-        return "retrieve", "retrieve_although" if outcome in _GAINS else "retrieve"
-    if outcome in _GAINS:
-        if not is_enough(gap):
-            return "train", "train_open_book_unknown"
-        return "train", "train_better" if is_below(gap) else "train_equal"
-    if outcome == "wording_untested":
-        return "undecided", "reword"
-    return "not_yet", "not_yet"
+    """Only the open book was measured, the best that retrieval could do: retrieval itself is
+    never advised.
+    """
+    gap, is_gain = _reading(opened), outcome in _GAINS
+    if gap in ("up", "slight"):
+        return "open_book", "open_book_although" if is_gain else "open_book"
+    if not is_gain:
+        return _ADVICE[outcome]
+    if gap == "down":
+        return "train", "train_better"
+    if gap == "flat":
+        return "train", "train_close"
+    return "undecided", "open_book_unclear" if gap == "wide" else "open_book_unknown"
 
 
-def _without_training(closed: dict[str, Cell], gaps: Sequence[Cell]) -> Verdict:
-    shown = closed.get(ALL_KINDS)
-    opened = _opened(gaps, shown)
-    if opened and is_above(opened.difference):
-        return Verdict("no_training", "retrieve", "retrieve_untrained", shown, opened)
+def _without_training(closed: Mapping[str, Cell], gaps: Sequence[Cell]) -> Verdict:
+    shown, opened = closed.get(ALL_KINDS), _opened(gaps, ALL_KINDS)
+    if _reading(opened) in ("up", "slight"):
+        return Verdict("no_training", "open_book", "open_book_untrained", shown, opened)
     return Verdict("no_training", "undecided", "train_first", shown, opened)
 
 

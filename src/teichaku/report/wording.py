@@ -45,6 +45,12 @@ class Wording:
             return f"{value:.{max(digits, 1)}f}"
         return f"{100 * value:.{digits}f}%"
 
+    def told(self, value: float | None, scorer: str) -> str:
+        """A score where no label names its scale: per cent, or a mark out of ten."""
+        text = self.share(value, scorer)
+        is_mark = scorer == _JUDGE and value is not None
+        return self("units.of_ten", value=text) if is_mark else text
+
     def interval(self, found: Any, scorer: str, digits: int = 0) -> str:
         """The bounds of a 95 % interval, without their unit; empty where there are none."""
         low, high = found["low"], found["high"]
@@ -56,8 +62,12 @@ class Wording:
         """A difference with its sign and unit."""
         if found is None or found["value"] is None:
             return _MISSING
-        unit = "" if scorer == _JUDGE else self("units.points")
-        return f"{self._signed(found['value'], scorer)}{unit}"
+        return self._signed(found["value"], scorer) + self._unit(scorer)
+
+    def distance(self, value: float, scorer: str) -> str:
+        """How far two scores are apart, with its unit."""
+        bare = f"{value:.1f}" if scorer == _JUDGE else f"{100 * value:.0f}"
+        return bare + self._unit(scorer)
 
     def change_interval(self, found: Any, scorer: str) -> str:
         """The bounds of a difference's interval; empty where there are none."""
@@ -65,6 +75,17 @@ class Wording:
             return ""
         bounds = (self._signed(found["low"], scorer), self._signed(found["high"], scorer))
         return self("units.from_to", low=bounds[0], high=bounds[1])
+
+    def size(self, found: Any) -> str:
+        """How many questions and documents a figure rests on, and how many are missing."""
+        text = self(
+            "units.size", n=self.count(found["n"]), documents=self.count(found["documents"])
+        )
+        if not found["failed"]:
+            return text
+        return (
+            f"{text}{self('units.and')}{self('units.missing', failed=self.count(found['failed']))}"
+        )
 
     def count(self, value: Any) -> str:
         """A whole number with separators."""
@@ -80,6 +101,9 @@ class Wording:
         if minutes < 60:
             return self("units.minutes", minutes=minutes, seconds=rest)
         return self("units.hours", hours=minutes // 60, minutes=minutes % 60)
+
+    def _unit(self, scorer: str) -> str:
+        return self("units.marks" if scorer == _JUDGE else "units.points")
 
     def _bare(self, value: float, scorer: str, digits: int) -> str:
         return self.share(value, scorer, digits).removesuffix("%")

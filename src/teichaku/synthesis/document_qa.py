@@ -40,9 +40,10 @@ class DocumentQA:
         for position, pair in enumerate(pairs):
             yield self._example(reply, position, pair)
 
-    def _example(self, reply: Reply, position: int, pair: dict[str, Any]) -> Example | Dropped:
+    def _example(self, reply: Reply, position: int, pair: Any) -> Example | Dropped:
         passage: Passage = reply.request.subject
-        question, answer = text_value(pair.get("question")), text_value(pair.get("answer"))
+        parts = pair if isinstance(pair, dict) else {}
+        question, answer = text_value(parts.get("question")), text_value(parts.get("answer"))
         index = reply.request.sample_index
         identity = content_id(self.name, passage.id, index, position, question, answer)
         if not question or not answer:
@@ -75,11 +76,13 @@ def _schema(count: int) -> dict[str, Any]:
     return {"type": "object", "properties": {"pairs": pairs}, "required": ["pairs"]}
 
 
-def _pairs(text: str) -> Iterator[dict[str, Any]]:
-    """Every pair in the reply: inside ``pairs``, or bare where the list was cut off."""
+def _pairs(text: str) -> Iterator[Any]:
+    """Every pair in the reply, whole or not: inside ``pairs``, or bare where the list was cut
+    off.
+    """
     for found in json_objects(text):
         listed = found.get("pairs")
         if isinstance(listed, list):
-            yield from (item for item in listed if isinstance(item, dict))
-        elif "question" in found:
+            yield from listed
+        elif "question" in found or "answer" in found:
             yield found

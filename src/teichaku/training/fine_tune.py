@@ -92,6 +92,7 @@ def fine_tune(
             run.train_epoch(epoch, on_step)
             run.report_epoch(epoch, on_epoch)
         run.finish()
+    run.remove_checkpoints()
     unlabelled = tuple(sorted(example.id for example in examples if example.labelled <= 0))
     return run.result(unlabelled)
 
@@ -163,9 +164,12 @@ class _Run:
         self._write_progress(self._checkpoint() / _PROGRESS)
 
     def finish(self) -> None:
-        """Mark the training as finished and remove what was only needed to go on."""
+        """Mark the training as finished."""
         self._write_progress(self.folder / _FINISHED)
         self.is_finished = True
+
+    def remove_checkpoints(self) -> None:
+        """Remove what was only needed to go on, also what a kill after :meth:`finish` left."""
         for checkpoint in self._checkpoints():
             shutil.rmtree(checkpoint)
 

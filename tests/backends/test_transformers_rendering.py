@@ -1,0 +1,146 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import AddedToken
+from transformers import AutoTokenizer, LlamaConfig
+
+from teichaku.backends.transformers_decoding import Answerer
+from teichaku.backends.transformers_rendering import Renderer
+from teichaku.core.records import Message, Reply, Request, Sampling
+from tiny_student import CHAT_TEMPLATE, PLAIN_TEMPLATE, make_model
+
+QUESTION = [Message("user", "定員は？")]
+EMPTY = "<think>\n\n</think>\n\n"
+TURN = "<|{{ message.role }}|>%s{{ message.content }}<|end|>\n"
+FINISHED = "{% if message.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+OFF = (
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
+)
+
+
+def thinking_template(finished: str, opened: str) -> str:
+    """What stands before a finished answer, and at the end of a prompt."""
+    turns = "{% for message in messages %}" + TURN % finished + "{% endfor %}"
+    return turns + "{% if add_generation_prompt %}<|assistant|>" + opened + "{% endif %}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"))
+
+
+def renderer(folder: Path, chat_template: str = "") -> Renderer:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = chat_template or None
+    return Renderer(tokenizer, PLAIN_TEMPLATE)
+
+
+class TestWhereAnAnswerEnds:
+    @pytest.mark.parametrize("template", ["", CHAT_TEMPLATE])
+    def test_added_tokens_that_are_text_end_nothing(self, folder: Path, template: str) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer.add_tokens([AddedToken("\n", special=False), AddedToken("<td>", special=False)])
+        tokenizer.chat_template = template or None
+        rendered = Renderer(tokenizer, PLAIN_TEMPLATE)
+        answer = "一行目\n<td>二行目"
+        _, labels = rendered.prompt_and_answer(QUESTION, answer)
+        end = "<|end|>" if template else "<eos>"
+        assert tokenizer.decode(labels) == answer + end
+        assert {tokenizer.decode([token]) for token in rendered.end_tokens()} <= {"<eos>", end}
+
+    def test_it_is_the_first_special_token_after_the_answer(self, folder: Path) -> None:
+        template = CHAT_TEMPLATE.replace("<|end|>", "<|end|><eos>")
+        rendered = renderer(folder, template)
+        for answer in ("48人", "end", "1,800円<|end|>です", " 檜 ", ""):
+            _, labels = rendered.prompt_and_answer(QUESTION, answer)
+            assert rendered._tokenizer.decode(labels) == answer + "<|end|>"
+
+    def test_text_is_no_end_where_nothing_special_follows(self, folder: Path) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer.chat_template = CHAT_TEMPLATE.replace("<|end|>", "")
+        tokenizer.eos_token = None
+        rendered = Renderer(tokenizer, PLAIN_TEMPLATE)
+        assert rendered.end_tokens() == frozenset()
+
+
+class TestThinking:
+    @pytest.mark.parametrize(
+        ("finished", "opened"),
+        [
+            pytest.param(FINISHED, OFF, id="can be turned off"),
+            pytest.param("", OFF, id="can be turned off and leaves no trace"),
+            pytest.param(FINISHED, "", id="in finished answers only"),
+            pytest.param("", "<think>\n", id="always begun"),
+            pytest.param(FINISHED, "<think>\n", id="always begun, shown when finished"),
+        ],
+    )
+    def test_the_empty_block_belongs_to_the_prompt(
+        self, folder: Path, finished: str, opened: str
+    ) -> None:
+        rendered = renderer(folder, thinking_template(finished, opened))
+        prompt, labels = rendered.prompt_and_answer(QUESTION, "48人")
+        decode = rendered._tokenizer.decode
+        assert decode(prompt) == f"<|user|>定員は？<|end|>\n<|assistant|>{EMPTY}"
+        assert decode(labels) == "48人<|end|>"
+        assert rendered.prompt(QUESTION) == prompt
+
+    def test_templates_without_thinking_stay_as_they_are(self, folder: Path) -> None:
+        rendered = renderer(folder, CHAT_TEMPLATE)
+        prompt, _ = rendered.prompt_and_answer(QUESTION, "48人")
+        assert rendered._tokenizer.decode(prompt).endswith("<|assistant|>")
+
+    def test_what_the_model_thinks_is_left_out_before_stops_are_looked_for(
+        self, folder: Path
+    ) -> None:
+        rendered = renderer(folder, CHAT_TEMPLATE)
+        reply = spoken(
+            rendered, "<think>\nまず考える。\n</think>\n\n48人。次", stop=("\n\n次", "。")
+        )
+        assert reply.text == "48人"
+        assert spoken(rendered, "<think>\nまず", stop=("\n",)).text == ""
+
+
+class TestLines:
+    @pytest.mark.parametrize("text", ["48人\n質問：", "\n\n48人\n", " \n48人\n\n1\n", "48人"])
+    def test_a_model_without_a_chat_template_answers_in_one_line(
+        self, folder: Path, text: str
+    ) -> None:
+        reply = spoken(renderer(folder), text)
+        assert (reply.text, reply.finish_reason) == ("48人", "stop")
+        assert reply.completion_tokens <= len(text.encode()) + 1
+
+    def test_a_stop_string_before_the_line_break_goes_first(self, folder: Path) -> None:
+        assert spoken(renderer(folder), "48人、大人\n", stop=("、",)).text == "48人"
+
+    def test_a_chat_model_ends_its_answer_itself(self, folder: Path) -> None:
+        text = "The answer is:\n48\n\n- 人"
+        assert spoken(renderer(folder, CHAT_TEMPLATE), text).text == text
+
+
+def spoken(rendered: Renderer, text: str, **sampling: Any) -> Reply:
+    """The reply of a network that says ``text``."""
+    tokens = [*rendered._encode(text, special=False), rendered._tokenizer.eos_token_id]
+    answerer = Answerer(lambda: Voice(tokens), rendered, 4, 10_000)
+    request = Request((Message("user", "定員は？"),), Sampling(max_tokens=200, **sampling))
+    (reply,) = answerer.generate([request])
+    return reply
+
+
+class Voice:
+    """Stands for a network: its likeliest tokens are those given, one after the other."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        self.left, self.device = iter(tokens), torch.device("cpu")
+        self.config = LlamaConfig(num_hidden_layers=1, max_position_embeddings=1_000)
+        self.generation_config = SimpleNamespace(eos_token_id=None)
+
+    def eval(self) -> "Voice":
+        return self
+
+    def __call__(self, **inputs: Any) -> Any:
+        logits = torch.zeros(1, 1, 300)
+        logits[0, 0, next(self.left, 0)] = 1.0
+        return SimpleNamespace(logits=logits)
