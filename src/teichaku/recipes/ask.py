@@ -37,7 +37,7 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     try:
         student = workshop.student(chosen.student)
         messages = prompts.load("closed_book").messages(question=question)
-        sampling = Sampling(max_tokens=max(128, recipe.evaluation.max_tokens), stop=("\n",))
+        sampling = Sampling(max_tokens=max(128, recipe.evaluation.max_tokens))
         request = Request(messages, sampling)
         yield f"{student.name} (base)", _answer(workshop.counted(student), request)
         tuned = student.with_adapter(stage.path / checkpoint)
