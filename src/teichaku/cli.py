@@ -232,11 +232,15 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     from teichaku.core.prompts import PromptPack
     from teichaku.recipes.arms import expand_arms
     from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.terms import notice, teacher_terms
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
     if loaded.prompts is not None:
         PromptPack(loaded.language, path.parent / loaded.prompts)
+    heed = notice(teacher_terms(loaded, path.parent), loaded.teacher.model)
+    if heed:
+        typer.echo(f"! {heed}")
     arms = ", ".join(arm.name for arm in expand_arms(loaded))
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
 

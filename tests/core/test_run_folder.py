@@ -114,10 +114,10 @@ def test_files_that_no_run_wrote_are_never_removed(tmp_path: Path) -> None:
 
 
 def test_two_processes_cannot_work_in_one_run(tmp_path: Path) -> None:
-    with RunFolder(tmp_path / "run").working():
-        with pytest.raises(UserError, match="Another run"), RunFolder(tmp_path / "run").working():
-            raise AssertionError("both work")
-    with RunFolder(tmp_path / "run").working():
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.working(), pytest.raises(UserError, match="Another run"), second.working():
+        raise AssertionError("both work")
+    with second.working():
         pass
 
 

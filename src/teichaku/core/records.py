@@ -63,7 +63,8 @@ class Example:
     """One training item, with everything that is needed to trace it back.
 
     ``prompt`` is ``language/name@version`` of the prompt that produced it, ``teacher`` the
-    identity of the model, ``request_key`` its row in the request cache. ``sample_index``
+    identity of the model, ``licence_class`` what the teacher's terms say about training on its
+    output, ``request_key`` its row in the request cache. ``sample_index``
     tells apart several samples of the same prompt.
     """
 
@@ -80,6 +81,7 @@ class Example:
     language: str = ""
     prompt: str = ""
     teacher: str = ""
+    licence_class: str = ""
     request_key: str = ""
 
 

@@ -10,6 +10,7 @@ from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
 from teichaku.core.text import comparable, question_key
 
+
 def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
     """Every example once, or its place as dropped, naming the example that stayed.
 

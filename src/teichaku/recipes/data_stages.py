@@ -83,7 +83,10 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     fallen: list[Dropped] = []
     for method in methods:
         made, lost = separate(synthesize(passages, method, teacher))
-        kept += [replace(example, teacher=teacher.identity) for example in made]
+        kept += [
+            replace(e, teacher=teacher.identity, licence_class=study.terms.licence_class)
+            for e in made
+        ]
         fallen += lost
     replies = study.workshop.usage.requests + study.workshop.usage.cached_requests
     if replies != len(requests):

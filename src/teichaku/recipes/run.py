@@ -21,6 +21,7 @@ from typing import Any
 
 from teichaku import __version__
 from teichaku.backends.registry import cache_home
+from teichaku.backends.terms import Terms
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Document
@@ -33,10 +34,11 @@ from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
-from teichaku.recipes.workshop import Usage, Workshop
+from teichaku.recipes.terms import notice, teacher_terms
+from teichaku.recipes.workshop import ModelCard, Usage, Workshop
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 2
+_STAGE_VERSION = 3
 
 #: A report names so many documents; all of them stand in documents.parquet.
 _ATTRIBUTIONS = 200
@@ -62,13 +64,14 @@ def run_recipe(
     ``root`` is what the recipe's paths are relative to. Whatever stops it (Ctrl-C, kill -9, an
     error), the same call goes on where it stopped.
     """
+    terms = teacher_terms(recipe, root)
     run = RunFolder(options.runs / recipe.name)
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)
     cache = options.cache or cache_home() / "requests.sqlite"
     arms = expand_arms(recipe)
     workshop = Workshop(recipe, prompts, progress, cache)
-    study = Study(recipe, root, run, workshop, prompts, progress, arms)
+    study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         inputs = hash_inputs(recipe.documents.paths, root)
@@ -257,6 +260,9 @@ def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: s
             f"No file found at {', '.join(study.recipe.documents.paths)} (from {study.root}).",
             "Put documents there, or mend documents.paths in the recipe.",
         )
+    heed = notice(study.terms, study.recipe.teacher.model)
+    if heed:
+        study.progress.say(f"! {heed}")
     study.run.remove_leftovers()
     study.run.begin_stages()
     write_aside(study.run.path / "recipe.yaml", dump_recipe(study.recipe).encode("utf-8"))
@@ -284,13 +290,22 @@ def _describe(study: Study, options: Options, inputs: Mapping[str, str], started
             "versions": _versions(),
             "machine": machine(),
             "inputs": dict(inputs),
-            "models": [asdict(card) for card in study.workshop.cards.values()],
+            "models": [_card(card, study.terms) for card in study.workshop.cards.values()],
             "arms": model_stages.describe_arms(study),
             "base_arms": list(base_arms(list(study.arms))),
             "headline_scorer": headline_scorer(recipe.evaluation.scorers),
             "documents": _attributions(study.run),
         },
     )
+
+
+def _card(card: ModelCard, terms: Terms) -> dict[str, Any]:
+    """What the run says about a model; of the teacher also what its terms want."""
+    told = asdict(card)
+    if card.role == "teacher":
+        keys = ("name", "licence_class", "clause", "source", "checked")
+        told["terms"] = {key: getattr(terms, key) for key in keys}
+    return told
 
 
 def _attributions(run: RunFolder) -> dict[str, Any]:

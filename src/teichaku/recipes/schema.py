@@ -332,6 +332,12 @@ class Recipe(Section):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     prompts: str | None = Field(None, description="A folder whose prompts go before the built-in.")
+    terms: str | None = Field(
+        None, description="A YAML table of teachers' terms that goes before the built-in one."
+    )
+    accept_terms: list[str] = Field(
+        [], description="Terms, by name, that you know to allow your use although they forbid most."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Passage
@@ -27,6 +28,7 @@ class Study:
     prompts: PromptPack
     progress: Progress
     arms: Sequence[StudyArm]
+    terms: Terms
 
     @cached_property
     def passages(self) -> dict[str, Passage]:
