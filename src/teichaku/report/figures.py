@@ -268,7 +268,15 @@ def _dots(
         y=altair.Y(
             f"{field}:N",
             sort=names,
-            axis=altair.Axis(title=None, labelLimit=190, ticks=False, grid=True, domain=False),
+            axis=altair.Axis(
+                title=None,
+                labelLimit=190,
+                # What tells the arms of a matrix apart stands on a line of its own.
+                labelExpr="split(datum.label, '@')",
+                ticks=False,
+                grid=True,
+                domain=False,
+            ),
         ),
         yOffset=altair.YOffset("series:N", sort=series),
         color=_colour(altair, colours),
