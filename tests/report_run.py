@@ -202,7 +202,6 @@ def _write_training(run: RunFolder, arm: str, rate: float, plan: Plan) -> None:
     ]
     run.stage(f"training/{arm}").write("losses", TrainingLoss, losses)
     notes = {
-        "selected_checkpoint": f"epoch-{plan.epochs}",
         "tokens_seen": 960,
         "tokens_cut": 0,
         "tokens_padded": 80,
@@ -228,7 +227,9 @@ def _write_evaluation(run: RunFolder, questions: list[Question], plan: Plan) -> 
     folder.write("scores", Score, scores)
     folder.write("judgements", Judgement, judgements)
     lost = [dropped(row, "evaluation", "request_failed", row.error) for row in answers if row.error]
-    _finish(run, "evaluation", 6, len(answers) - len(lost), lost, questions=len(questions))
+    selected = {arm: checkpoint for arm, checkpoint, _ in _rounds(plan) if arm != "base"}
+    notes = {"questions": len(questions), "selected_checkpoints": selected}
+    _finish(run, "evaluation", 6, len(answers) - len(lost), lost, **notes)
 
 
 def _rounds(plan: Plan) -> Iterator[tuple[str, str, str]]:

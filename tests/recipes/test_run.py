@@ -198,6 +198,21 @@ def test_the_builtin_recipes_run_on_the_scripted_models(tmp_path: Path) -> None:
     assert ran == 1
 
 
+def test_training_is_kept_where_only_the_choice_of_a_checkpoint_changed(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path)
+    kept = final_files(run_study(recipe))
+    text = recipe.read_text("utf-8").replace(
+        "checkpoint_every_steps: 2", "checkpoint_every_steps: 3"
+    )
+    recipe.write_text(text.replace("evaluation: {", "evaluation: {select: last, "), "utf-8")
+    run = run_study(recipe)
+    changed = final_files(run)
+    differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
+    assert differing <= {"evaluation", "recipe.yaml", "stages.json"}
+    selected = run.stages()["evaluation"]["notes"]["selected_checkpoints"]
+    assert set(selected.values()) == {"epoch-3"}
+
+
 def test_what_failed_is_asked_again_and_all_that_follows_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

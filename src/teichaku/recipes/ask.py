@@ -32,7 +32,9 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
             f"Arm '{chosen.name}' is not trained yet.",
             f"Go on: teichaku run (recipe of {run.path})",
         )
-    checkpoint = summary["notes"]["selected_checkpoint"]
+    evaluated = (run.stage("evaluation").summary() or {"notes": {}})["notes"]
+    last = f"epoch-{chosen.training.epochs}"
+    checkpoint = evaluated.get("selected_checkpoints", {}).get(chosen.name, last)
     workshop = Workshop(recipe, prompts, progress, cache_home() / "requests.sqlite")
     try:
         student = workshop.student(chosen.student)

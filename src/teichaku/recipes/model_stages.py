@@ -6,7 +6,7 @@ to put in ``stage.json``.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -107,7 +107,6 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
         "labelled_tokens": result.labelled,
         "tokens_padded": result.padded,
         "tokens_cut": result.cut,
-        "selected_checkpoint": f"epoch-{_select(study, arm, folder, plan.epochs)}",
     }
     return Outcome(len(curated), len(examples) - len(unlabelled), reasons, notes)
 
@@ -200,12 +199,12 @@ def _probe(
     study.progress.say(f"  {arm.name} after epoch {epoch}: {name} {quality:.2f}")
 
 
-def _select(study: Study, arm: StudyArm, folder: StageFolder, epochs: int) -> int:
-    """The epoch whose probe does best (then by character F1, then the later epoch); the last
-    where there is no probe or the recipe says so.
+def _select(study: Study, arm: StudyArm) -> str:
+    """The checkpoint whose probe does best (then by character F1, then the later epoch); the
+    last where there is no probe or the recipe says so.
     """
-    if study.recipe.evaluation.select == "last":
-        return epochs
+    epochs = arm.training.epochs
+    folder = study.run.stage(f"training/{arm.name}")
 
     def quality(epoch: int) -> tuple[float, float, int]:
         answers = list(folder.read(f"probe-{epoch}", Answer))
@@ -215,7 +214,9 @@ def _select(study: Study, arm: StudyArm, folder: StageFolder, epochs: int) -> in
             epoch,
         )
 
-    return max(range(1, epochs + 1), key=quality)
+    if study.recipe.evaluation.select == "last":
+        return f"epoch-{epochs}"
+    return f"epoch-{max(range(1, epochs + 1), key=quality)}"
 
 
 def _quality(study: Study, answers: Sequence[Answer], name: str = "") -> tuple[str, float]:
@@ -238,13 +239,14 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     study.progress.begin("evaluation", total, f"{len(questions)} questions, {rounds} rounds")
     answers = list(_probe_answers(study))
     probed = len(answers)
-    for asked, model in _wanted(study):
+    selected = {arm.name: _select(study, arm) for arm in study.arms}
+    for asked, model in _wanted(study, selected):
         answers += answer_questions(questions, model, asked, conditions(study))
     answers = list({answer.id: answer for answer in answers}.values())
     answers.sort(key=lambda answer: answer.id)
     failed = [answer for answer in answers if answer.error]
     by_id = {question.id: question for question in questions}
-    judgements = _judge(study, answers, questions)
+    judgements = _judge(study, answers, questions, selected)
     scorers = study.recipe.evaluation.scorers
     scores = list(score_answers(answers, by_id, scorers, judgements))
     folder.write("answers", Answer, answers)
@@ -259,20 +261,21 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
         "probe_answers": probed,
         "judgements": len(judgements),
         "judgements_failed": sum(judgement.score is None for judgement in judgements),
+        "selected_checkpoints": selected,
     }
     return Outcome(len(answers), len(answers) - len(failed), reasons, notes)
 
 
-def _wanted(study: Study) -> Iterator[tuple[Asked, ChatModel]]:
+def _wanted(study: Study, selected: Mapping[str, str]) -> Iterator[tuple[Asked, ChatModel]]:
     """Who is asked under which condition, one model at a time."""
     wanted: list[Condition] = list(study.recipe.evaluation.conditions)
     for name, config in base_arms(list(study.arms)).items():
         model = study.workshop.counted(study.workshop.student(config))
         yield from ((Asked(name, BASE_CHECKPOINT, condition), model) for condition in wanted)
     for arm in study.arms:
-        folder = study.run.stage(f"training/{arm.name}")
-        checkpoint = (folder.summary() or {})["notes"]["selected_checkpoint"]
-        tuned = study.workshop.student(arm.student).with_adapter(folder.path / checkpoint)
+        checkpoint = selected[arm.name]
+        folder = study.run.stage(f"training/{arm.name}").path / checkpoint
+        tuned = study.workshop.student(arm.student).with_adapter(folder)
         model = study.workshop.counted(tuned)
         yield from ((Asked(arm.name, checkpoint, condition), model) for condition in wanted)
 
@@ -286,13 +289,15 @@ def _probe_answers(study: Study) -> Iterator[Answer]:
 
 
 def _judge(
-    study: Study, answers: Iterable[Answer], questions: Sequence[Question]
+    study: Study,
+    answers: Iterable[Answer],
+    questions: Sequence[Question],
+    selected: Mapping[str, str],
 ) -> list[Judgement]:
     config = study.recipe.evaluation.judge
     if "judge_absolute" not in study.recipe.evaluation.scorers or config.questions == 0:
         return []
     chosen = {question.id for question in questions[: config.questions]}
-    selected = _selected_checkpoints(study)
     marked = [
         answer
         for answer in answers
@@ -309,15 +314,6 @@ def _judge(
     study.progress.begin("evaluation: judge", len(requests), estimate)
     judgements = list(protocol.judge(marked, by_id, study.passages, model))
     return sorted(judgements, key=lambda judgement: judgement.id)
-
-
-def _selected_checkpoints(study: Study) -> dict[str, str]:
-    return {
-        arm.name: (study.run.stage(f"training/{arm.name}").summary() or {})["notes"][
-            "selected_checkpoint"
-        ]
-        for arm in study.arms
-    }
 
 
 def describe_arms(study: Study) -> list[dict[str, Any]]:

@@ -159,8 +159,6 @@ def _train(study: Study, line: "_Line", arm: StudyArm, after: list[str]) -> str:
         {
             "after": after,
             "training": arm.training.model_dump(exclude={"checkpoint_every_steps"}),
-            "headline": headline_scorer(study.recipe.evaluation.scorers),
-            "select": study.recipe.evaluation.select,
             "max_tokens": study.recipe.evaluation.max_tokens,
             "student": study.workshop.student(arm.student).identity,
             "prompts": _prompts(study, ["closed_book", "plain_template"]),

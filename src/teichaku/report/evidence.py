@@ -100,9 +100,9 @@ class Evidence:
         )
 
     def _checkpoint(self, arm: str) -> str:
-        notes = self.stages.get(f"training/{arm}", {}).get("notes") or {}
-        if notes.get("selected_checkpoint"):
-            return str(notes["selected_checkpoint"])
+        notes = self.stages.get("evaluation", {}).get("notes") or {}
+        if arm in notes.get("selected_checkpoints", {}):
+            return str(notes["selected_checkpoints"][arm])
         rows: dict[str, int] = {}
         for row in self.scores:
             if row.arm == arm:
