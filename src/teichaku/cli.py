@@ -231,6 +231,7 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     """Load the recipe and say whether it is right."""
     from teichaku.core.prompts import PromptPack
     from teichaku.recipes.arms import expand_arms
+    from teichaku.recipes.before import check_before
     from teichaku.recipes.load import find_recipe, load_recipe
     from teichaku.recipes.terms import notice, teacher_terms
 
@@ -238,6 +239,7 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     loaded = load_recipe(path, profile, settings or ())
     if loaded.prompts is not None:
         PromptPack(loaded.language, path.parent / loaded.prompts)
+    check_before(loaded, path.parent)
     heed = notice(teacher_terms(loaded, path.parent), loaded.teacher.model)
     if heed:
         typer.echo(f"! {heed}")

@@ -104,6 +104,20 @@ def test_a_wording_shorter_than_a_neighbourhood_is_compared_as_a_whole() -> None
     assert not english.leak("Is the PX-20 pump heavy to lift, and if so how many kilos?", of)
 
 
+def test_a_name_that_all_documents_share_is_no_wording() -> None:
+    texts = [
+        f"株式会社あおば計器の{name}は{n}日である。" for n, name in enumerate(("休暇", "研修"))
+    ]
+    passages = [passage(text, f"規程{n}") for n, text in enumerate(texts)]
+    asked = [
+        example(f"株式会社あおば計器の{name}は何日ですか。", "x", of)
+        for name, of in zip(("休暇", "研修"), passages, strict=True)
+    ]
+    index = WordingIndex(asked)
+    assert not index.leak("株式会社あおば計器で休める日数は、どれほどになる？", passages[0])
+    assert index.leak("株式会社あおば計器の休暇は何日ですか。", passages[0])
+
+
 def test_the_words_of_an_english_title_are_no_names() -> None:
     of = passage("The History of the Harbour Act has two parts.", "The History of the Harbour Act")
     asked = "In which part of the book does the author speak of the sea?"

@@ -97,6 +97,17 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     return pull_file(_packaged(name).file, _folder(name), progress)
 
 
+def check(name_or_path: str) -> None:
+    """Raise ``ModelUnavailableError`` for a name that can be no model, without pulling any."""
+    known = name_or_path in _catalogue() or Path(name_or_path).expanduser().exists()
+    if not known and _looks_like_a_path(name_or_path):
+        raise ModelUnavailableError(f"There is no model at {name_or_path}.", _LIST_HINT)
+    if not known and name_or_path.count("/") != 1:
+        raise ModelUnavailableError(
+            f"There is no packaged model '{name_or_path}'.", _nearest(Path(name_or_path).name)
+        )
+
+
 def resolve(
     name_or_path: str, progress: Progress | None = None, *, role: Role | None = None
 ) -> ResolvedModel:
@@ -106,6 +117,7 @@ def resolve(
     the hub; where that cannot be reached or keeps it back, and it is not on the disk, its
     packaged twin is pulled. Raises ``ModelUnavailableError`` with what to do.
     """
+    check(name_or_path)
     path = Path(name_or_path).expanduser()
     packaged = _catalogue().get(name_or_path)
     if packaged and role in (None, packaged.role):
@@ -116,13 +128,7 @@ def resolve(
         )
     if path.exists():
         return _resolve_path(path)
-    if _looks_like_a_path(name_or_path):
-        raise ModelUnavailableError(f"There is no model at {path}.", _LIST_HINT)
-    if name_or_path.count("/") == 1:
-        return _resolve_hub_name(name_or_path, progress, role)
-    raise ModelUnavailableError(
-        f"There is no packaged model '{name_or_path}'.", _nearest(path.name)
-    )
+    return _resolve_hub_name(name_or_path, progress, role)
 
 
 def seen_speed(identity: str) -> float | None:

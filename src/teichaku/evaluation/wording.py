@@ -50,26 +50,36 @@ class WordingIndex:
     """All neighbourhoods of a training text, to look wordings up in."""
 
     def __init__(self, examples: Iterable[Example]) -> None:
-        self._grams: dict[int, set[str]] = {NEIGHBOURHOOD: set()}
-        self._grams[NEIGHBOURHOOD * _SPACED_FACTOR] = set()
+        # A neighbourhood's document; empty where several documents' examples have it.
+        self._grams: dict[int, dict[str, str]] = {
+            NEIGHBOURHOOD: {},
+            NEIGHBOURHOOD * _SPACED_FACTOR: {},
+        }
         self._asked: dict[str, list[str]] = {}
         for example in examples:
             self._asked.setdefault(example.passage_id, []).append(example.question)
             for text in (example.question, example.answer):
                 folded = comparable(text)
                 for width, grams in self._grams.items():
-                    if len(folded) >= width:
-                        grams |= character_ngrams(folded, width)
+                    for gram in character_ngrams(folded, width) if len(folded) >= width else ():
+                        if grams.setdefault(gram, example.document_id) != example.document_id:
+                            grams[gram] = ""
 
     def leak(self, question: str, passage: Passage) -> str:
         """The first neighbourhood of ``question`` that stands in the training text, or the
         training question of ``passage`` that it repeats; empty where nothing does.
         """
+        whole = comparable(f"{passage.title}\n{passage.text}")
         for piece in _beyond_names(comparable(question), names_in(question, passage)):
             width = neighbourhood_width(piece)
             for start in range(len(piece) - width + 1):
                 gram = piece[start : start + width]
-                if gram in self._grams[width] and not _is_name_like(gram):
+                document = self._grams[width].get(gram)
+                if document is None or _is_name_like(gram):
+                    continue
+                # What several documents are asked about and the passage itself says is a name
+                # that they share, such as a company's, and not the wording of a question.
+                if document or gram not in whole:
                     return gram
         rest = _rest(question, passage)
         for asked in self._asked.get(passage.id, ()):

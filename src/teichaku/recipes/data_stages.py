@@ -56,7 +56,7 @@ def read_documents(study: Study, folder: StageFolder) -> Outcome:
             for d in by_id[config.limit :]
         ]
     reasons = write_outcome(folder, "documents", Document, documents, fallen)
-    require(documents, "documents", "document", reasons)
+    require(documents, "documents", "document", reasons, fallen)
     documents.sort(key=lambda document: (document.source, document.id))
     passages = list(split_passages(documents, config.passage_characters))
     folder.write("passages", Passage, sorted(passages, key=lambda p: (p.document_id, p.index)))
@@ -92,7 +92,7 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     if replies != len(requests):
         raise AssertionError(f"{len(requests)} requests, but {replies} replies")
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(kept, stage, "example", reasons)
+    require(kept, stage, "example", reasons, fallen)
     notes = {"passages": len(passages), "requests": len(requests)}
     return Outcome(len(kept) + len(fallen), len(kept), reasons, notes)
 
@@ -160,7 +160,7 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     study.progress.begin(stage, None)
     kept, fallen = separate(curate(examples, filters))
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(kept, stage, "example", reasons)
+    require(kept, stage, "example", reasons, fallen)
     return Outcome(len(examples), len(kept), reasons)
 
 
@@ -205,7 +205,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         reworded, fallen = separate(_reword(study, trained, training_text))
         questions += reworded
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
-    require(questions, "questions", "question", reasons)
+    require(questions, "questions", "question", reasons, fallen)
     folder.write("siblings", Dropped, held.dropped)
     notes = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["leak_check"] = prove_apart(questions, training_text, study.passages)

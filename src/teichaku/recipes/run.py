@@ -22,14 +22,13 @@ from typing import Any
 from teichaku import __version__
 from teichaku.backends.registry import cache_home
 from teichaku.backends.terms import Terms
-from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Document
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
-from teichaku.documents.loading import hash_inputs
 from teichaku.evaluation.scorers import headline_scorer
 from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
+from teichaku.recipes.before import check_before
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
@@ -65,6 +64,7 @@ def run_recipe(
     error), the same call goes on where it stopped.
     """
     terms = teacher_terms(recipe, root)
+    inputs = check_before(recipe, root)
     run = RunFolder(options.runs / recipe.name)
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)
@@ -74,7 +74,6 @@ def run_recipe(
     study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        inputs = hash_inputs(recipe.documents.paths, root)
         with run.working():
             _begin(study, options, inputs, started)
             _run_stages(study, inputs)
@@ -253,11 +252,6 @@ def _judged_curation(recipe: Recipe) -> bool:
 
 def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:
     """Write what the run is, before the first stage; a stale report goes."""
-    if not inputs:
-        raise UserError(
-            f"No file found at {', '.join(study.recipe.documents.paths)} (from {study.root}).",
-            "Put documents there, or mend documents.paths in the recipe.",
-        )
     heed = notice(study.terms, study.recipe.teacher.model)
     if heed:
         study.progress.say(f"! {heed}")

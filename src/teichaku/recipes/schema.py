@@ -10,6 +10,7 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -309,6 +310,19 @@ class Evaluation(Section):
     judge: JudgeSettings = JudgeSettings()
 
 
+#: Codes of countries that are taken for those of languages, and are none.
+_COUNTRIES = {"jp": "ja", "cn": "zh", "kr": "ko", "gr": "el", "dk": "da", "ua": "uk"}
+
+
+def language_code(value: str) -> str:
+    """The ISO 639 code in ``value`` (``ja`` of ``ja-JP``). Raises ``ValueError``."""
+    code = value.partition("-")[0].lower()
+    if not (code.isascii() and code.isalpha() and len(code) in (2, 3)) or code in _COUNTRIES:
+        meant = f"; did you mean '{_COUNTRIES[code]}'?" if code in _COUNTRIES else ""
+        raise ValueError(f"an ISO 639-1 code such as ja, en or zh is wanted{meant}")
+    return code
+
+
 class Recipe(Section):
     """A whole study."""
 
@@ -338,6 +352,11 @@ class Recipe(Section):
     accept_terms: list[str] = Field(
         [], description="Terms, by name, that you know to allow your use although they forbid most."
     )
+
+    @field_validator("language")
+    @classmethod
+    def _language(cls, value: str) -> str:
+        return language_code(value)
 
     @model_validator(mode="before")
     @classmethod

@@ -86,12 +86,21 @@ def separate(records: Iterable[Any]) -> tuple[list[Any], list[Dropped]]:
     return kept, fallen
 
 
-def require(kept: Sequence[Any], stage: str, what: str, reasons: Mapping[str, int]) -> None:
-    """Raise ``StageEmptyError`` where nothing is left to go on with."""
+def require(
+    kept: Sequence[Any],
+    stage: str,
+    what: str,
+    reasons: Mapping[str, int],
+    fallen: Sequence[Dropped] = (),
+) -> None:
+    """Raise ``StageEmptyError`` where nothing is left to go on with; the first of ``fallen``
+    says what happened.
+    """
     if kept:
         return
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "nothing came in"
+    first = f" The first: {fallen[0].evidence}" if fallen and fallen[0].evidence else ""
     raise StageEmptyError(
-        f"Stage {stage} has no {what} left ({why}).",
+        f"Stage {stage} has no {what} left ({why}).{first}",
         f"See each record and its evidence: teichaku show RUN {stage} --dropped",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from teichaku.core.errors import UserError
 from teichaku.core.run_folder import write_aside
-from teichaku.recipes.schema import is_name_character
+from teichaku.recipes.schema import is_name_character, language_code
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -14,8 +14,12 @@ def write_template(folder: Path, language: str) -> Path:
     """Make ``folder`` with a commented recipe and an empty ``docs/``; the recipe's path.
 
     The comments are in ``language`` where there is a template in it, else in English. Raises
-    ``UserError`` where there is a recipe already.
+    ``UserError`` where there is a recipe already, or the language is no code.
     """
+    try:
+        language = language_code(language)
+    except ValueError as error:
+        raise UserError(f"'{language}': {error}.", "Such as: --language ja") from error
     recipe = folder / "recipe.yaml"
     if recipe.exists():
         raise UserError(f"{recipe} exists already.", "Choose another folder, or edit that recipe.")
