@@ -173,11 +173,6 @@ def parse_prompt(source: str, name: str) -> Prompt:
     return Prompt(f"{name}@{version.group(1)}", sections)
 
 
-def builtin_languages() -> list[str]:
-    """The languages that have a prompt pack of their own."""
-    return sorted(path.name for path in _BUILTIN.iterdir() if path.is_dir())
-
-
 def builtin_prompts() -> list[str]:
     """The names of all prompts."""
     return sorted(path.stem for path in (_BUILTIN / "en").glob("*.txt"))
