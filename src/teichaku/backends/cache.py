@@ -43,6 +43,8 @@ def request_key(identity: str, request: Request) -> str:
         "schema": request.schema,
         "sample_index": request.sample_index,
     }
+    if sampling.presence_penalty:
+        asked["presence_penalty"] = float(sampling.presence_penalty)
     # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
     # Keys keep their order: that of a schema's properties steers constrained decoding.
     canonical = json.dumps(asked, separators=(",", ":"), default=dict)

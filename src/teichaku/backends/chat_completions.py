@@ -37,6 +37,8 @@ def request_fields(request: Request, *, schema_as_prompt: bool = False) -> dict[
     }
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
+    if sampling.presence_penalty:
+        fields["presence_penalty"] = sampling.presence_penalty
     if request.schema is not None and not schema_as_prompt:
         json_schema = {"name": "reply", "schema": dict(request.schema)}
         fields["response_format"] = {"type": "json_schema", "json_schema": json_schema}

@@ -20,11 +20,13 @@ class ChatModel(Protocol):
         """
         ...
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer every request once, streaming, in any order.
 
-        ``requests`` is pulled lazily. A request that fails for good comes back as a reply
-        with ``error``; nothing is raised for it and nothing is lost.
+        ``requests`` is pulled lazily, by the thread that takes the replies. None among them
+        means that the next request may depend on a reply: the model hands on a reply before it
+        pulls again, and ends where no request is on its way. A request that fails for good
+        comes back as a reply with ``error``; nothing is raised for it and nothing is lost.
         """
         ...
 

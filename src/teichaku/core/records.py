@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-QuestionKind = Literal["trained", "trained_by_some", "held_out", "unseen"]
+QuestionKind = Literal["trained", "trained_by_some", "held_out", "unseen", "independent"]
 Condition = Literal["closed_book", "open_book"]
 
 BASE_CHECKPOINT = "base"
@@ -59,13 +59,40 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """One atomic statement of a passage, as a whole sentence that names what it is about.
+
+    ``index`` counts from 0 in the passage.
+    """
+
+    id: str
+    document_id: str
+    passage_id: str
+    index: int
+    statement: str
+    language: str = ""
+    prompt: str = ""
+    teacher: str = ""
+    request_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One training item, with everything that is needed to trace it back.
 
+    ``question`` is what the student is given and ``answer`` what it learns to write. Running
+    text has no question: the student learns to write it from nothing. An instruction may come
+    with an ``input`` that it is applied to, and with no document.
+
     ``prompt`` is ``language/name@version`` of the prompt that produced it, ``teacher`` the
     identity of the model, ``licence_class`` what the teacher's terms say about training on its
-    output, ``request_key`` its row in the request cache. ``sample_index``
-    tells apart several samples of the same prompt.
+    output, ``request_key`` its row in the request cache. ``style`` is the variant of the method,
+    ``sample_index`` tells apart several samples of the same prompt, ``parent_ids`` are the
+    examples that it was made from. ``fact_ids`` are the facts that it states.
+
+    Tokens are those of the reply that it was read from, in equal shares of all that was read
+    from that; ``price`` is their price in the currency of the recipe. Requests of the way to it
+    (the list of facts, say) are not in them.
     """
 
     id: str
@@ -83,6 +110,16 @@ class Example:
     teacher: str = ""
     licence_class: str = ""
     request_key: str = ""
+    input: str = ""
+    parent_ids: tuple[str, ...] = ()
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    price: float = 0.0
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this is running text, not an answer to something."""
+        return not self.question
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +147,9 @@ class Question:
     ``kind``: ``trained`` asks in the wording of a training example of every arm,
     ``trained_by_some`` in that of one which not every arm has; ``held_out`` asks the same
     fact in a wording that training never shows; ``unseen`` is an example kept out of training
-    altogether (S1's evaluation set). ``example_id`` is the example that it was made from.
+    altogether (S1's evaluation set); ``independent`` was made apart from the examples of every
+    arm: it comes from a file of the user's, or was written from the passage for this alone.
+    ``example_id`` is the example that it was made from; empty where there is none.
     """
 
     id: str
@@ -200,13 +239,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a model chooses its words; ``temperature`` 0 means greedy decoding."""
+    """How a model chooses its words; ``temperature`` 0 means greedy decoding.
+
+    ``presence_penalty`` is subtracted from the logits of the tokens that the reply already has.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512
     seed: int = 0
     stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +258,8 @@ class Request:
 
     ``schema`` is a JSON schema that the reply must follow. ``prompt`` names the prompt
     (``language/name@version``). ``subject`` is the record that the request is about: it comes
-    back with the reply, never reaches the model, and is no part of the cache key.
+    back with the reply, never reaches the model, and is no part of the cache key. Neither is
+    ``attempt``, which is 1 where the model is asked again because its reply was of no use.
     """
 
     messages: tuple[Message, ...]
@@ -224,6 +268,7 @@ class Request:
     sample_index: int = 0
     prompt: str = ""
     subject: Any = field(default=None, compare=False)
+    attempt: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ and ``parse(reply)``. It never meets a model.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from teichaku.core.models import ChatModel
@@ -73,4 +74,4 @@ def request_sampling(
     adding or re-ordering documents changes no other request.
     """
     drawn = int(content_id(seed, method, passage.id, sample_index), 16) % 2**31
-    return Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, drawn, sampling.stop)
+    return replace(sampling, seed=drawn)
