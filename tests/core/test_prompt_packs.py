@@ -15,6 +15,7 @@ PROMPTS = Path(teichaku.__file__).parent / "prompts"
 LANGUAGES = ("en", "ja")
 
 PLACEHOLDERS = {
+    "ask_again": {"problem"},
     "category_qa": {"categories", "examples", "passage", "title"},
     "closed_book": {"question"},
     "document_qa": {"passage", "title", "count"},
@@ -33,6 +34,7 @@ TEXT_VALUES = {
     "reference": "«reference»",
     "avoid": ["«avoid»"],
     "count": 8731,
+    "problem": "«problem»",
 }
 
 SIX_CATEGORIES = [

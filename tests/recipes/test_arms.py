@@ -7,7 +7,7 @@ import pytest
 from teichaku.core.errors import RecipeError
 from teichaku.recipes.arms import expand_arms
 from teichaku.recipes.load import load_recipe
-from teichaku.recipes.schema import CategoryQA
+from teichaku.recipes.method_schema import CategoryQA
 
 RECIPE = """\
 name: study

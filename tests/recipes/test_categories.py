@@ -8,7 +8,7 @@ import yaml
 
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack, category_file
-from teichaku.recipes.data_stages import read_categories
+from teichaku.recipes.methods import read_categories
 from teichaku.recipes.study import Study
 
 CATEGORY = {

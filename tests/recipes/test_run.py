@@ -122,7 +122,7 @@ def test_a_new_document_asks_the_teacher_about_itself_alone(
 
     def teacher(request: Request) -> str:
         if "document_qa" in request.prompt:
-            asked.append(request.subject.title)
+            asked.append(request.subject.unit.title)
         return TEACHER(request)
 
     monkeypatch.setattr(scripted, "scripted_teacher", teacher)
@@ -169,7 +169,7 @@ def test_a_teacher_that_fails_now_and_then_loses_only_its_own_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def teacher(request: Request) -> str:
-        if "document_qa" in request.prompt and request.subject.title == "小夜風":
+        if "document_qa" in request.prompt and request.subject.unit.title == "小夜風":
             raise scripted.ScriptedError("503 after 6 tries")
         return TEACHER(request)
 

@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 
+import pytest
 import yaml
 
 from made import passage, reply
 from teichaku.core.prompts import PromptPack, category_file
-from teichaku.core.records import Dropped, Example
 from teichaku.synthesis.category_qa import Category, CategoryQA
+from teichaku.synthesis.method import Subject, UnusableReplyError
 
 
 def method(language: str = "ja", seed: int = 0) -> CategoryQA:
@@ -75,15 +76,13 @@ def test_one_question_an_abstract_with_the_category_that_the_teacher_returns() -
         "question": "あおば丸の定員は何人か。",
         "answer": "48人",
     }
-    (found,) = qa.parse(reply(json.dumps(answer), passage()))
-    assert isinstance(found, Example)
+    (request,) = qa.requests(passage())
+    (found,) = qa.parse(reply(json.dumps(answer), request.subject))
     assert (found.category, found.answer) == ("quantification", "48人")
     assert found.style in qa.example_sets
 
 
-def test_an_unknown_category_is_dropped_with_its_reply() -> None:
+def test_an_unknown_category_is_of_no_use() -> None:
     answer = json.dumps({"category": "price", "question": "料金は？", "answer": "1,800円"})
-    (found,) = method().parse(reply(answer, passage()))
-    assert isinstance(found, Dropped)
-    assert "price" in found.evidence
-    assert found.raw == answer
+    with pytest.raises(UnusableReplyError, match="price"):
+        list(method().parse(reply(answer, Subject(passage(), method()))))

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -24,6 +23,7 @@ _WAIT_POLICY = "OMP_WAIT_POLICY"
 _PROMPT_TOKENS_AT_ONCE = 512
 _PROMPT_CACHE_MIB = 1024
 _REQUESTS_TO_ORDER = 64
+_END = object()
 
 
 class LlamaCppModel:
@@ -61,23 +61,25 @@ class LlamaCppModel:
         """The name and the SHA-256 of the weights."""
         return f"llama_cpp:{self._name}#{self._sha256}"
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer every request once, as the slots finish; see ``ChatModel``."""
         ready: SimpleQueue[Future[Reply]] = SimpleQueue()
         stopped = threading.Event()
-        pending, pull, more = 0, _alike_together(requests), True
+        pending, pull, more, held = 0, _alike_together(requests), True, False
         workers = ThreadPoolExecutor(self._slots, "llama-cpp")
         try:
             while more or pending:
-                if more and pending < 2 * self._slots and ready.empty():
-                    request = next(pull, None)
-                    more = request is not None
-                    if request is not None:
+                if more and not held and pending < 2 * self._slots and ready.empty():
+                    request = next(pull, _END)
+                    more, held = request is not _END, request is None
+                    if isinstance(request, Request):
                         answering = workers.submit(self._answer, self._loaded(), request, stopped)
                         answering.add_done_callback(ready.put)
                         pending += 1
                     continue
-                pending -= 1
+                if not pending:
+                    return
+                pending, held = pending - 1, False
                 yield ready.get().result()
         finally:
             stopped.set()
@@ -149,11 +151,22 @@ class LlamaCppModel:
             ) from error
 
 
-def _alike_together(requests: Iterable[Request]) -> Iterator[Request]:
+def _alike_together(requests: Iterable[Request | None]) -> Iterator[Request | None]:
     """The requests, each few dozen of them in the order of their prompts."""
-    waiting = iter(requests)
-    while window := list(islice(waiting, _REQUESTS_TO_ORDER)):
-        yield from sorted(window, key=lambda request: [m.content for m in request.messages])
+    window: list[Request] = []
+    for request in requests:
+        if request is not None:
+            window.append(request)
+        if request is None or len(window) == _REQUESTS_TO_ORDER:
+            yield from sorted(window, key=_prompt)
+            window = []
+        if request is None:
+            yield None
+    yield from sorted(window, key=_prompt)
+
+
+def _prompt(request: Request) -> list[str]:
+    return [message.content for message in request.messages]
 
 
 class _Chunks:

@@ -14,6 +14,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from teichaku.backends import scripted_documents, scripted_facts, scripted_instructions
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import (
     Answer,
@@ -45,9 +46,12 @@ class ScriptedModel:
         self._script = script
         self._seconds = seconds
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """The script's reply to each request; ``ScriptedError`` becomes a failed reply."""
         for request in requests:
+            if request is None:
+                # A reply is handed on at once, so none is on its way.
+                return
             self.sent[request_name(request)] += 1
             time.sleep(self._seconds)
             try:
@@ -75,10 +79,14 @@ def scripted_teacher(request: Request) -> str:
     Passages of ``key：value`` lines give one pair a line, others one pair a sentence.
     """
     name = request.prompt.partition("/")[2].partition("@")[0]
+    further = {**scripted_documents.REPLIES, **scripted_facts.REPLIES}
+    further.update(scripted_instructions.REPLIES)
+    if name in further:
+        return further[name](request)
     return json.dumps(_TEACHER[name](request), ensure_ascii=False)
 
 
-def _facts(passage: Passage) -> list[tuple[str, str]]:
+def stated(passage: Passage) -> list[tuple[str, str]]:
     """(question, answer) pairs that the passage states."""
     title = passage.title or passage.text[:12]
     pairs = []
@@ -95,14 +103,15 @@ def _facts(passage: Passage) -> list[tuple[str, str]]:
 
 def _document_qa(request: Request) -> dict[str, Any]:
     count = (request.schema or {})["properties"]["pairs"]["maxItems"]
-    pairs = [{"question": q, "answer": a} for q, a in _facts(request.subject)[:count]]
+    pairs = [{"question": q, "answer": a} for q, a in stated(request.subject.unit)[:count]]
     return {"pairs": pairs}
 
 
 def _category_qa(request: Request) -> dict[str, Any]:
     names = (request.schema or {})["properties"]["category"]["enum"]
-    facts = _facts(request.subject)
-    drawn = int(content_id(request.subject.id, request.sample_index), 16)
+    unit: Passage = request.subject.unit
+    facts = stated(unit)
+    drawn = int(content_id(unit.id, request.sample_index), 16)
     question, answer = facts[drawn % len(facts)]
     return {"category": names[drawn % len(names)], "question": question, "answer": answer}
 
@@ -149,7 +158,7 @@ class ScriptedStudent:
         self._exposures = exposures
         self._seconds = seconds
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answers without any training."""
         return self._model({}, "").generate(requests)
 

@@ -88,7 +88,7 @@ class TransformersStudent:
         template = hashlib.sha256(self._plain_template.encode("utf-8")).hexdigest()
         return f"{self._name} sha256:{self._sha256} template:{template[:16]}"
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer with the untuned weights, in batches of like length.
 
         Greedy at temperature 0. Otherwise each request draws by its own seed, messages and
@@ -97,11 +97,15 @@ class TransformersStudent:
         """
         return self.answers(lambda: self._resident("").plain(), requests)
 
-    def answers(self, network: Callable[[], Any], requests: Iterable[Request]) -> Iterator[Reply]:
+    def answers(
+        self, network: Callable[[], Any], requests: Iterable[Request | None]
+    ) -> Iterator[Reply]:
         """The answers of a network that has the student's tokenizer and settings."""
         settings = self._settings
         # Nothing is loaded for no requests.
         for first in (waiting := iter(requests)):
+            if first is None:
+                return
             from teichaku.backends.transformers_decoding import Answerer
 
             answerer = Answerer(network, self._renderer, settings.batch_size, settings.batch_tokens)
@@ -197,6 +201,6 @@ class _Tuned:
     student: TransformersStudent
     network: Callable[[], Any]
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer with the tuned weights, as :meth:`TransformersStudent.generate` does."""
         return self.student.answers(self.network, requests)

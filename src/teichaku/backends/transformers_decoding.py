@@ -41,10 +41,11 @@ class Answerer:
         self._end_tokens = renderer.end_tokens() | _end_tokens(model)
         self._context = int(model.config.get_text_config().max_position_embeddings)
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """One reply a request; see :meth:`TransformersStudent.generate`."""
+        # A None ends a window early; nothing is on its way where the window is empty.
         waiting = iter(requests)
-        while window := list(islice(waiting, _WINDOW)):
+        while window := list(islice(iter(lambda: next(waiting, None), None), _WINDOW)):
             rows: list[Row] = []
             for request in window:
                 row = self._row(request)

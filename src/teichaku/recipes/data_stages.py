@@ -5,15 +5,11 @@ to put in ``stage.json``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-import yaml
-
-from teichaku.core.errors import UserError
-from teichaku.core.prompts import category_file
-from teichaku.core.records import Document, Dropped, Example, Passage, Question, Sampling
-from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.core.records import Document, Dropped, Example, Fact, Passage, Question, Request
+from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded
@@ -29,12 +25,10 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
-from teichaku.recipes.mistakes import in_one_line
+from teichaku.recipes.methods import build_methods
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
-from teichaku.synthesis.category_qa import Category, CategoryQA
-from teichaku.synthesis.document_qa import DocumentQA
-from teichaku.synthesis.method import Method, synthesize
+from teichaku.synthesis.method import synthesize
 
 
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
@@ -75,81 +69,36 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Passages to examples, by each method of the arm."""
     stage = f"synthesis/{data}"
     passages = list(study.passages.values())
-    methods = [build_method(study, config) for config in study.recipe.arms[data].examples]
-    requests = [r for method in methods for p in passages for r in method.requests(p)]
-    teacher = study.workshop.teacher
-    study.progress.begin(stage, len(requests), study.workshop.estimate(teacher, requests))
+    methods = build_methods(study, data)
+    teacher, progress = study.workshop.teacher, study.progress
+    first = [r for p in passages for method in methods for r in method.requests(p)]
+    asked = [request for request in first if isinstance(request, Request)]
+    progress.begin(stage, len(asked), study.workshop.estimate(teacher, asked))
+    again = study.prompts.load("ask_again")
+    stream = synthesize(passages, methods, teacher, again, progress.expect_more)
     kept: list[Example] = []
+    facts: dict[str, Fact] = {}
     fallen: list[Dropped] = []
-    for method in methods:
-        made, lost = separate(synthesize(passages, method, teacher))
-        kept += [
-            replace(e, teacher=teacher.identity, licence_class=study.terms.licence_class)
-            for e in made
-        ]
-        fallen += lost
-    replies = study.workshop.usage.requests + study.workshop.usage.cached_requests
-    if replies != len(requests):
-        raise AssertionError(f"{len(requests)} requests, but {replies} replies")
+    for record in stream:
+        if isinstance(record, Example):
+            kept.append(_signed(study, record))
+        elif isinstance(record, Fact):
+            facts[record.id] = replace(record, teacher=teacher.identity)
+        else:
+            fallen.append(record)
+    folder.write("facts", Fact, sorted(facts.values(), key=lambda fact: fact.id))
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(kept, stage, "example", reasons, fallen)
-    notes = {"passages": len(passages), "requests": len(requests)}
+    usage = study.workshop.usage
+    requests = usage.requests + usage.cached_requests
+    notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}
     return Outcome(len(kept) + len(fallen), len(kept), reasons, notes)
 
 
-def build_method(study: Study, config: schema.DocumentQA | schema.CategoryQA) -> Method:
-    """A synthesis method from its section of the recipe."""
-    recipe = study.recipe
-    sampling = Sampling(
-        config.generation.temperature, config.generation.top_p, config.generation.max_tokens
-    )
-    prompt = study.prompts.load(config.method)
-    if isinstance(config, schema.DocumentQA):
-        return DocumentQA(
-            prompt, recipe.language, recipe.seed, config.per_passage, config.samples, sampling
-        )
-    categories, example_sets = read_categories(study, config.categories)
-    return CategoryQA(
-        prompt,
-        recipe.language,
-        categories,
-        example_sets,
-        recipe.seed,
-        config.per_passage,
-        sampling,
-    )
-
-
-def read_categories(study: Study, name: str) -> tuple[list[Category], dict[str, list[str]]]:
-    """The categories and example sets of a built-in name or of the user's own YAML file."""
-    path = category_file(study.prompts.language, name) or study.root / name
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        found = schema.CategoryFile.model_validate(data)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(
-            f"The categories '{name}' cannot be read ({path}): {in_one_line(error)}",
-            "The file is in UTF-8. A category has name, label, description, answer_length (short "
-            "or long) and an example with passage, question and answer; example_sets gives each "
-            "set a list of names.",
-        ) from error
-    categories = [
-        Category(c.name, c.label, c.description, c.answer_length, **c.example.model_dump())
-        for c in found.categories
-    ]
-    names = [category.name for category in categories]
-    sets = found.example_sets or {"all": names}
-    unknown = sorted({n for members in sets.values() for n in members} - set(names))
-    if unknown:
-        raise UserError(f"{path}: example_sets name unknown categories: {', '.join(unknown)}")
-    return categories, sets
-
-
-def category_fingerprints(study: Study, data: str) -> list[str]:
-    """What the categories are that the methods of an arm use, as fingerprints."""
-    names = [m.categories for m in study.recipe.arms[data].examples if m.method == "category_qa"]
-    read = (read_categories(study, name) for name in names)
-    return [fingerprint([[asdict(c) for c in categories], sets]) for categories, sets in read]
+def _signed(study: Study, example: Example) -> Example:
+    """``example`` with the teacher's name, its terms and its price."""
+    teacher = study.workshop.teacher.identity
+    return replace(example, teacher=teacher, licence_class=study.terms.licence_class)
 
 
 def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:

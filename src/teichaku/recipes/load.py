@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.recipes.arms import arm_mistakes, merged
 from teichaku.recipes.mistakes import Location, distinct_errors, in_words
-from teichaku.recipes.schema import Profiles, Recipe, Section
+from teichaku.recipes.schema import Profiles, Recipe
+from teichaku.recipes.section import Section
 
 BUILTIN = Path(__file__).parent / "builtin"
 Model = TypeVar("Model", bound=BaseModel)

@@ -30,6 +30,7 @@ from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
 from teichaku.recipes.before import check_before
 from teichaku.recipes.load import dump_recipe
+from teichaku.recipes.methods import build_methods, method_fingerprint
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
@@ -37,7 +38,7 @@ from teichaku.recipes.terms import notice, teacher_terms
 from teichaku.recipes.workshop import ModelCard, Usage, Workshop
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 3
+_STAGE_VERSION = 4
 
 #: A report names so many documents; all of them stand in documents.parquet.
 _ATTRIBUTIONS = 200
@@ -125,15 +126,15 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
     )
     curated = {}
     for data in study.data_arms():
-        methods = recipe.arms[data].examples
         synthesis = line.stage(
             f"synthesis/{data}",
             {
                 "after": documents,
-                "examples": [method.model_dump() for method in methods],
+                "examples": [method.model_dump() for method in recipe.arms[data].examples],
+                # With their prompts and all else that they read from files.
+                "methods": [method_fingerprint(m) for m in build_methods(study, data)],
                 "teacher": workshop.teacher.identity,
-                "prompts": _prompts(study, [method.method for method in methods]),
-                "categories": data_stages.category_fingerprints(study, data),
+                "prompts": _prompts(study, ["ask_again"]),
                 **_scope(recipe),
             },
             partial(data_stages.make_examples, study, data),

@@ -15,6 +15,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from teichaku.recipes.method_schema import Method
+from teichaku.recipes.section import Section
+
 
 def is_name_character(character: str) -> bool:
     """Whether a name may hold it: letters of any script with their marks, digits, ``_ . -``."""
@@ -44,12 +47,6 @@ def _not_full(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_checked_name)]
 ArmName = Annotated[Name, AfterValidator(_not_reserved)]
-
-
-class Section(BaseModel):
-    """A part of a recipe: nothing but what is named here may stand in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Columns(Section):
@@ -147,43 +144,6 @@ Judge = Annotated[
 StudentModel = Annotated[Transformers | Scripted, Field(discriminator="backend")]
 
 
-class Generation(Section):
-    """How the teacher chooses its words."""
-
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.9, gt=0, le=1)
-    max_tokens: int = Field(1024, ge=16)
-
-
-class ShortGeneration(Generation):
-    """How the teacher chooses its words where one short pair is asked for."""
-
-    max_tokens: int = Field(512, ge=16)
-
-
-class DocumentQA(Section):
-    """S5: so many question-answer pairs a passage."""
-
-    method: Literal["document_qa"]
-    per_passage: int = Field(8, ge=1, description="Pairs in one reply.")
-    samples: int = Field(1, ge=1, description="Replies a passage.")
-    generation: Generation = Generation()
-
-
-class CategoryQA(Section):
-    """S1: few-shot questions by category."""
-
-    method: Literal["category_qa"]
-    per_passage: int = Field(1, ge=1, description="Questions a passage (S1: one).")
-    categories: str = Field(
-        "academic", description="A built-in set of categories, or a YAML file of your own."
-    )
-    generation: ShortGeneration = ShortGeneration()
-
-
-Method = Annotated[DocumentQA | CategoryQA, Field(discriminator="method")]
-
-
 class Adapter(Section):
     """LoRA."""
 
@@ -278,7 +238,7 @@ class Questions(Section):
     """The one fixed set of questions that every arm answers."""
 
     per_document: int = Field(8, ge=1, description="Questions in trained wording a document.")
-    kinds: list[Literal["trained", "held_out"]] = ["trained", "held_out"]
+    kinds: list[Literal["trained", "held_out"]] = Field(["trained", "held_out"])
     attempts: int = Field(2, ge=1, description="Tries for a held-out wording.")
     hold_out: HoldOut = HoldOut()
 
@@ -296,13 +256,10 @@ class JudgeSettings(Section):
 class Evaluation(Section):
     """How the arms are compared."""
 
-    conditions: list[Literal["closed_book", "open_book"]] = ["closed_book", "open_book"]
-    scorers: list[Literal["exact", "containment", "character_f1", "judge_absolute"]] = [
-        "containment",
-        "exact",
-        "character_f1",
-        "judge_absolute",
-    ]
+    conditions: list[Literal["closed_book", "open_book"]] = Field(["closed_book", "open_book"])
+    scorers: list[Literal["exact", "containment", "character_f1", "judge_absolute"]] = Field(
+        ["containment", "exact", "character_f1", "judge_absolute"]
+    )
     select: Literal["best", "last"] = Field(
         "best", description="Which checkpoint of an arm is evaluated in full: by probe, or last."
     )
@@ -334,14 +291,16 @@ class Recipe(Section):
     student: StudentModel
     judge: Judge = SameAs(model="teacher")
     arms: dict[ArmName, Arm] = Field(min_length=1)
-    curation: list[Filter] = [
-        NamedFilter(name="language"),
-        NamedFilter(name="question_is_answer"),
-        NamedFilter(name="copied_question"),
-        NamedFilter(name="self_contained"),
-        Grounded(name="grounded"),
-        NamedFilter(name="duplicates"),
-    ]
+    curation: list[Filter] = Field(
+        [
+            NamedFilter(name="language"),
+            NamedFilter(name="question_is_answer"),
+            NamedFilter(name="copied_question"),
+            NamedFilter(name="self_contained"),
+            Grounded(name="grounded"),
+            NamedFilter(name="duplicates"),
+        ]
+    )
     questions: Questions = Questions()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -379,33 +338,6 @@ class Profiles(BaseModel):
     profiles: dict[Annotated[str, AfterValidator(_not_full)], dict[str, Any] | None] | None = Field(
         None, description="Changes to the recipe, by name: teichaku run RECIPE --profile NAME"
     )
-
-
-class CategoryExample(Section):
-    """The hand-made example of a category."""
-
-    passage: str
-    question: str
-    answer: str
-
-
-class CategoryEntry(Section):
-    """A kind of question."""
-
-    name: str
-    label: str
-    description: str
-    answer_length: Literal["short", "long"]
-    example: CategoryExample
-
-
-class CategoryFile(Section):
-    """A YAML file of question categories."""
-
-    version: int | str = ""
-    licence: str = ""
-    categories: list[CategoryEntry] = Field(min_length=1)
-    example_sets: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
 
 
 def recipe_schema() -> dict[str, Any]:

@@ -67,7 +67,7 @@ class CountedModel:
         self._model = model
         self._count = count
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """The model's replies."""
         for reply in self._model.generate(requests):
             self._count(reply)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from teichaku.core.prompts import Prompt
-from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling, content_id
+from teichaku.core.records import Example, Passage, Reply, Request, Sampling, content_id
 from teichaku.core.replies import last_json_object, text_value
-from teichaku.synthesis.method import request_sampling, unparseable
+from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, made
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,12 @@ class CategoryQA:
     def requests(self, passage: Passage) -> Iterator[Request]:
         """One request a sample; examples first and the passage last, for prefix caches."""
         for index in range(self.per_passage):
-            names = self.example_sets[self.example_set(passage, index)]
+            drawn = self.example_set(passage, index)
+            names = self.example_sets[drawn]
             shown = [self._category(name) for name in names]
-            messages = self.prompt.messages(
+            yield ask_about(
+                Subject(passage, self, style=drawn), self.prompt, self.sampling, self.seed, index,
+                _schema(names),
                 categories=shown,
                 examples=[
                     {"category": c.name, "passage": c.passage, "question": c.question,
@@ -64,39 +67,23 @@ class CategoryQA:
                 ],
                 passage=passage.text, title=passage.title,
             )  # fmt: skip
-            sampling = request_sampling(self.sampling, self.seed, self.name, passage, index)
-            yield Request(messages, sampling, _schema(names), index, self.prompt.name, passage)
 
-    def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
-        """One example a reply; an unknown category or a missing part drops it."""
-        passage: Passage = reply.request.subject
+    def parse(self, reply: Reply) -> Iterator[Example]:
+        """One example a reply. Raises :class:`UnusableReplyError` for an unknown category or a
+        missing part.
+        """
         found = last_json_object(reply.text, ("category", "question", "answer"))
         if found is None:
-            yield unparseable(reply, self.name, "no category, question and answer in the reply.")
-            return
+            raise UnusableReplyError("no category, question and answer in the reply.")
         category, question, answer = (
             text_value(found[key]) for key in ("category", "question", "answer")
         )
         known = {c.name for c in self.categories}
         if category not in known or not question or not answer:
-            what = f"'{category}' is no category of {', '.join(sorted(known))}, or a part is empty."
-            yield unparseable(reply, self.name, what)
-            return
-        index = reply.request.sample_index
-        yield Example(
-            content_id(self.name, passage.id, index, 0, question, answer),
-            passage.document_id,
-            passage.id,
-            self.name,
-            question,
-            answer,
-            category=category,
-            style=self.example_set(passage, index),
-            sample_index=index,
-            language=self.language,
-            prompt=reply.request.prompt,
-            request_key=reply.key,
-        )
+            raise UnusableReplyError(
+                f"'{category}' is no category of {', '.join(sorted(known))}, or a part is empty."
+            )
+        yield made(reply, self.language, 0, question, answer, category=category)
 
     def _category(self, name: str) -> Category:
         return next(category for category in self.categories if category.name == name)

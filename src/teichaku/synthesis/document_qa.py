@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.prompts import Prompt
-from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling, content_id
+from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
 from teichaku.core.replies import json_objects, text_value
-from teichaku.synthesis.method import request_sampling, unparseable
+from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, incomplete, made
 
 
 @dataclass(frozen=True)
@@ -24,56 +24,42 @@ class DocumentQA:
 
     def requests(self, passage: Passage) -> Iterator[Request]:
         """One request a sample, with the passage last so that servers can share the prefix."""
-        messages = self.prompt.messages(
-            passage=passage.text, title=passage.title, count=self.per_passage
-        )
         for index in range(self.samples):
-            sampling = request_sampling(self.sampling, self.seed, self.name, passage, index)
-            schema = _schema(self.per_passage)
-            yield Request(messages, sampling, schema, index, self.prompt.name, passage)
+            yield ask_about(
+                Subject(passage, self), self.prompt, self.sampling, self.seed, index,
+                pairs_schema(self.per_passage),
+                passage=passage.text, title=passage.title, count=self.per_passage,
+            )  # fmt: skip
 
     def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
         """One example a pair; a pair without question or answer is dropped."""
-        pairs = list(_pairs(reply.text))
-        if not pairs:
-            yield unparseable(reply, self.name, "no question-answer pair found in the reply.")
-        for position, pair in enumerate(pairs):
-            yield self._example(reply, position, pair)
-
-    def _example(self, reply: Reply, position: int, pair: Any) -> Example | Dropped:
-        passage: Passage = reply.request.subject
-        parts = pair if isinstance(pair, dict) else {}
-        question, answer = text_value(parts.get("question")), text_value(parts.get("answer"))
-        index = reply.request.sample_index
-        identity = content_id(self.name, passage.id, index, position, question, answer)
-        if not question or not answer:
-            return Dropped(
-                identity,
-                "Example",
-                "synthesis",
-                "incomplete_pair",
-                f"{passage.source}: a pair without a question or without an answer.",
-                raw=str(pair),
-            )
-        return Example(
-            identity,
-            passage.document_id,
-            passage.id,
-            self.name,
-            question,
-            answer,
-            sample_index=index,
-            language=self.language,
-            prompt=self.prompt.name,
-            request_key=reply.key,
-        )
+        yield from read_pairs(reply, self.language)
 
 
-def _schema(count: int) -> dict[str, Any]:
+def pairs_schema(count: int) -> dict[str, Any]:
+    """The schema of a reply with at most ``count`` question-answer pairs."""
     parts = {"question": {"type": "string"}, "answer": {"type": "string"}}
     pair = {"type": "object", "properties": parts, "required": list(parts)}
     pairs = {"type": "array", "items": pair, "minItems": 1, "maxItems": count}
     return {"type": "object", "properties": {"pairs": pairs}, "required": ["pairs"]}
+
+
+def read_pairs(reply: Reply, language: str) -> Iterator[Example | Dropped]:
+    """The pairs of a reply by :func:`pairs_schema` as examples.
+
+    Raises :class:`UnusableReplyError` where there is none.
+    """
+    pairs = list(_pairs(reply.text))
+    if not pairs:
+        raise UnusableReplyError("no question-answer pair found in the reply.")
+    for position, pair in enumerate(pairs):
+        parts = pair if isinstance(pair, dict) else {}
+        question, answer = text_value(parts.get("question")), text_value(parts.get("answer"))
+        if question and answer:
+            yield made(reply, language, position, question, answer)
+        else:
+            evidence = "a pair without a question or without an answer."
+            yield incomplete(reply, position, "incomplete_pair", evidence, str(pair))
 
 
 def _pairs(text: str) -> Iterator[Any]:

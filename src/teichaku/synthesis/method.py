@@ -1,77 +1,203 @@
 """What a synthesis method is, and the one driver that runs any of them.
 
-A method is two pure functions on a frozen dataclass of its settings: ``requests(passage)``
-and ``parse(reply)``. It never meets a model.
+A method is two pure functions on a frozen dataclass of its settings: ``requests`` says what to
+ask the teacher about a passage (or about a seed instruction), ``parse`` what is in a reply. It
+never meets a model. Steps that build on one another (entities, then their relations) are
+requests that ``parse`` finds in a reply; the driver sends them at once.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
-from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling, content_id
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import (
+    Dropped,
+    Example,
+    Fact,
+    Passage,
+    Reply,
+    Request,
+    Sampling,
+    content_id,
+)
+
+Made = Example | Fact | Dropped
+
+__all__ = ["Made", "Method", "Subject", "UnusableReplyError", "ask_about", "incomplete", "made"]
 
 
 class Method(Protocol):
-    """A way to turn a passage into examples."""
+    """A way to turn a unit, a passage or a seed instruction, into examples."""
 
     @property
     def name(self) -> str:
         """The method's name in recipes and in :attr:`Example.method`."""
         ...
 
-    def requests(self, passage: Passage) -> Iterator[Request]:
-        """What to ask the teacher about ``passage``; each request's subject is the passage."""
+    def requests(self, unit: Any) -> Iterator[Request | Made]:
+        """What to ask the teacher first about ``unit``, each request with a :class:`Subject`;
+        examples that need no teacher are given as they are.
+        """
         ...
 
-    def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
-        """The examples in a reply; what cannot be used comes out as dropped, with its text."""
+    def parse(self, reply: Reply) -> Iterator[Made | Request]:
+        """What is in a reply: examples, facts, further requests; single items that cannot be
+        used come out as dropped. Raises :class:`UnusableReplyError` where the reply as a whole
+        does not hold what was asked for.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request of a method is about.
+
+    ``step`` tells apart the requests of a method that asks in several steps, ``style`` is the
+    variant that is asked for, ``facts`` are those that the reply shall state, ``detail`` is what
+    else ``parse`` has to know.
+    """
+
+    unit: Passage | Example
+    method: Method
+    step: str = ""
+    style: str = ""
+    facts: tuple[Fact, ...] = ()
+    detail: Any = None
+
+    @property
+    def source(self) -> str:
+        """Where the unit comes from, for people."""
+        unit = self.unit
+        return unit.source if isinstance(unit, Passage) else f"'{unit.question[:60]}'"
 
 
 def synthesize(
-    passages: Iterable[Passage], method: Method, teacher: ChatModel
-) -> Iterator[Example | Dropped]:
-    """Run ``method`` over ``passages``; examples and drops come in the order of the replies."""
-    requests = (request for passage in passages for request in method.requests(passage))
-    for reply in teacher.generate(requests):
-        if reply.error:
-            yield failed_request(reply, method.name)
-        else:
-            yield from method.parse(reply)
+    units: Iterable[Any],
+    methods: Sequence[Method],
+    teacher: ChatModel,
+    again: Prompt | None = None,
+    expecting: Callable[[int], None] = lambda requests: None,
+) -> Iterator[Made]:
+    """Run ``methods`` over ``units`` in one stream, the requests about one unit together; what
+    is made and what falls comes in the order of the replies.
+
+    ``again`` asks once more where a reply cannot be read. ``expecting`` is told of requests
+    that come in addition to the first ones of each method.
+    """
+    ready: list[Made] = []
+
+    def first_requests() -> Iterator[Request]:
+        for unit in units:
+            for method in methods:
+                for found in method.requests(unit):
+                    if isinstance(found, Request):
+                        yield found
+                    else:
+                        ready.append(found)
+
+    records: Iterator[Made] = ask(teacher, first_requests(), _read, _lost, again, expecting)
+    for record in records:
+        yield from ready
+        ready.clear()
+        yield record
+    yield from ready
 
 
-def failed_request(reply: Reply, method: str) -> Dropped:
-    """The place of the examples that a request which failed for good would have given."""
-    passage: Passage = reply.request.subject
-    return Dropped(
-        content_id("request", method, passage.id, reply.request.sample_index),
-        "Example",
-        "synthesis",
-        "request_failed",
-        f"{passage.source}: {reply.error}",
+def ask_about(
+    subject: Subject,
+    prompt: Prompt,
+    sampling: Sampling,
+    seed: int,
+    sample_index: int = 0,
+    schema: Mapping[str, Any] | None = None,
+    **values: object,
+) -> Request:
+    """The request about ``subject`` by ``prompt`` with ``values``.
+
+    Its seed depends on what is asked and on nothing else, so that adding or re-ordering
+    documents changes no other request.
+    """
+    drawn = int(content_id(seed, subject.method.name, subject.unit.id, sample_index), 16) % 2**31
+    messages = prompt.messages(**values)
+    return Request(
+        messages, replace(sampling, seed=drawn), schema, sample_index, prompt.name, subject
     )
 
 
-def unparseable(reply: Reply, method: str, what: str) -> Dropped:
-    """The place of the examples of a reply that does not hold what was asked for."""
-    passage: Passage = reply.request.subject
-    cut = " The reply ran into the token limit." if reply.finish_reason == "length" else ""
+def made(
+    reply: Reply, language: str, position: int, question: str, answer: str, **more: Any
+) -> Example:
+    """The example at ``position`` of a reply, with its origin; ``more`` are further fields."""
+    request, subject = reply.request, reply.request.subject
+    unit, style = subject.unit, more.pop("style", subject.style)
+    of_passage = isinstance(unit, Passage)
+    named = (style,) if style else ()
+    index = request.sample_index
+    return Example(
+        content_id(subject.method.name, unit.id, *named, index, position, question, answer),
+        unit.document_id,
+        unit.id if of_passage else unit.passage_id,
+        subject.method.name,
+        question,
+        answer,
+        style=style,
+        sample_index=index,
+        fact_ids=tuple(fact.id for fact in subject.facts),
+        language=language,
+        prompt=request.prompt,
+        request_key=reply.key,
+        parent_ids=() if of_passage else (unit.id,),
+        **more,
+    )
+
+
+def incomplete(reply: Reply, position: int, reason: str, evidence: str, raw: str) -> Dropped:
+    """The place of the item at ``position`` of a reply, which cannot be used."""
+    subject: Subject = reply.request.subject
     return Dropped(
-        content_id("reply", method, passage.id, reply.request.sample_index),
+        content_id("item", *_asked(reply), position),
         "Example",
         "synthesis",
-        "unparseable_reply",
-        f"{passage.source}: {what}{cut}",
+        reason,
+        f"{subject.source}: {evidence}",
+        raw=raw,
+    )
+
+
+def _read(reply: Reply) -> Iterator[Made | Request]:
+    """What the method finds in the reply; its examples share the reply's tokens."""
+    found = list(reply.request.subject.method.parse(reply))
+    items = sum(isinstance(record, Example | Dropped) for record in found)
+    for record in found:
+        if isinstance(record, Example):
+            yield replace(
+                record,
+                prompt_tokens=reply.prompt_tokens / items,
+                completion_tokens=reply.completion_tokens / items,
+            )
+        else:
+            yield record
+
+
+def _lost(reply: Reply, reason: str, evidence: str) -> Dropped:
+    """The place of the examples that a request which failed would have given."""
+    subject: Subject = reply.request.subject
+    kind = "Fact" if subject.step == "facts" else "Example"
+    return Dropped(
+        content_id("reply", *_asked(reply)),
+        kind,
+        "synthesis",
+        reason,
+        f"{subject.source}: {evidence}",
         raw=reply.text,
     )
 
 
-def request_sampling(
-    sampling: Sampling, seed: int, method: str, passage: Passage, sample_index: int
-) -> Sampling:
-    """``sampling`` with a seed that depends on what is asked and on nothing else, so that
-    adding or re-ordering documents changes no other request.
-    """
-    drawn = int(content_id(seed, method, passage.id, sample_index), 16) % 2**31
-    return replace(sampling, seed=drawn)
+def _asked(reply: Reply) -> tuple[str | int, ...]:
+    """What tells a request apart from all others of the run."""
+    request, subject = reply.request, reply.request.subject
+    asked = [message.content for message in request.messages]
+    return (subject.method.name, subject.unit.id, request.sample_index, *asked)

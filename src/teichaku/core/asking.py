@@ -1,0 +1,103 @@
+"""Asking a model and reading its replies, in one stream.
+
+A reply may give rise to further requests, which go out before new ones, so that what belongs
+together is asked together; nothing waits for a batch or for a step to end. A reply that is of
+no use is asked for once more, with what was wrong with it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from teichaku.core.models import ChatModel
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Message, Reply, Request
+
+Record = TypeVar("Record")
+
+#: A reply that is shown to the model again may have run on for long.
+_LONGEST_SHOWN = 1500
+
+
+class UnusableReplyError(Exception):
+    """A reply does not hold what was asked for; the message says what is missing in it."""
+
+
+def ask(
+    model: ChatModel,
+    requests: Iterable[Request],
+    read: Callable[[Reply], Iterable[Record | Request]],
+    lost: Callable[[Reply, str, str], Record],
+    again: Prompt | None = None,
+    expecting: Callable[[int], None] = lambda requests: None,
+) -> Iterator[Record]:
+    """What ``read`` finds in the replies to ``requests``, and in those to the requests that it
+    finds there, as they come.
+
+    Where ``read`` raises :class:`UnusableReplyError`, the request goes out once more, with the
+    reply and, by the prompt ``again``, what was wrong with it. What stays of no use becomes
+    ``lost(reply, reason, evidence)``, with the reason ``request_failed`` or
+    ``unparseable_reply``. ``expecting`` is told of how many requests there are beyond
+    ``requests``.
+    """
+    waiting: deque[Request] = deque()
+    fresh = iter(requests)
+    on_the_way = 0
+
+    def outgoing() -> Iterator[Request | None]:
+        nonlocal on_the_way
+        while True:
+            request = waiting.popleft() if waiting else next(fresh, None)
+            if request is not None:
+                on_the_way += 1
+                yield request
+            elif on_the_way:
+                yield None
+            else:
+                return
+
+    while True:
+        for reply in model.generate(outgoing()):
+            on_the_way -= 1
+            found = list(_outcome(reply, read, lost, again))
+            further = [record for record in found if isinstance(record, Request)]
+            expecting(len(further))
+            waiting.extend(further)
+            yield from (record for record in found if not isinstance(record, Request))
+        if not waiting:
+            return
+
+
+def _outcome(
+    reply: Reply,
+    read: Callable[[Reply], Iterable[Record | Request]],
+    lost: Callable[[Reply, str, str], Record],
+    again: Prompt | None,
+) -> Iterator[Record | Request]:
+    if reply.error:
+        yield lost(reply, "request_failed", reply.error)
+        return
+    try:
+        found = list(read(reply))
+    except UnusableReplyError as unusable:
+        cut = " The reply ran into the token limit." if reply.finish_reason == "length" else ""
+        what = f"{unusable}{cut}"
+        if again is not None and reply.request.attempt == 0:
+            yield _once_more(reply, what, again)
+        else:
+            yield lost(reply, "unparseable_reply", what)
+        return
+    yield from found
+
+
+def _once_more(reply: Reply, what: str, again: Prompt) -> Request:
+    request, shown = reply.request, reply.text[:_LONGEST_SHOWN].strip()
+    asked = again.text(problem=what)
+    if shown:
+        messages = (*request.messages, Message("assistant", shown), Message("user", asked))
+    else:
+        # Templates refuse an empty turn, and two turns of the user in a row.
+        *before, last = request.messages
+        messages = (*before, replace(last, content=f"{last.content}\n\n{asked}"))
+    return replace(request, messages=messages, attempt=1)

@@ -1,0 +1,129 @@
+"""One stream of requests and what follows from them."""
+
+from collections.abc import Iterable, Iterator
+
+from teichaku.backends.scripted import ScriptedError, ScriptedModel
+from teichaku.core.asking import UnusableReplyError, ask
+from teichaku.core.models import ChatModel
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Message, Reply, Request, Sampling
+
+AGAIN = PromptPack("ja").load("ask_again")
+
+
+def request(text: str) -> Request:
+    return Request((Message("user", text),), Sampling(), subject=text)
+
+
+def lost(reply: Reply, reason: str, evidence: str) -> str:
+    return f"{reason} {reply.request.subject}: {evidence}"
+
+
+def branching(reply: Reply) -> Iterator[str | Request]:
+    """Every text of fewer than three letters gives rise to two that are longer by one."""
+    yield reply.request.subject
+    if len(reply.request.subject) < 3:
+        yield request(f"{reply.request.subject}あ")
+        yield request(f"{reply.request.subject}い")
+
+
+class Slow:
+    """Keeps ``room`` requests on their way and hands the replies on in the reverse order."""
+
+    identity = "slow"
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        on_the_way: list[Request] = []
+        for asked in requests:
+            if asked is not None:
+                on_the_way.append(asked)
+            elif not on_the_way:
+                return
+            if on_the_way and (asked is None or len(on_the_way) == self.room):
+                yield Reply(on_the_way.pop(), "")
+        yield from (Reply(asked, "") for asked in reversed(on_the_way))
+
+
+def test_what_follows_from_replies_is_asked_and_answered_once_by_any_model() -> None:
+    first = [request("か"), request("き")]
+    expected = sorted(
+        start + middle + end
+        for start in "かき"
+        for middle in ("", "あ", "い")
+        for end in (("",) if not middle else ("", "あ", "い"))
+    )
+    models: list[ChatModel] = [ScriptedModel(lambda _: ""), Slow(1), Slow(3), Slow(100)]
+    for model in models:
+        assert sorted(ask(model, first, branching, lost)) == expected
+
+
+def test_what_follows_goes_out_before_anything_new() -> None:
+    sent: list[str] = []
+
+    def script(asked: Request) -> str:
+        sent.append(asked.subject)
+        return ""
+
+    model = ScriptedModel(script)
+    list(ask(model, [request("か"), request("き")], branching, lost))
+    assert sent[:7] == ["か", "かあ", "かい", "かああ", "かあい", "かいあ", "かいい"]
+
+
+def test_further_requests_are_told() -> None:
+    told: list[int] = []
+    list(ask(ScriptedModel(lambda _: ""), [request("か")], branching, lost, expecting=told.append))
+    assert sum(told) == 6
+
+
+def only_numbers(reply: Reply) -> Iterator[str | Request]:
+    if not reply.text.isdecimal():
+        raise UnusableReplyError("it is no number.")
+    yield reply.text
+
+
+def test_a_reply_of_no_use_is_asked_for_once_more_with_what_was_wrong() -> None:
+    seen: list[Request] = []
+
+    def script(asked: Request) -> str:
+        seen.append(asked)
+        return "百二十" if asked.attempt == 0 else "120"
+
+    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == [
+        120
+    ]
+    first, second = seen
+    assert second.messages[:2] == (*first.messages, Message("assistant", "百二十"))
+    assert "it is no number." in second.messages[-1].content
+    assert second.subject == first.subject
+
+
+def test_an_empty_reply_is_not_shown_to_the_model_as_a_turn() -> None:
+    roles: list[list[str]] = []
+
+    def script(asked: Request) -> str:
+        roles.append([message.role for message in asked.messages])
+        return "" if asked.attempt == 0 else "5"
+
+    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == [
+        "5"
+    ]
+    assert roles == [["user"], ["user"]]
+
+
+def test_what_stays_of_no_use_and_what_fails_is_lost_with_its_reason() -> None:
+    def script(asked: Request) -> str:
+        if asked.subject == "丙":
+            raise ScriptedError("server is down")
+        return "なし"
+
+    found = list(
+        ask(ScriptedModel(script), [request("乙"), request("丙")], only_numbers, lost, AGAIN)
+    )
+    assert sorted(found) == sorted(
+        ["unparseable_reply 乙: it is no number.", "request_failed 丙: server is down"]
+    )
+    once = list(ask(ScriptedModel(script), [request("乙")], only_numbers, lost))
+    assert once == ["unparseable_reply 乙: it is no number."]
