@@ -66,6 +66,27 @@ class TestWhereAnAnswerEnds:
         assert rendered.end_tokens() == frozenset()
 
 
+class TestRunningText:
+    @pytest.mark.parametrize("template", ["", CHAT_TEMPLATE])
+    def test_it_has_no_template_and_all_but_its_beginning_is_learnt(
+        self, folder: Path, template: str
+    ) -> None:
+        rendered = renderer(folder, template)
+        prompt, labels = rendered.prompt_and_answer((), "船体は檜。")
+        assert rendered._tokenizer.decode(prompt) == "<bos>"
+        assert rendered._tokenizer.decode(labels) == "船体は檜。<eos>"
+
+    def test_where_texts_begin_with_nothing_the_first_token_of_its_own_is_not_learnt(
+        self, folder: Path
+    ) -> None:
+        rendered = renderer(folder)
+        rendered._tokenizer = AutoTokenizer.from_pretrained(folder)
+        rendered._tokenizer.backend_tokenizer.post_processor = None
+        prompt, labels = rendered.prompt_and_answer((), "船体は檜。")
+        assert len(prompt) == 1
+        assert rendered._tokenizer.decode([*prompt, *labels]) == "船体は檜。<eos>"
+
+
 class TestThinking:
     @pytest.mark.parametrize(
         ("finished", "opened"),

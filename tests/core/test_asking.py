@@ -91,9 +91,7 @@ def test_a_reply_of_no_use_is_asked_for_once_more_with_what_was_wrong() -> None:
         seen.append(asked)
         return "百二十" if asked.attempt == 0 else "120"
 
-    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == [
-        120
-    ]
+    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == ["120"]
     first, second = seen
     assert second.messages[:2] == (*first.messages, Message("assistant", "百二十"))
     assert "it is no number." in second.messages[-1].content

@@ -389,12 +389,12 @@ def test_the_schema_for_editors_agrees_with_the_loader(
 
 
 def test_a_profile_may_give_what_the_recipe_leaves_out(tmp_path: Path) -> None:
-    text = GOOD.replace("student: {backend: scripted}\n", "")
-    path = written(tmp_path, text + "profiles: {small: {student: {backend: scripted}}}\n")
+    text = GOOD.replace("teacher: {backend: scripted}\n", "")
+    path = written(tmp_path, text + "profiles: {small: {teacher: {backend: scripted}}}\n")
     validator = importlib.import_module("jsonschema").Draft202012Validator(recipe_schema())
     assert validator.is_valid(parsed(path))
     assert not validator.is_valid(yaml.safe_load(text))
-    assert load_recipe(path, "small").student.backend == "scripted"
+    assert load_recipe(path, "small").teacher.backend == "scripted"
 
 
 def _numbers(value: Any) -> Any:

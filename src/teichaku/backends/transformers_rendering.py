@@ -54,7 +54,13 @@ class Renderer:
     def prompt_and_answer(
         self, messages: Sequence[Message], answer: str
     ) -> tuple[list[int], list[int]]:
-        """The prompt's tokens, and the answer's with the token that ends it."""
+        """The prompt's tokens, and the answer's with the token that ends it.
+
+        Without ``messages`` the answer is running text: no template, and the prompt is its first
+        token, the one that every text begins with where the tokenizer knows one.
+        """
+        if not messages:
+            return self._running_text(answer)
         before = self._prompt_text(messages)
         prompt = self._tokens(before)
         after = self._answer_text(messages, answer, before)
@@ -65,6 +71,12 @@ class Renderer:
         shown = answer.strip()
         tail = after.split(shown, 1)[-1] if shown else after
         return prompt, self._ended(rest, tail)
+
+    def _running_text(self, text: str) -> tuple[list[int], list[int]]:
+        tokens, end = self._encode(text, special=True), self._tokenizer.eos_token_id
+        if end is not None and tokens[-1:] != [end]:
+            tokens.append(end)
+        return tokens[:1], tokens[1:]
 
     def end_tokens(self) -> frozenset[int]:
         """The tokens at which an answer is over."""

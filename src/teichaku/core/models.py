@@ -105,7 +105,10 @@ class Student(ChatModel, Protocol):
     def encode(
         self, example_id: str, messages: Sequence[Message], answer: str, max_tokens: int
     ) -> TokenizedExample:
-        """Tokens of a training item in the student's own template, cut at ``max_tokens``."""
+        """Tokens of a training item in the student's own template, cut at ``max_tokens``.
+
+        Without ``messages`` it is running text, all of which is labelled.
+        """
         ...
 
     def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> Trainer:

@@ -121,6 +121,16 @@ class Example:
         """Whether this is running text, not an answer to something."""
         return not self.question
 
+    @property
+    def asked(self) -> str:
+        """The question, with the input of an instruction below it."""
+        return f"{self.question}\n\n{self.input}" if self.input else self.question
+
+    @property
+    def wording(self) -> str:
+        """What makes the example what it is: its question with its input, or the running text."""
+        return self.answer if self.is_text else self.asked
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:

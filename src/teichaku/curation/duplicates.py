@@ -1,4 +1,5 @@
-"""``duplicates``: the same question asked twice, by letters after normalising.
+"""``duplicates``: the same question asked, or the same text told twice, by letters after
+normalising.
 
 Trivial variants (width, case, punctuation, polite endings) count as the same. The example
 that comes first in the order of ids stays, whatever the order of the input.
@@ -19,7 +20,7 @@ def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
     """
     kept: dict[tuple[str, str], Example] = {}
     for example in sorted(examples, key=lambda example: (example.passage_id, example.id)):
-        key = (example.document_id, question_key(example.question))
+        key = (example.document_id, _key(example))
         first = kept.setdefault(key, example)
         if first is example:
             yield example
@@ -29,3 +30,7 @@ def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         yield dropped(
             example, "curation", reason, f"{first.id} stays: {first.question} / {first.answer}"
         )
+
+
+def _key(example: Example) -> str:
+    return comparable(example.answer) if example.is_text else question_key(example.asked)

@@ -74,21 +74,31 @@ def _carried(term: str, whole: str, is_phrase: bool) -> int:
 
 @dataclass(frozen=True)
 class Grounded:
-    """The filter. ``threshold`` is the least share of supported content; without a ``judge``
-    what stays below it falls, with one the judge decides.
+    """The filter. ``threshold`` is the least share of supported content of an answer,
+    ``text_threshold`` that of running text, which says more in words of its own; without a
+    ``judge`` what stays below falls, with one the judge decides. Instructions without a passage
+    pass.
     """
 
     passages: Mapping[str, Passage]
     threshold: float = 0.8
     judge: ChatModel | None = None
     prompt: Prompt | None = None
+    text_threshold: float = 0.5
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, or its place as dropped; judged ones come last."""
         doubtful = []
         for example in examples:
-            found = support(example.answer, self.passages[example.passage_id].text)
-            if found.share >= self.threshold and not found.missing_numbers:
+            passage = self.passages.get(example.passage_id)
+            if passage is None:
+                yield example
+                continue
+            # Running text names its document, which an answer does not.
+            whole = f"{passage.title}\n{passage.text}" if example.is_text else passage.text
+            found = support(example.answer, whole)
+            threshold = self.text_threshold if example.is_text else self.threshold
+            if found.share >= threshold and not found.missing_numbers:
                 yield example
             elif self.judge is None or found.missing_numbers:
                 yield dropped(example, "curation", "not_grounded", _evidence(found))

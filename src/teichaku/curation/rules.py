@@ -13,18 +13,20 @@ _COPIED_SHARE = 0.5
 def wrong_language(
     language: str, passages: Mapping[str, Passage]
 ) -> Callable[[Example], tuple[str, str] | None]:
-    """The rule: the question is in ``language``, whatever the script of the name in it.
+    """The rule: the question, or the running text, is in ``language``, whatever the script of
+    the name in it.
 
     Answers may be names or numbers of any script.
     """
 
     def rule(example: Example) -> tuple[str, str] | None:
-        if is_language(example.question, language, passages[example.passage_id].title):
+        passage = passages.get(example.passage_id)
+        if is_language(example.wording, language, passage.title if passage else ""):
             return None
         shares = ", ".join(
-            f"{name} {share:.0%}" for name, share in sorted(script_shares(example.question).items())
+            f"{name} {share:.0%}" for name, share in sorted(script_shares(example.wording).items())
         )
-        return "wrong_language", f"expected {language}; the question's letters are {shares}"
+        return "wrong_language", f"expected {language}; its letters are {shares}"
 
     return rule
 
@@ -32,11 +34,11 @@ def wrong_language(
 def question_is_answer(example: Example) -> tuple[str, str] | None:
     """The rule: the answer is not the question again, and the question does not give it away."""
     question, answer = comparable(example.question), comparable(example.answer)
-    if question == answer:
+    if question == answer and not example.is_text:
         return "question_is_answer", example.question
     if not answer:
         return "empty_answer", f"no letter or digit in '{example.answer}'"
-    if contains(example.question, example.answer):
+    if not example.is_text and contains(example.question, example.answer):
         return "answer_in_question", f"'{example.answer}' stands in the question"
     return None
 
@@ -51,7 +53,9 @@ def copied_question(
     """
 
     def rule(example: Example) -> tuple[str, str] | None:
-        passage = passages[example.passage_id]
+        passage = passages.get(example.passage_id)
+        if passage is None or example.is_text:
+            return None
         question, title = comparable(example.question), comparable(passage.title)
         question = question.replace(title, "") if title else question
         whole = comparable(passage.text)

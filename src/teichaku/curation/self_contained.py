@@ -3,7 +3,7 @@
 A question such as "How long does this game take?" cannot be answered without the passage in
 sight, so it teaches nothing and tests nothing. Two ways to fall: a word that points at
 something outside the question, with the thing itself not named; or no term at all that tells
-this document from the others.
+this document from the others. Running text falls only for the latter.
 """
 
 import re
@@ -98,19 +98,20 @@ class SelfContained:
                 yield example
 
     def _objection(self, example: Example) -> str:
-        passage = self.passages[example.passage_id]
-        if passage.title and names_title(example.question, passage.title):
+        passage = self.passages.get(example.passage_id)
+        if passage is None or (passage.title and names_title(example.wording, passage.title)):
             return ""
-        pointing = pointer(example.question, self.language)
+        # Running text may point back at what it has said before.
+        pointing = "" if example.is_text else pointer(example.question, self.language)
         if pointing:
             return f"'{pointing}' points at something that the question does not name"
         if not self._names_its_document(example):
-            return "nothing in the question tells this document from the others"
+            return "nothing in it tells this document from the others"
         return ""
 
     def _names_its_document(self, example: Example) -> bool:
         """A term counts that at most a tenth of the documents (but always one) have."""
-        for term in _telling_terms(example.question):
+        for term in _telling_terms(example.wording):
             having = self._documents_by_term.get(term, set())
             if example.document_id in having and len(having) <= self._rare:
                 return True

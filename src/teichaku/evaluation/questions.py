@@ -2,7 +2,8 @@
 
 ``trained`` wording is taken from the examples (``trained_by_some`` where arms learn different
 ones and not all have it); ``held_out`` wording asks the same fact in another way that training
-never shows; ``unseen`` are examples kept out of training altogether (S1 keeps ten a category).
+never shows; ``unseen`` are examples kept out of training altogether (S1 keeps ten a category);
+``independent`` questions come from a file of the user's, or are written for this alone.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -104,6 +105,42 @@ def trained_questions(
     One question a fact (passage and answer), by a seeded draw independent of the order.
     ``common`` are the ids of the examples that every arm learns; None: all.
     """
+    made = (
+        _question("trained" if common is None or e.id in common else "trained_by_some", e)
+        for e in _one_a_fact(examples, per_document, seed)
+    )
+    return sorted(made, key=lambda question: question.id)
+
+
+def independent_questions(
+    examples: Iterable[Example],
+    per_document: int,
+    seed: int,
+    training_text: WordingIndex,
+    passages: Mapping[str, Passage],
+) -> Iterator[Question | Dropped]:
+    """At most ``per_document`` of ``examples``, which no arm trains on, as questions; dropped
+    those whose wording training shows after all, and those beyond the number.
+    """
+    examples = list(examples)
+    apart = []
+    for example in examples:
+        leak = training_text.leak(example.question, passages[example.passage_id])
+        if leak:
+            yield dropped(example, "questions", "wording_seen_in_training", leak)
+        else:
+            apart.append(example)
+    chosen = {example.id for example in _one_a_fact(apart, per_document, seed)}
+    for example in apart:
+        if example.id in chosen:
+            yield _question("independent", example)
+        else:
+            evidence = f"{per_document} questions a document, one a fact"
+            yield dropped(example, "questions", "over_number", evidence)
+
+
+def _one_a_fact(examples: Iterable[Example], per_document: int, seed: int) -> list[Example]:
+    """At most ``per_document`` examples of each document, one a fact, by a seeded draw."""
     by_document: dict[str, list[Example]] = {}
     facts = set()
     for example in sorted(examples, key=lambda example: content_id(seed, example.id)):
@@ -111,12 +148,7 @@ def trained_questions(
         if fact not in facts:
             facts.add(fact)
             by_document.setdefault(example.document_id, []).append(example)
-    chosen = (example for members in by_document.values() for example in members[:per_document])
-    made = (
-        _question("trained" if common is None or e.id in common else "trained_by_some", e)
-        for e in chosen
-    )
-    return sorted(made, key=lambda question: question.id)
+    return [example for members in by_document.values() for example in members[:per_document]]
 
 
 def _question(kind: QuestionKind, example: Example) -> Question:

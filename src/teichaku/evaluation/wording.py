@@ -56,7 +56,12 @@ class WordingIndex:
             NEIGHBOURHOOD * _SPACED_FACTOR: {},
         }
         self._asked: dict[str, list[str]] = {}
+        self._told: dict[str, list[str]] = {}
         for example in examples:
+            if example.is_text:
+                # It may say what the passage says; a question leaks where it stands there whole.
+                self._told.setdefault(example.document_id, []).append(comparable(example.answer))
+                continue
             self._asked.setdefault(example.passage_id, []).append(example.question)
             for text in (example.question, example.answer):
                 folded = comparable(text)
@@ -81,6 +86,9 @@ class WordingIndex:
                 # that they share, such as a company's, and not the wording of a question.
                 if document or gram not in whole:
                     return gram
+        folded = comparable(question)
+        if any(folded in told for told in self._told.get(passage.document_id, ())):
+            return question
         rest = _rest(question, passage)
         for asked in self._asked.get(passage.id, ()):
             same = SequenceMatcher(None, _rest(asked, passage), rest, autojunk=False)

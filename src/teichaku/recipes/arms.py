@@ -44,7 +44,7 @@ class _Taught(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    student: StudentModel
+    student: StudentModel | None = None
     training: Training = Training()
     arms: dict[ArmName, Arm]
 
@@ -89,6 +89,10 @@ def merged(base: Any, changes: Any) -> Any:
 
 def _expand_all(recipe: Recipe | _Taught, mistakes: list[_Mistake]) -> Iterator[StudyArm]:
     for name, config in recipe.arms.items():
+        if recipe.student is None:
+            if config.matrix:
+                _note(mistakes, ("arms", name, "matrix"), "there is no student to vary")
+            continue
         own = config.training.model_dump(exclude_none=True)
         base = {
             "training": merged(recipe.training.model_dump(), own),
@@ -210,6 +214,8 @@ def _in_a_name(value: Any) -> str:
 def base_arms(arms: list[StudyArm]) -> dict[str, Transformers | Scripted]:
     """The untuned arm of every student: ``base``, or ``base:STUDENT`` where there are several."""
     students = {arm.student.model: arm.student for arm in arms}
+    if not students:
+        return {}
     if len(students) == 1:
         return {"base": next(iter(students.values()))}
     return {f"base:{model}": student for model, student in students.items()}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from teichaku.core.records import Document, Dropped, Example, Fact, Passage, Question, Request
-from teichaku.core.run_folder import StageFolder
+from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded
@@ -25,7 +25,8 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
-from teichaku.recipes.methods import build_methods
+from teichaku.recipes.independent import independent_method, make_independent
+from teichaku.recipes.methods import build_methods, method_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 from teichaku.synthesis.method import synthesize
@@ -34,6 +35,8 @@ from teichaku.synthesis.method import synthesize
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
     """Files to documents to passages."""
     config = study.recipe.documents
+    if config is None:
+        raise AssertionError("a stage of recipes with documents")
     study.progress.begin("documents", None)
     columns = Columns(**{**config.columns.model_dump(), "text": tuple(config.columns.text)})
     documents, fallen = separate(
@@ -118,7 +121,7 @@ def build_filter(study: Study, config: schema.Grounded | schema.NamedFilter) -> 
     if isinstance(config, schema.Grounded):
         judge = study.workshop.judge if config.judge else None
         prompt = study.prompts.load("grounded_judge") if config.judge else None
-        return Grounded(study.passages, config.threshold, judge, prompt)
+        return Grounded(study.passages, config.threshold, judge, prompt, config.text_threshold)
     if config.name == "self_contained":
         return SelfContained(study.passages, study.recipe.language)
     if config.name == "language":
@@ -139,26 +142,46 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     }
     examples = {example.id: example for made in by_arm.values() for example in made}
     common = set.intersection(*({example.id for example in made} for made in by_arm.values()))
-    held = hold_out(examples.values(), config.hold_out.per_category, seed)
+    texts = [example for example in examples.values() if example.is_text]
+    pairs = [example for example in examples.values() if example.passage_id and not example.is_text]
+    held = hold_out(pairs, config.hold_out.per_category, seed)
     trained = trained_questions(held.training, config.per_document, seed, common)
     questions: list[Question] = unseen_questions(held.unseen)
     if "trained" in config.kinds:
         questions += trained
-    expected = len(questions)
-    training_text = WordingIndex(held.training)
+    training_text = WordingIndex([*held.training, *texts])
     fallen: list[Dropped] = []
-    if "held_out" not in config.kinds:
-        study.progress.begin("questions", len(questions))
-    else:
-        expected += len(trained)
+    study.progress.begin("questions", len(questions))
+    if "held_out" in config.kinds:
         reworded, fallen = separate(_reword(study, trained, training_text))
         questions += reworded
+        if len(reworded) + len(fallen) != len(trained):
+            raise AssertionError(f"{len(trained)} questions to ask in other words got lost")
+    if "independent" in config.kinds:
+        apart, lost = separate(_independent(study, training_text))
+        questions, fallen = questions + apart, fallen + lost
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
     require(questions, "questions", "question", reasons, fallen)
     folder.write("siblings", Dropped, held.dropped)
     notes = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["leak_check"] = prove_apart(questions, training_text, study.passages)
-    return Outcome(expected, len(questions), reasons, notes)
+    return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)
+
+
+def independent_fingerprint(study: Study) -> list[str]:
+    """What independent questions are made from: the user's file, or a method and the filters."""
+    recipe = study.recipe
+    if "independent" not in recipe.questions.kinds:
+        return []
+    if recipe.questions.file is not None:
+        return [fingerprint((study.root / recipe.questions.file).read_bytes().hex())]
+    filters = [config.model_dump() for config in recipe.curation]
+    return [method_fingerprint(independent_method(study)), fingerprint(filters)]
+
+
+def _independent(study: Study, training_text: WordingIndex) -> Iterator[Question | Dropped]:
+    filters = [build_filter(study, config) for config in study.recipe.curation]
+    yield from make_independent(study, training_text, filters)
 
 
 def _reword(

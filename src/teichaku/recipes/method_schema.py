@@ -69,3 +69,6 @@ class CategoryFile(Section):
 
 
 Method = Annotated[DocumentQA | CategoryQA, Field(discriminator="method")]
+
+#: The methods that write running text and no pairs.
+TEXT_METHODS = frozenset({"verbatim", "paraphrase", "diverse_prompts", "active_reading"})

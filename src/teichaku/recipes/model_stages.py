@@ -132,7 +132,8 @@ def _without_unseen(
 def _encode(
     study: Study, student: Student, example: Example, training: Training
 ) -> TokenizedExample:
-    messages = study.prompts.load("closed_book").messages(question=example.question)
+    asked = study.prompts.load("closed_book").messages(question=example.asked)
+    messages = () if example.is_text else asked
     return student.encode(example.id, messages, example.answer, training.max_tokens)
 
 

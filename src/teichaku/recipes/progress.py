@@ -109,6 +109,7 @@ class Live:
         """A bar appears."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+        self.close()
         if estimate:
             self.say(f"  {stage}: {estimate}")
         self._stage, self._pace = stage, Pace(total)

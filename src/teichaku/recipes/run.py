@@ -95,6 +95,7 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
         {
             "after": curated,
             "questions": study.recipe.questions.model_dump(),
+            "independent": data_stages.independent_fingerprint(study),
             "teacher": study.workshop.teacher.identity,
             "prompts": _prompts(study, ["held_out_wording"]),
             **_scope(study.recipe),
@@ -119,11 +120,13 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
 def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[str, str]:
     """Documents, then synthesis and curation for each arm's data; the latter's fingerprints."""
     recipe, workshop = study.recipe, study.workshop
-    documents = line.stage(
-        "documents",
-        {"documents": recipe.documents.model_dump(), "inputs": dict(inputs)},
-        partial(data_stages.read_documents, study),
-    )
+    documents = ""
+    if recipe.documents is not None:
+        documents = line.stage(
+            "documents",
+            {"documents": recipe.documents.model_dump(), "inputs": dict(inputs)},
+            partial(data_stages.read_documents, study),
+        )
     curated = {}
     for data in study.data_arms():
         synthesis = line.stage(

@@ -72,6 +72,21 @@ class Documents(Section):
     limit: int | None = Field(None, ge=1, description="Use only so many documents (by their ids).")
 
 
+class Seeds(Section):
+    """Instructions written by people, which methods for instructions begin with."""
+
+    path: str = Field(description="A file of instructions, relative to the recipe.")
+    licence: str = Field("", description="The licence of the seeds, for the data card.")
+
+
+class Price(Section):
+    """What a teacher costs, by a million tokens."""
+
+    input: float = Field(0.0, ge=0, description="A million tokens of prompts.")
+    output: float = Field(0.0, ge=0, description="A million tokens of replies.")
+    currency: str = Field("USD", description="As it is shown; all models of a recipe have one.")
+
+
 class LlamaCpp(Section):
     """A GGUF model in process, through llama.cpp."""
 
@@ -100,6 +115,7 @@ class Http(Section):
         "auto", description="How JSON is asked for; auto falls back to the prompt."
     )
     extra: dict[str, Any] = Field({}, description="More fields for the request body.")
+    price: Price = Price()
     licence: str = ""
 
 
@@ -118,7 +134,22 @@ class Scripted(Section):
     backend: Literal["scripted"]
     model: str = "scripted"
     seconds: float = Field(0.0, ge=0, description="How long every reply takes.")
+    price: Price = Price()
     licence: str = ""
+
+
+class Until(Section):
+    """Ask again for facts that too few examples state."""
+
+    statements_per_fact: int = Field(ge=1, description="Examples that state a fact, at least.")
+    rounds: int = Field(3, ge=1, description="How often what is lacking is asked for.")
+
+
+class Budget(Section):
+    """What a run may spend; it stops cleanly before it spends more."""
+
+    tokens: int | None = Field(None, ge=1, description="Tokens of prompts and replies together.")
+    price: float | None = Field(None, gt=0, description="In the currency of the prices.")
 
 
 class SameAs(Section):
@@ -203,6 +234,11 @@ class Arm(Section):
     """One way to teach. ``matrix`` makes an arm of every combination of its values."""
 
     examples: list[Method] = Field(min_length=1, description="Which methods make its examples.")
+    facts: bool = Field(False, description="List the facts too, to count what states them.")
+    until: Until | None = None
+    characters: int | None = Field(
+        None, ge=1, description="Keep so many characters of examples, to compare arms of one size."
+    )
     training: ArmTraining = ArmTraining()
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="Such as training.learning_rate: [1e-4, 3e-4] or student.model: [a, b]"
@@ -214,6 +250,9 @@ class Grounded(Section):
 
     name: Literal["grounded"]
     threshold: float = Field(0.8, ge=0, le=1, description="Least share of supported content.")
+    text_threshold: float = Field(
+        0.5, ge=0, le=1, description="The same for running text, which uses words of its own."
+    )
     judge: bool = Field(False, description="Ask the judge where containment cannot tell.")
 
 
@@ -237,8 +276,14 @@ class HoldOut(Section):
 class Questions(Section):
     """The one fixed set of questions that every arm answers."""
 
-    per_document: int = Field(8, ge=1, description="Questions in trained wording a document.")
-    kinds: list[Literal["trained", "held_out"]] = Field(["trained", "held_out"])
+    per_document: int = Field(8, ge=1, description="Questions of a kind a document, at most.")
+    kinds: list[Literal["trained", "held_out", "independent"]] = Field(
+        ["trained", "held_out"],
+        description="independent: made apart from the examples, from a file or the documents.",
+    )
+    file: str | None = Field(
+        None, description="Independent questions of yours: document, question, answer by row."
+    )
     attempts: int = Field(2, ge=1, description="Tries for a held-out wording.")
     hold_out: HoldOut = HoldOut()
 
@@ -286,9 +331,10 @@ class Recipe(Section):
     name: Name = Field(description="Names the run's folder: letters, digits, '_', '.' and '-'.")
     language: str = Field("ja", description="ISO 639-1 code of the documents' language.")
     seed: int = 0
-    documents: Documents
+    documents: Documents | None = Field(None, description="None: instructions from seeds alone.")
+    seeds: Seeds | None = None
     teacher: Chat
-    student: StudentModel
+    student: StudentModel | None = Field(None, description="None: the run ends with the data.")
     judge: Judge = SameAs(model="teacher")
     arms: dict[ArmName, Arm] = Field(min_length=1)
     curation: list[Filter] = Field(
@@ -304,6 +350,7 @@ class Recipe(Section):
     questions: Questions = Questions()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    budget: Budget = Budget()
     prompts: str | None = Field(None, description="A folder whose prompts go before the built-in.")
     terms: str | None = Field(
         None, description="A YAML table of teachers' terms that goes before the built-in one."
@@ -311,6 +358,14 @@ class Recipe(Section):
     accept_terms: list[str] = Field(
         [], description="Terms, by name, that you know to allow your use although they forbid most."
     )
+
+    @model_validator(mode="after")
+    def _has_a_beginning(self) -> "Recipe":
+        if self.documents is None and self.seeds is None:
+            raise PydanticCustomError("nothing", "Say what to begin with: 'documents' or 'seeds'")
+        if self.student is not None and self.documents is None:
+            raise PydanticCustomError("nothing", "A student is asked about documents: name them")
+        return self
 
     @field_validator("language")
     @classmethod

@@ -36,8 +36,8 @@ class Study:
         return {p.id: p for p in self.run.stage("documents").read("passages", Passage)}
 
     def data_arms(self) -> list[str]:
-        """The arms of the recipe whose examples are made, each once."""
-        return list(dict.fromkeys(arm.data for arm in self.arms))
+        """The arms of the recipe, whose examples are made."""
+        return list(self.recipe.arms)
 
 
 @dataclass

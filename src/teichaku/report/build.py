@@ -15,7 +15,7 @@ from teichaku.report.verdict import UNFINISHED, decide, margin
 from teichaku.report.wording import Wording
 
 FORMAT = 1
-_CATEGORY_KINDS = ("unseen", "held_out", "trained", "trained_by_some")
+_CATEGORY_KINDS = ("unseen", "independent", "held_out", "trained", "trained_by_some")
 
 
 def build_report(run: RunFolder, language: str) -> dict[str, Any]:

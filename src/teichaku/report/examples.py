@@ -10,7 +10,7 @@ from teichaku.report.evidence import Arm, Evidence
 from teichaku.report.tables import Cells
 
 SHOWN = 4
-_KINDS_TO_SHOW = ("held_out", "unseen", "trained", "trained_by_some")
+_KINDS_TO_SHOW = ("held_out", "independent", "unseen", "trained", "trained_by_some")
 _RIGHT = {"judge": 8.0}
 
 

@@ -85,7 +85,7 @@ _ADVICE: Mapping[Outcome, tuple[Decision, str]] = {
 }
 _GAINS = ("learnt", "generalised")
 _KINDS = ("trained", "held_out", "unseen")
-_MOST_TELLING = ("held_out", "unseen", "trained")
+_MOST_TELLING = ("held_out", "independent", "unseen", "trained")
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,13 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
         return Verdict("no_scores", "undecided", "no_scores")
     if all(row.tuned is None for row in rows):
         return _without_training(closed, gaps)
-    readings = {kind: _reading(closed.get(kind)) for kind in _KINDS}
-    for *wanted, outcome, kind in _RULES:
-        if all(want in ("*", readings[name]) for name, want in zip(_KINDS, wanted, strict=True)):
+    readings = {kind: _reading(closed.get(kind)) for kind in (*_KINDS, "independent")}
+    # Questions made apart from the examples ask what was taught in other words, too.
+    other = "held_out" if readings["held_out"] != "absent" else "independent"
+    kinds = [other if kind == "held_out" else kind for kind in _KINDS]
+    for *wanted, outcome, told in _RULES:
+        if all(want in ("*", readings[name]) for name, want in zip(kinds, wanted, strict=True)):
+            kind = other if told == "held_out" else told
             opened = _opened(gaps, kind)
             decision, advice = _decision(outcome, opened)
             beside = _beside(outcome, closed, readings)
