@@ -48,7 +48,7 @@ def run_study(recipe: Path) -> RunFolder:
 
 
 #: What holds times, the machine, or how often the cache helped; it differs from run to run.
-VARIABLE = {"timing.json", "run.json", "report.json", "index.html"}
+VARIABLE = {"timing.json", "spending.json", "run.json", "report.json", "index.html"}
 
 
 def final_files(run: RunFolder) -> dict[str, str]:

@@ -25,10 +25,12 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
+from teichaku.recipes.budget import price_of
 from teichaku.recipes.independent import independent_method, make_independent
 from teichaku.recipes.methods import build_methods, method_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
+from teichaku.recipes.workshop import price_per_token
 from teichaku.synthesis.method import synthesize
 
 
@@ -100,8 +102,14 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
 
 def _signed(study: Study, example: Example) -> Example:
     """``example`` with the teacher's name, its terms and its price."""
-    teacher = study.workshop.teacher.identity
-    return replace(example, teacher=teacher, licence_class=study.terms.licence_class)
+    return replace(
+        example,
+        teacher=study.workshop.teacher.identity if example.prompt else "",
+        licence_class=study.terms.licence_class if example.prompt else "",
+        price=price_of(
+            price_per_token(study.recipe.teacher), example.prompt_tokens, example.completion_tokens
+        ),
+    )
 
 
 def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:

@@ -29,6 +29,7 @@ from teichaku.evaluation.scorers import headline_scorer
 from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
 from teichaku.recipes.before import check_before
+from teichaku.recipes.budget import Spending
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.methods import build_methods, method_fingerprint
 from teichaku.recipes.progress import Progress, duration
@@ -71,7 +72,7 @@ def run_recipe(
     prompts = PromptPack(recipe.language, folder)
     cache = options.cache or cache_home() / "requests.sqlite"
     arms = expand_arms(recipe)
-    workshop = Workshop(recipe, prompts, progress, cache)
+    workshop = Workshop(recipe, prompts, progress, cache, _spending(recipe, run))
     study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
@@ -84,6 +85,13 @@ def run_recipe(
         progress.close()
         workshop.close()
     return run
+
+
+def _spending(recipe: Recipe, run: RunFolder) -> Spending:
+    """What the run has spent in earlier attempts."""
+    file = run.path / "spending.json"
+    before = run.read_json(file.name) if file.is_file() else {}
+    return Spending(recipe.budget, file, before.get("tokens", 0), before.get("price", 0.0))
 
 
 def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
@@ -223,7 +231,7 @@ class _Line:
             spent = workshop.take_usage()
             vars(usage).update(vars(spent))
             now = {"seconds": time.monotonic() - start, **asdict(spent)}
-            total = {key: round(before.get(key, 0) + value, 3) for key, value in now.items()}
+            total = {key: round(before.get(key, 0) + value, 6) for key, value in now.items()}
             run.write_json(file, {**total, "failed_requests": spent.failed_requests})
 
 
@@ -238,6 +246,7 @@ def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:
     if usage.requests or usage.cached_requests:
         text += f"; {usage.requests} requests sent, {usage.cached_requests} from the cache"
         text += f", {usage.completion_tokens} tokens"
+        text += f", price {usage.price:.4f}" if usage.price else ""
     return f"{text}; {duration(seconds)}"
 
 

@@ -6,7 +6,7 @@ came from the cache.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,9 @@ from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.core.models import ChatModel, Student
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Reply, Request
+from teichaku.recipes.budget import BudgetedModel, Spending, price_of
 from teichaku.recipes.progress import Progress, duration
-from teichaku.recipes.schema import Http, LlamaCpp, Recipe, SameAs, Scripted, Transformers
+from teichaku.recipes.schema import Http, LlamaCpp, Price, Recipe, SameAs, Scripted, Transformers
 
 #: Tokens that a reply to each prompt usually has, for the estimate before a stage.
 _USUAL_REPLY_TOKENS = {
@@ -30,6 +31,14 @@ _USUAL_REPLY_TOKENS = {
 }
 
 
+_FREE = Price()
+
+
+def price_per_token(config: LlamaCpp | Http | Scripted) -> Price:
+    """What a model costs; nothing in this process."""
+    return _FREE if isinstance(config, LlamaCpp) else config.price
+
+
 @dataclass
 class Usage:
     """Tokens and requests of one stage."""
@@ -39,8 +48,9 @@ class Usage:
     requests: int = 0
     cached_requests: int = 0
     failed_requests: int = 0
+    price: float = 0.0
 
-    def add(self, reply: Reply) -> None:
+    def add(self, reply: Reply, price: Price) -> None:
         """Count a reply; tokens of a cached one were paid before and are not counted."""
         self.failed_requests += bool(reply.error)
         if reply.cached:
@@ -49,6 +59,7 @@ class Usage:
             self.requests += 1
             self.prompt_tokens += reply.prompt_tokens
             self.completion_tokens += reply.completion_tokens
+            self.price += price_of(price, reply.prompt_tokens, reply.completion_tokens)
 
 
 class Closable(Protocol):
@@ -91,13 +102,19 @@ class Workshop:
     """Builds and keeps the models of ``recipe``; ``prompts`` gives base models their frame."""
 
     def __init__(
-        self, recipe: Recipe, prompts: PromptPack, progress: Progress, cache_path: Path
+        self,
+        recipe: Recipe,
+        prompts: PromptPack,
+        progress: Progress,
+        cache_path: Path,
+        spending: Spending | None = None,
     ) -> None:
         self._recipe = recipe
         self._prompts = prompts
         self._progress = progress
         self._students: dict[str, Student] = {}
         self._opened: list[Closable] = []
+        self._spending = spending
         self.cache = RequestCache(cache_path)
         self.cards: dict[str, ModelCard] = {}
         self.usage = Usage()
@@ -105,7 +122,7 @@ class Workshop:
     @cached_property
     def teacher(self) -> ChatModel:
         """The model that writes examples."""
-        return self.counted(self._chat("teacher", self._recipe.teacher))
+        return self._paid("teacher", self._recipe.teacher)
 
     @cached_property
     def judge(self) -> ChatModel:
@@ -116,7 +133,7 @@ class Workshop:
             card = self.cards[f"teacher {self._recipe.teacher.model}"]
             self.cards[f"judge {card.name}"] = replace(card, role="judge")
             return teacher
-        return self.counted(self._chat("judge", config))
+        return self._paid("judge", config)
 
     def student(self, config: Transformers | Scripted) -> Student:
         """A model that learns; the same one for the same configuration."""
@@ -125,9 +142,16 @@ class Workshop:
             self._students[key] = self._build_student(config)
         return self._students[key]
 
-    def counted(self, model: ChatModel) -> ChatModel:
+    def counted(self, model: ChatModel, price: Price = _FREE) -> ChatModel:
         """``model`` behind the cache, counted."""
-        return CountedModel(CachedModel(model, self.cache), self._count)
+        return CountedModel(CachedModel(model, self.cache), partial(self._count, price))
+
+    def _paid(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
+        """A model that counts against the budget."""
+        model, price = self._chat(role, config), price_per_token(config)
+        if self._spending is not None:
+            model = BudgetedModel(model, price, self._spending)
+        return self.counted(model, price)
 
     def estimate(self, model: ChatModel, requests: Sequence[Request]) -> str:
         """How many requests will be sent and how long that may take, in words."""
@@ -156,8 +180,8 @@ class Workshop:
         self.cache.record_speed(f"training:{identity}", tokens, 0, seconds)
 
     def usage_of(self, reply: Reply) -> None:
-        """Count a reply in the usage of the stage."""
-        self.usage.add(reply)
+        """Count a reply of a model without a price in the usage of the stage."""
+        self.usage.add(reply, _FREE)
 
     def take_usage(self) -> Usage:
         """The usage since the last call."""
@@ -167,11 +191,13 @@ class Workshop:
     def close(self) -> None:
         """Write what the cache still holds, and free the models."""
         self.cache.close()
+        if self._spending is not None:
+            self._spending.note()
         for model in self._opened:
             model.close()
 
-    def _count(self, reply: Reply) -> None:
-        self.usage_of(reply)
+    def _count(self, price: Price, reply: Reply) -> None:
+        self.usage.add(reply, price)
         self._progress.advance(1, 0 if reply.cached else reply.completion_tokens)
 
     def _chat(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
@@ -194,7 +220,7 @@ class Workshop:
         if isinstance(config, Http):
             from teichaku.backends.http import HttpModel
 
-            model = HttpModel(**config.model_dump(exclude={"backend", "licence"}))
+            model = HttpModel(**config.model_dump(exclude={"backend", "licence", "price"}))
         else:
             from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 
