@@ -93,6 +93,19 @@ def read_recipe(
     return recipe, chosen
 
 
+def limited(recipe: Recipe, limit: int) -> Recipe:
+    """``recipe`` with ``limit`` documents, or seeds where it has no documents, at most.
+
+    It has a name of its own: a small run must not overwrite the whole one's results.
+    """
+    changes: dict[str, Any] = {"name": f"{recipe.name}-limit-{limit}"}
+    if recipe.documents is not None:
+        changes["documents"] = recipe.documents.model_copy(update={"limit": limit})
+    elif recipe.seeds is not None:
+        changes["seeds"] = recipe.seeds.model_copy(update={"limit": limit})
+    return recipe.model_copy(update=changes)
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """``recipe`` as YAML with all that it left to defaults; loading it gives an equal one."""
     return yaml.dump(_plain(recipe), Dumper=_Dumper, allow_unicode=True, sort_keys=False)

@@ -77,6 +77,7 @@ class Seeds(Section):
 
     path: str = Field(description="A file of instructions, relative to the recipe.")
     licence: str = Field("", description="The licence of the seeds, for the data card.")
+    limit: int | None = Field(None, ge=1, description="Use only so many seeds (by their ids).")
 
 
 class Price(Section):
