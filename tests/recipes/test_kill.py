@@ -28,7 +28,8 @@ generate = scripted.ScriptedModel.generate
 def logged(self, requests):
     def told():
         for request in requests:
-            os.write(log, (request_key(self.identity, request) + chr(10)).encode())
+            if request is not None:
+                os.write(log, (request_key(self.identity, request) + chr(10)).encode())
             yield request
     return generate(self, told())
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from teichaku.backends import scripted_documents, scripted_facts, scripted_instructions
+from teichaku.backends.scripted_documents import stated
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import (
     Answer,
@@ -28,7 +29,7 @@ from teichaku.core.records import (
     content_id,
 )
 from teichaku.core.run_folder import write_aside
-from teichaku.core.text import comparable, sentences
+from teichaku.core.text import comparable
 
 Script = Callable[[Request], str]
 
@@ -74,31 +75,13 @@ def request_name(request: Request) -> str:
 
 
 def scripted_teacher(request: Request) -> str:
-    """The reply of a plain but truthful teacher, by the prompt that it is asked with.
-
-    Passages of ``key：value`` lines give one pair a line, others one pair a sentence.
-    """
+    """The reply of a plain but truthful teacher, by the prompt that it is asked with."""
     name = request.prompt.partition("/")[2].partition("@")[0]
     further = {**scripted_documents.REPLIES, **scripted_facts.REPLIES}
     further.update(scripted_instructions.REPLIES)
     if name in further:
         return further[name](request)
     return json.dumps(_TEACHER[name](request), ensure_ascii=False)
-
-
-def stated(passage: Passage) -> list[tuple[str, str]]:
-    """(question, answer) pairs that the passage states."""
-    title = passage.title or passage.text[:12]
-    pairs = []
-    for number, sentence in enumerate(sentences(passage.text)):
-        key, mark, value = (part.strip() for part in sentence.strip().partition("："))
-        if mark and key and value:
-            pairs.append((f"{title}の{key}は？", value))
-        elif len(comparable(sentence)) >= 8:
-            cleaned = sentence.strip()
-            half = len(cleaned) // 2
-            pairs.append((f"{title}（{number + 1}）：{cleaned[:half]}の続きは？", cleaned[half:]))
-    return pairs or [(f"{title}とは？", passage.text.strip())]
 
 
 def _document_qa(request: Request) -> dict[str, Any]:
@@ -166,7 +149,8 @@ class ScriptedStudent:
         self, example_id: str, messages: Sequence[Message], answer: str, max_tokens: int
     ) -> TokenizedExample:
         """One token a character."""
-        prompt = [ord(character) for character in messages[-1].content]
+        asked = messages[-1].content if messages else ""
+        prompt = [ord(character) for character in asked]
         tokens = [*prompt, *(ord(character) for character in answer)]
         kept = tuple(tokens[:max_tokens])
         return TokenizedExample(

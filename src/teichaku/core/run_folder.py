@@ -94,12 +94,15 @@ def _storable(value: Any) -> Any:
 
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
-    """The records of class ``kind`` in the Parquet file at ``path``, streaming."""
-    tuples = [name for name, hint in typing.get_type_hints(kind).items() if hint == tuple[str, ...]]
+    """The records of class ``kind`` in the Parquet file at ``path``, streaming.
+
+    A field that an older version did not write has its default.
+    """
+    tuples = {name for name, hint in typing.get_type_hints(kind).items() if hint == tuple[str, ...]}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
             for row in batch.to_pylist():
-                for name in tuples:
+                for name in tuples & row.keys():
                     row[name] = tuple(row[name])
                 yield kind(**row)
 
@@ -228,13 +231,15 @@ class RunFolder:
             raise unwritable(self.path, error) from error
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
-        """An existing run, named by its folder. Raises ``UserError`` where there is none."""
-        for candidate in (path, Path("runs") / path):
+    def open(cls, path: Path, runs: Path = Path("runs")) -> "RunFolder":
+        """An existing run: its folder, or its name in ``runs``. Raises ``UserError`` where there
+        is none.
+        """
+        for candidate in (path, runs / path):
             if (candidate / "run.json").is_file():
                 return cls(candidate)
-        known = sorted(found.parent.name for found in Path("runs").glob("*/run.json"))
-        hint = f"Runs here: {', '.join(known)}." if known else "Start one: teichaku run RECIPE"
+        known = sorted(found.parent.name for found in runs.glob("*/run.json"))
+        hint = f"Runs in {runs}: {', '.join(known)}." if known else "Start one: teichaku run RECIPE"
         raise UserError(f"There is no run at {path}.", hint)
 
     def remove_leftovers(self) -> None:

@@ -13,63 +13,13 @@ from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, contains, content_terms, kana, numbers, script
+from teichaku.core.support import Support, support
 
 _SCHEMA = {
     "type": "object",
     "properties": {"explanation": {"type": "string"}, "supported": {"type": "boolean"}},
     "required": ["explanation", "supported"],
 }
-
-
-#: Neighbouring characters that make a word, in scripts whose terms are whole phrases.
-_PHRASE_PARTS = {"han": 2, "thai": 4}
-
-
-@dataclass(frozen=True)
-class Support:
-    """How far a passage carries an answer: ``share`` of the characters of its content terms
-    that stand in the passage, and what does not.
-    """
-
-    share: float
-    missing_numbers: tuple[str, ...]
-    missing_terms: tuple[str, ...]
-
-
-def support(answer: str, passage: str) -> Support:
-    """How far ``passage`` carries ``answer``, without any model."""
-    if contains(passage, answer):
-        return Support(1.0, (), ())
-    whole = comparable(passage)
-    known = set(numbers(passage))
-    missing_numbers = tuple(sorted({n for n in numbers(answer) if n not in known}))
-    terms = [term for term in map(comparable, content_terms(answer)) if term]
-    carried = {term: _carried(term, whole, not kana(answer)) for term in terms}
-    missing = tuple(term for term, length in carried.items() if length < len(term))
-    total = sum(map(len, terms))
-    share = sum(carried[term] for term in terms) / total if total else 0.0
-    return Support(share, missing_numbers, missing)
-
-
-def _carried(term: str, whole: str, is_phrase: bool) -> int:
-    """How many characters of ``term`` the passage carries: all or none, but in scripts where a
-    term is a whole phrase (Chinese, Thai) those of its parts.
-
-    A term with digits may carry another unit than the passage does (1800円 for 価格：1800);
-    its number is checked apart.
-    """
-    letters = "".join(character for character in term if not character.isdigit())
-    if term in whole or (letters != term and (len(letters) <= 2 or letters in whole)):
-        return len(term)
-    size = _PHRASE_PARTS.get(script(term[-1]), 0)
-    if not is_phrase or not size:
-        return 0
-    found: set[int] = set()
-    for start in range(len(term) - size + 1):
-        if term[start : start + size] in whole:
-            found.update(range(start, start + size))
-    return len(found)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ def wrong_language(
         passage = passages.get(example.passage_id)
         if is_language(example.wording, language, passage.title if passage else ""):
             return None
+        if example.is_text and passage and contains(example.answer, passage.text):
+            return None  # the passage itself, in whatever language the user wrote it
         shares = ", ".join(
             f"{name} {share:.0%}" for name, share in sorted(script_shares(example.wording).items())
         )

@@ -4,15 +4,16 @@ Each function gets the study and the stage's folder, writes its files there, and
 to put in ``stage.json``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from teichaku.core.records import Document, Dropped, Example, Fact, Passage, Question, Request
+from teichaku.core.records import Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.curation.amount import within_characters
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded
+from teichaku.curation.magpie_screen import MagpieScreen, Screening
 from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 from teichaku.documents.loading import Columns, load_documents
@@ -25,13 +26,10 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
-from teichaku.recipes.budget import price_of
 from teichaku.recipes.independent import independent_method, make_independent
-from teichaku.recipes.methods import build_methods, method_fingerprint
+from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
-from teichaku.recipes.workshop import price_per_token
-from teichaku.synthesis.method import synthesize
 
 
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
@@ -70,62 +68,46 @@ def _counted(records: Iterable[Any], progress: Progress) -> Iterator[Any]:
         yield record
 
 
-def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
-    """Passages to examples, by each method of the arm."""
-    stage = f"synthesis/{data}"
-    passages = list(study.passages.values())
-    methods = build_methods(study, data)
-    teacher, progress = study.workshop.teacher, study.progress
-    first = [r for p in passages for method in methods for r in method.requests(p)]
-    asked = [request for request in first if isinstance(request, Request)]
-    progress.begin(stage, len(asked), study.workshop.estimate(teacher, asked))
-    again = study.prompts.load("ask_again")
-    stream = synthesize(passages, methods, teacher, again, progress.expect_more)
-    kept: list[Example] = []
-    facts: dict[str, Fact] = {}
-    fallen: list[Dropped] = []
-    for record in stream:
-        if isinstance(record, Example):
-            kept.append(_signed(study, record))
-        elif isinstance(record, Fact):
-            facts[record.id] = replace(record, teacher=teacher.identity)
-        else:
-            fallen.append(record)
-    folder.write("facts", Fact, sorted(facts.values(), key=lambda fact: fact.id))
-    reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(kept, stage, "example", reasons, fallen)
-    usage = study.workshop.usage
-    requests = usage.requests + usage.cached_requests
-    notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}
-    return Outcome(len(kept) + len(fallen), len(kept), reasons, notes)
-
-
-def _signed(study: Study, example: Example) -> Example:
-    """``example`` with the teacher's name, its terms and its price."""
-    return replace(
-        example,
-        teacher=study.workshop.teacher.identity if example.prompt else "",
-        licence_class=study.terms.licence_class if example.prompt else "",
-        price=price_of(
-            price_per_token(study.recipe.teacher), example.prompt_tokens, example.completion_tokens
-        ),
-    )
-
-
 def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Examples to the examples worth training on."""
     stage = f"curation/{data}"
     examples = list(study.run.stage(f"synthesis/{data}").read("examples", Example))
-    filters = [build_filter(study, config) for config in study.recipe.curation]
+    screened: list[Screening] = []
+    filters = [build_filter(study, config, screened.append) for config in study.recipe.curation]
     study.progress.begin(stage, None)
-    kept, fallen = separate(curate(examples, filters))
+    # What people wrote is not for a filter to drop.
+    seeds = [example for example in examples if example.method == "seed"]
+    written = [example for example in examples if example.method != "seed"]
+    kept, fallen = separate(curate(written, filters))
+    limit = study.recipe.arms[data].characters
+    if limit is not None:
+        kept, surplus = separate(within_characters(kept, limit))
+        fallen += surplus
+    kept += seeds
+    if screened:
+        folder.write("screening", Screening, sorted(screened, key=lambda s: s.example_id))
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(kept, stage, "example", reasons, fallen)
     return Outcome(len(examples), len(kept), reasons)
 
 
-def build_filter(study: Study, config: schema.Grounded | schema.NamedFilter) -> Filter:
-    """A filter from its section of the recipe."""
+def build_filter(
+    study: Study,
+    config: schema.Grounded | schema.MagpieScreen | schema.NamedFilter,
+    note: Callable[[Screening], None] = lambda screening: None,
+) -> Filter:
+    """A filter from its section of the recipe; ``note`` gets what a screening says."""
+    if isinstance(config, schema.MagpieScreen):
+        return MagpieScreen(
+            study.workshop.judge,
+            study.prompts.load("magpie_screen"),
+            study.seeds,
+            config.threshold,
+            references=config.references,
+            min_distance=config.min_distance,
+            again=study.prompts.load("ask_again"),
+            note=note,
+        )
     if isinstance(config, schema.Grounded):
         judge = study.workshop.judge if config.judge else None
         prompt = study.prompts.load("grounded_judge") if config.judge else None
@@ -214,20 +196,29 @@ def prove_apart(
     """Look every held-out and unseen question up in the training text.
 
     Raises ``AssertionError`` where a held-out wording leaks: it would have been dropped
-    before. Unseen questions keep the wording of their own passages, so neighbourhoods they
-    share with the training text are counted and told, not refused.
+    before. Unseen questions keep the wording of their own passages, and the user's own
+    questions are asked as they stand, so what they share with the training text is counted
+    and told, not refused.
     """
     held = [q for q in questions if q.kind == "held_out"]
     leaking = [q.id for q in held if training_text.leak(q.question, passages[q.passage_id])]
     if leaking:
         raise AssertionError(f"held-out questions in the training text: {leaking}")
-    unseen = [q for q in questions if q.kind == "unseen"]
-    shared = sum(bool(training_text.leak(q.question, passages[q.passage_id])) for q in unseen)
+    shared = {
+        kind: [
+            bool(training_text.leak(q.question, passages[q.passage_id]))
+            for q in questions
+            if q.kind == kind
+        ]
+        for kind in ("unseen", "independent")
+    }
     return {
         "questions": len(held),
         "leaks": 0,
-        "unseen": len(unseen),
-        "unseen_sharing_a_neighbourhood": shared,
+        "unseen": len(shared["unseen"]),
+        "unseen_sharing_a_neighbourhood": sum(shared["unseen"]),
+        "independent": len(shared["independent"]),
+        "independent_seen_in_training": sum(shared["independent"]),
     }
 
 

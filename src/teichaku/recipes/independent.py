@@ -72,7 +72,8 @@ def given_questions(study: Study, path: Path) -> Iterator[Question]:
     documents = list(study.run.stage("documents").read("documents", Document))
     named: dict[str, Document] = {}
     for document in sorted(documents, key=lambda document: document.id):
-        for name in (document.title, document.source, Path(document.source).stem, document.id):
+        file = Path(document.source)
+        for name in (document.title, document.source, file.name, file.stem, document.id):
             named.setdefault(comparable(name), document)
     passages: dict[str, list[Passage]] = {}
     for passage in sorted(study.passages.values(), key=lambda passage: passage.index):

@@ -30,10 +30,14 @@ from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
 from teichaku.recipes.before import check_before
 from teichaku.recipes.budget import Spending
+from teichaku.recipes.dataset import Source
+from teichaku.recipes.examples_stage import make_examples
+from teichaku.recipes.export import Options as ExportOptions
+from teichaku.recipes.export import write_dataset
 from teichaku.recipes.load import dump_recipe
-from teichaku.recipes.methods import build_methods, method_fingerprint
+from teichaku.recipes.methods import arm_methods
 from teichaku.recipes.progress import Progress, duration
-from teichaku.recipes.schema import Recipe
+from teichaku.recipes.schema import MagpieScreen, Recipe
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.terms import notice, teacher_terms
 from teichaku.recipes.workshop import ModelCard, Usage, Workshop
@@ -80,7 +84,8 @@ def run_recipe(
             _begin(study, options, inputs, started)
             _run_stages(study, inputs)
             _describe(study, options, inputs, started)
-            _report(study)
+            if recipe.student is not None:
+                _report(study)
     finally:
         progress.close()
         workshop.close()
@@ -98,6 +103,9 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
     """Documents, synthesis, curation, questions, training, evaluation."""
     line = _Line(study)
     curated = _make_data(study, line, inputs)
+    if study.recipe.student is None:
+        _write_datasets(study, line, curated)
+        return
     questions = line.stage(
         "questions",
         {
@@ -125,6 +133,23 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
     )
 
 
+def _write_datasets(study: Study, line: "_Line", curated: Mapping[str, str]) -> None:
+    """The end of a recipe without a student: each arm's examples as a data set with its card."""
+    licences = [c.licence for c in study.workshop.cards.values() if c.role == "teacher"]
+    source = Source(study.run, study.recipe, study.terms, *licences)
+    for data in study.data_arms():
+        line.stage(
+            f"dataset/{data}",
+            {"after": curated[data], "recipe": study.recipe.model_dump(mode="json")},
+            partial(_write_dataset, source, data),
+        )
+
+
+def _write_dataset(source: Source, data: str, folder: StageFolder) -> Outcome:
+    # Nothing is published by a run; teichaku export refuses what may not be.
+    return write_dataset(source, data, folder.path, ExportOptions(private=True))
+
+
 def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[str, str]:
     """Documents, then synthesis and curation for each arm's data; the latter's fingerprints."""
     recipe, workshop = study.recipe, study.workshop
@@ -141,22 +166,25 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
             f"synthesis/{data}",
             {
                 "after": documents,
-                "examples": [method.model_dump() for method in recipe.arms[data].examples],
+                "arm": recipe.arms[data].model_dump(include={"examples", "facts", "until"}),
+                "seeds": [asdict(seed) for seed in study.seeds],
                 # With their prompts and all else that they read from files.
-                "methods": [method_fingerprint(m) for m in build_methods(study, data)],
+                "methods": fingerprint(arm_methods(study, data)),
                 "teacher": workshop.teacher.identity,
                 "prompts": _prompts(study, ["ask_again"]),
                 **_scope(recipe),
             },
-            partial(data_stages.make_examples, study, data),
+            partial(make_examples, study, data),
         )
         curated[data] = line.stage(
             f"curation/{data}",
             {
                 "after": synthesis,
                 "curation": [step.model_dump() for step in recipe.curation],
+                "characters": recipe.arms[data].characters,
                 "judge": workshop.judge.identity if _judged_curation(recipe) else "",
-                "prompts": _prompts(study, ["grounded_judge"]),
+                "prompts": _prompts(study, ["grounded_judge", "magpie_screen", "ask_again"]),
+                "seeds": [asdict(seed) for seed in study.seeds],
                 "language": recipe.language,
             },
             partial(data_stages.curate_examples, study, data),
@@ -260,7 +288,9 @@ def _prompts(study: Study, names: Sequence[str]) -> dict[str, str]:
 
 
 def _judged_curation(recipe: Recipe) -> bool:
-    return any(getattr(step, "judge", False) for step in recipe.curation)
+    return any(
+        isinstance(step, MagpieScreen) or getattr(step, "judge", False) for step in recipe.curation
+    )
 
 
 def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:

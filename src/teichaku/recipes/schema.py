@@ -78,6 +78,7 @@ class Seeds(Section):
     path: str = Field(description="A file of instructions, relative to the recipe.")
     licence: str = Field("", description="The licence of the seeds, for the data card.")
     limit: int | None = Field(None, ge=1, description="Use only so many seeds (by their ids).")
+    include: bool = Field(True, description="Put the seeds themselves into the data, too.")
 
 
 class Price(Section):
@@ -257,6 +258,17 @@ class Grounded(Section):
     judge: bool = Field(False, description="Ask the judge where containment cannot tell.")
 
 
+class MagpieScreen(Section):
+    """S2: a judge tells quality and difficulty of instructions, with the seeds as measure."""
+
+    name: Literal["magpie_screen"]
+    threshold: float = Field(7.0, ge=1, le=10, description="Least score of the judge.")
+    references: int = Field(3, ge=0, description="How many of the nearest seeds the judge sees.")
+    min_distance: float = Field(
+        0.05, ge=0, le=1, description="Nearer than this to a better one, an instruction falls."
+    )
+
+
 class NamedFilter(Section):
     """A filter without settings."""
 
@@ -265,7 +277,7 @@ class NamedFilter(Section):
     ]
 
 
-Filter = Annotated[Grounded | NamedFilter, Field(discriminator="name")]
+Filter = Annotated[Grounded | MagpieScreen | NamedFilter, Field(discriminator="name")]
 
 
 class HoldOut(Section):

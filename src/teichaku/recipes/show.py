@@ -1,6 +1,8 @@
 """Rows of a stage, for people."""
 
 import itertools
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,12 +12,14 @@ from teichaku.core.records import (
     Document,
     Dropped,
     Example,
+    Fact,
     Judgement,
     Passage,
     Question,
     Score,
     TrainingLoss,
 )
+from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import RunFolder
 
 #: What ``show STAGE`` shows of a stage: the file, and the class of its rows.
@@ -23,6 +27,7 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "documents": ("documents", Document),
     "passages": ("passages", Passage),
     "synthesis": ("examples", Example),
+    "facts": ("facts", Fact),
     "curation": ("examples", Example),
     "questions": ("questions", Question),
     "training": ("losses", TrainingLoss),
@@ -31,9 +36,11 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "judgements": ("judgements", Judgement),
     "scores": ("scores", Score),
 }
-_FOLDERS = {"passages": "documents"} | dict.fromkeys(
+_FOLDERS = {"passages": "documents", "facts": "synthesis"} | dict.fromkeys(
     ("answers", "judgements", "scores"), "evaluation"
 )
+#: The fields of a dropped record that tell people what it was.
+_READABLE = ("title", "statement", "question", "input", "answer", "reference", "text")
 
 
 def stage_rows(
@@ -52,8 +59,10 @@ def stage_rows(
     if not folder.path.is_dir():
         raise UserError(f"Stage '{stage}' has not begun in this run.", "See: teichaku status RUN")
     rows = folder.read(name, kind)
-    shown = [_filled(asdict(row)) for row in itertools.islice(rows, limit)]
-    return len(shown) + sum(1 for _ in rows), shown
+    first = list(itertools.islice(rows, limit))
+    documents = _sources(run) if dropped else {}
+    shown = [_fallen(row, documents) if dropped else asdict(row) for row in first]
+    return len(first) + sum(1 for _ in rows), [_filled(row) for row in shown]
 
 
 def _stage_name(run: RunFolder, head: str, arm: str) -> str:
@@ -65,6 +74,31 @@ def _stage_name(run: RunFolder, head: str, arm: str) -> str:
         known = ", ".join(f"{folder}/{name}" for name in arms) or "none yet"
         raise UserError(f"Which arm of '{folder}'?", f"There are: {known}.")
     return f"{folder}/{arms[0]}"
+
+
+def _sources(run: RunFolder) -> dict[str, str]:
+    """Where each document comes from, by its id."""
+    return {d.id: d.source for d in run.stage("documents").read("documents", Document)}
+
+
+def _fallen(row: Dropped, sources: Mapping[str, str]) -> dict[str, Any]:
+    """What fell, why, on what evidence, and what document it is from.
+
+    Where a wording for a question was refused, the record is the question that it was to ask
+    anew: the two are told apart.
+    """
+    record = json.loads(row.record) if row.record else {}
+    told = {"reason": row.reason, "evidence": row.evidence}
+    raw = row.raw
+    if row.kind == "Question" and raw:
+        refused = text_value((last_json_object(raw, ["question"]) or {}).get("question"))
+        told |= {"refused_wording": refused, "of_question": record.get("question", "")}
+        told["reference"] = record.get("reference", "")
+        raw = "" if refused else raw
+    else:
+        told |= {name: record.get(name, "") for name in _READABLE}
+    source = record.get("source") or sources.get(record.get("document_id", ""), "")
+    return {"record": f"{row.kind} {row.record_id}", **told, "source": source, "reply": raw}
 
 
 def _filled(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Dropped, Passage
+from teichaku.core.records import Dropped, Example, Passage
 from teichaku.core.run_folder import RunFolder, StageFolder
 from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.schema import Recipe
+from teichaku.recipes.seeds import read_seeds
 from teichaku.recipes.workshop import Workshop
 
 
@@ -34,6 +35,16 @@ class Study:
     def passages(self) -> dict[str, Passage]:
         """All passages of the run by id (once the documents are read)."""
         return {p.id: p for p in self.run.stage("documents").read("passages", Passage)}
+
+    @cached_property
+    def seeds(self) -> list[Example]:
+        """The instructions that people wrote, in the order of their ids."""
+        config = self.recipe.seeds
+        if config is None:
+            return []
+        path = self.root / config.path
+        found = read_seeds(path, self.recipe.language, config.licence)
+        return sorted(found, key=lambda seed: seed.id)[: config.limit]
 
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""

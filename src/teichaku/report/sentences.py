@@ -94,12 +94,22 @@ def caveats(
     wrong = [row["stage"] for row in counts if row["adds_up"] is False]
     if wrong:
         found.append(words("caveats.counts", stages=", ".join(wrong)))
+    return [*found, *_leak_caveats(counts, words)]
+
+
+def _leak_caveats(counts: list[dict[str, Any]], words: Wording) -> list[str]:
+    """What of the questions stands in the training text."""
+    found = []
     for check in (row["notes"].get("leak_check") or {} for row in counts):
         if check.get("leaks"):
             found.append(words("caveats.leaks", **check))
         shared = check.get("unseen_sharing_a_neighbourhood")
         if shared:
             found.append(words("caveats.unseen_shared", shared=shared, unseen=check["unseen"]))
+        seen = check.get("independent_seen_in_training")
+        if seen:
+            asked = check["independent"]
+            found.append(words("caveats.independent_seen", seen=seen, independent=asked))
     return found
 
 

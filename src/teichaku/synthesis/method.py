@@ -51,6 +51,31 @@ class Method(Protocol):
         ...
 
 
+class SeedMethod(Protocol):
+    """A way to make instructions from those that people wrote, and from those made before."""
+
+    @property
+    def name(self) -> str:
+        """The method's name in recipes and in :attr:`Example.method`."""
+        ...
+
+    def run(
+        self,
+        seeds: Sequence[Example],
+        pool: Sequence[Example],
+        teacher: ChatModel,
+        again: Prompt | None = None,
+        expecting: Callable[[int], None] = lambda requests: None,
+    ) -> Iterator[Made]:
+        """What is made from ``seeds`` and from ``pool``, the instructions that methods before
+        this one made; the order of neither matters.
+
+        ``again`` is as in :func:`synthesize`. ``expecting`` is told of all requests, the first
+        ones too, because a method that goes in rounds does not know them beforehand.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a request of a method is about.
@@ -151,6 +176,25 @@ def made(
         request_key=reply.key,
         parent_ids=() if of_passage else (unit.id,),
         **more,
+    )
+
+
+def without_teacher(
+    subject: Subject, language: str, index: int, question: str, answer: str
+) -> Example:
+    """The example at ``index`` of those about a unit that need no teacher."""
+    unit = subject.unit
+    return Example(
+        content_id(subject.method.name, unit.id, index, question, answer),
+        unit.document_id,
+        unit.id if isinstance(unit, Passage) else unit.passage_id,
+        subject.method.name,
+        question,
+        answer,
+        style=subject.style,
+        sample_index=index,
+        fact_ids=tuple(fact.id for fact in subject.facts),
+        language=language,
     )
 
 

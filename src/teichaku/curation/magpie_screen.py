@@ -1,0 +1,276 @@
+"""``magpie_screen``: instructions sorted out as Magpie does (Xu et al. 2024, sections 2.2 and
+3), with the seeds that people wrote as the measure (the future work of S2, ATHEUS-instructions).
+
+A judge gives each instruction its difficulty and its quality, five levels each, and instruction
+and answer together a score from 1 to 10, with the nearest of the seeds in sight. What stays is
+of good or excellent quality, scores enough, does not end in a colon, and is not nearly the same
+as a better one.
+
+Magpie's filter is all there is of Magpie here: instructions are not drawn from an empty turn of
+the user. And it differs: the judge, mostly the teacher itself, scores in place of a reward model
+(FsfairX, over -10); there is no Llama-Guard and no tag of task or language; of instructions
+closer than 0.05 the best scored stays, not the one of the smallest number; the distance is one
+minus the cosine of character n-grams unless an embedder is given (Magpie: all-mpnet, an English
+one); nothing is chosen for its length.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from teichaku.core.asking import UnusableReplyError, ask
+from teichaku.core.models import ChatModel, Embedder
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Dropped, Example, Reply, Request, Sampling
+from teichaku.core.replies import last_json_object, text_value
+from teichaku.core.run_folder import dropped
+from teichaku.curation.ngram_vectors import NgramVectors
+
+DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
+QUALITIES = ("very poor", "poor", "average", "good", "excellent")
+#: Examples of this method were written by people: the measure, not the measured.
+_SEED = "seed"
+_BLOCK = 512
+_DECIMALS = 6
+_COLONS = (":", "：")
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the judge and the neighbours say of one example.
+
+    ``difficulty`` and ``quality`` are empty and ``score`` null where judging failed.
+    ``reference_ids`` are the seeds that the judge saw. ``distance`` is that to the nearest seed
+    or example that stays and scores better, ``neighbour_id``; null where there is none, or where
+    the example fell before.
+    """
+
+    example_id: str
+    judge: str
+    difficulty: str
+    quality: str
+    score: float | None
+    explanation: str
+    reference_ids: tuple[str, ...]
+    distance: float | None = None
+    neighbour_id: str = ""
+    error: str = ""
+    raw: str = ""
+    request_key: str = ""
+
+
+@dataclass(frozen=True)
+class MagpieScreen:
+    """The filter. ``threshold`` is the least score, ``min_distance`` the least distance to a
+    better one that stays; ``references`` seeds are shown to the judge.
+
+    ``note`` is given the :class:`Screening` of each example. ``again`` asks once more where the
+    judge's reply cannot be read; what it does not score then is dropped, never scored by
+    default. Without ``embedder`` character n-grams are compared.
+    """
+
+    judge: ChatModel
+    prompt: Prompt
+    seeds: Sequence[Example] = ()
+    threshold: float = 7.0
+    qualities: tuple[str, ...] = ("good", "excellent")
+    references: int = 3
+    min_distance: float = 0.05
+    embedder: Embedder | None = None
+    again: Prompt | None = None
+    sampling: Sampling = Sampling(max_tokens=384)
+    note: Callable[[Screening], None] = lambda screening: None
+
+    def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
+        """Every example once, or its place as dropped; the written ones of people pass."""
+        everyone = sorted(examples, key=lambda example: example.id)
+        by_people = [example for example in everyone if example.method == _SEED]
+        asked = [example for example in everyone if example.method != _SEED]
+        screened: list[tuple[Example, Screening]] = []
+        requests = self._requests(asked)
+        stream: Iterator[_Marked] = ask(self.judge, requests, self._read, self._lost, self.again)
+        for example, screening in stream:
+            fault = self._fault(example, screening)
+            if fault is None:
+                screened.append((example, screening))
+            else:
+                self.note(screening)
+                yield dropped(example, "curation", *fault, screening.raw)
+        yield from by_people
+        screened.sort(key=lambda pair: (-(pair[1].score or 0.0), pair[0].id))
+        people = {seed.id: seed for seed in (*self.seeds, *by_people)}
+        yield from self._apart([people[name] for name in sorted(people)], screened)
+
+    def _requests(self, examples: Sequence[Example]) -> Iterator[Request]:
+        """One request an example; its seeds, which it shares with its like, come before it."""
+        for example, nearest in zip(examples, self._nearest_seeds(examples), strict=True):
+            messages = self.prompt.messages(
+                references=[
+                    {"instruction": s.question, "input": s.input, "output": s.answer}
+                    for s in nearest
+                ],
+                instruction=example.question,
+                input=example.input,
+                output=example.answer,
+            )
+            subject = _Screened(example, tuple(seed.id for seed in nearest))
+            yield Request(messages, self.sampling, _SCHEMA, 0, self.prompt.name, subject)
+
+    def _nearest_seeds(self, examples: Sequence[Example]) -> Iterator[list[Example]]:
+        """The seeds nearest to each example, the nearest last, next to what is judged."""
+        seeds = sorted(self.seeds, key=lambda seed: seed.id)
+        if not seeds or not self.references:
+            yield from ([] for _ in examples)
+            return
+        # Weights by the seeds alone: one more example changes no other request.
+        texts = [seed.asked for seed in seeds]
+        embedder = self.embedder or NgramVectors(texts)
+        known = embedder.embed(texts)
+        for start in range(0, len(examples), _BLOCK):
+            block = [example.asked for example in examples[start : start + _BLOCK]]
+            near = np.round(embedder.embed(block) @ known.T, _DECIMALS)
+            order = np.argsort(-near, axis=1, kind="stable")[:, : self.references]
+            yield from ([seeds[place] for place in reversed(row)] for row in order.tolist())
+
+    def _read(self, reply: Reply) -> Iterator["_Marked"]:
+        found = last_json_object(reply.text, ("difficulty", "quality", "score"))
+        if found is None:
+            raise UnusableReplyError("no difficulty, quality and score in the reply.")
+        difficulty, quality = (
+            text_value(found[name]).lower().replace("_", " ") for name in ("difficulty", "quality")
+        )
+        if difficulty not in DIFFICULTIES or quality not in QUALITIES:
+            raise UnusableReplyError(
+                f"difficulty is one of {', '.join(DIFFICULTIES)}, "
+                f"quality one of {', '.join(QUALITIES)}."
+            )
+        screening = replace(
+            self._empty(reply),
+            difficulty=difficulty,
+            quality=quality,
+            score=_score(found),
+            explanation=text_value(found.get("explanation")),
+        )
+        yield reply.request.subject.example, screening
+
+    def _lost(self, reply: Reply, reason: str, evidence: str) -> "_Marked":
+        screening = replace(self._empty(reply), error=f"{reason}: {evidence}")
+        return reply.request.subject.example, screening
+
+    def _empty(self, reply: Reply) -> Screening:
+        subject: _Screened = reply.request.subject
+        return Screening(
+            subject.example.id, self.judge.identity, "", "", None, "", subject.references,
+            raw=reply.text, request_key=reply.key,
+        )  # fmt: skip
+
+    def _fault(self, example: Example, screening: Screening) -> tuple[str, str] | None:
+        """(reason, evidence) if the example falls for itself."""
+        if screening.score is None:
+            failed = screening.error.startswith("request_failed")
+            return ("request_failed" if failed else "judge_failed"), screening.error
+        if screening.quality not in self.qualities:
+            return "low_quality", f"{screening.quality}: {screening.explanation}"
+        if screening.score < self.threshold:
+            return "low_score", f"{screening.score:g} of 10: {screening.explanation}"
+        if example.answer.rstrip().endswith(_COLONS):
+            return "unfinished_answer", f"it ends in a colon: {example.answer[-40:]}"
+        return None
+
+    def _apart(
+        self, by_people: Sequence[Example], screened: Sequence[tuple[Example, Screening]]
+    ) -> Iterator[Example | Dropped]:
+        """The best scored of each group of neighbours; what people wrote goes before it."""
+        everyone = [*by_people, *(example for example, _ in screened)]
+        texts = [example.asked for example in everyone]
+        vectors = (self.embedder or NgramVectors(texts)).embed(texts)
+        nearest = nearest_kept(vectors, self.min_distance, always=len(by_people))
+        for (example, screening), (distance, place) in zip(
+            screened, nearest[len(by_people) :], strict=True
+        ):
+            neighbour = everyone[place] if place >= 0 else None
+            self.note(
+                replace(
+                    screening,
+                    distance=distance,
+                    neighbour_id=neighbour.id if neighbour else "",
+                )
+            )
+            if distance is None or neighbour is None or distance >= self.min_distance:
+                yield example
+            else:
+                evidence = f"{distance:.3f} from {neighbour.id}, which stays: {neighbour.asked}"
+                yield dropped(example, "curation", "near_duplicate", evidence)
+
+
+def nearest_kept(
+    vectors: np.ndarray, min_distance: float, always: int = 0
+) -> list[tuple[float | None, int]]:
+    """For each row of ``vectors``, best first, the cosine distance to the nearest row before it
+    that stays, and which that is; (None, -1) where there is none.
+
+    A row stays unless it is closer than ``min_distance`` to one that does; the first ``always``
+    rows stay in any case.
+    """
+    found: list[tuple[float | None, int]] = []
+    kept: list[int] = []
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        before, here = list(kept), len(kept)
+        to_before = _distances(block, vectors[before])
+        inside = _distances(block, block)
+        for row in range(len(block)):
+            candidates = []
+            if before:
+                best = int(to_before[row].argmin())
+                candidates.append((float(to_before[row, best]), before[best]))
+            if kept[here:]:
+                places = np.array(kept[here:])
+                best = int(inside[row, places - start].argmin())
+                candidates.append((float(inside[row, places[best] - start]), int(places[best])))
+            distance, place = min(candidates, default=(None, -1))
+            found.append((distance, place))
+            if start + row < always or distance is None or distance >= min_distance:
+                kept.append(start + row)
+    return found
+
+
+def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosine distances, rounded so that they are the same on every machine."""
+    return np.asarray(np.round(1 - first @ second.T, _DECIMALS))
+
+
+@dataclass(frozen=True)
+class _Screened:
+    """What a request is about, and the seeds that it shows."""
+
+    example: Example
+    references: tuple[str, ...]
+
+
+_Marked = tuple[Example, Screening]
+
+
+def _score(found: Mapping[str, Any]) -> float:
+    """The score in a reply. Raises :class:`UnusableReplyError` where it is none from 1 to 10."""
+    try:
+        score = float(text_value(found["score"]))
+    except ValueError as error:
+        raise UnusableReplyError("the score is no number.") from error
+    if isinstance(found["score"], bool) or not 1 <= score <= 10:
+        raise UnusableReplyError(f"the score is {score:g}, not from 1 to 10.")
+    return score
+
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "explanation": {"type": "string"},
+        "difficulty": {"type": "string", "enum": list(DIFFICULTIES)},
+        "quality": {"type": "string", "enum": list(QUALITIES)},
+        "score": {"type": "integer", "minimum": 1, "maximum": 10},
+    },
+    "required": ["explanation", "difficulty", "quality", "score"],
+}

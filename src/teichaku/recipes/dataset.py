@@ -1,0 +1,174 @@
+"""The data set of one arm of a run: what is in it, what is not, and who has a say in it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from teichaku.backends.terms import Terms
+from teichaku.core.errors import RecipeError, UserError
+from teichaku.core.records import Document, Dropped, Example, Fact, Question
+from teichaku.core.run_folder import RunFolder, dropped
+from teichaku.recipes.licences import hub_identifier, keeps_from_publishing
+from teichaku.recipes.load import load_recipe
+from teichaku.recipes.schema import Recipe, Seeds
+from teichaku.recipes.terms import teacher_terms
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run to take data sets from. ``teacher_licence`` is empty where it is not known."""
+
+    run: RunFolder
+    recipe: Recipe
+    terms: Terms
+    teacher_licence: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The curated examples of the arm ``arm``: those to train on, those that the evaluation of
+    the run keeps for itself, and what neither may have.
+
+    ``written`` are the examples as the methods wrote them, before curation; ``documents`` those
+    that an example of the set comes from.
+    """
+
+    source: Source
+    arm: str
+    training: Sequence[Example]
+    held_out: Sequence[Example]
+    left_out: Sequence[Dropped]
+    written: Sequence[Example]
+    documents: Sequence[Document]
+    facts: Sequence[Fact]
+
+    @property
+    def examples(self) -> list[Example]:
+        """All examples of the set."""
+        return [*self.training, *self.held_out]
+
+    @property
+    def without_document(self) -> int:
+        """How many examples come from no document that is known."""
+        known = {document.id for document in self.documents}
+        return sum(example.document_id not in known for example in self.examples)
+
+    @property
+    def seeds(self) -> Seeds | None:
+        """The instructions that what comes from no document was made from."""
+        return self.source.recipe.seeds if self.without_document else None
+
+    @property
+    def origins(self) -> list[tuple[str, str]]:
+        """Where the examples come from, each with its licence as stated."""
+        found = [(document.source, document.licence) for document in self.documents]
+        return found if self.seeds is None else [*found, (self.seeds.path, self.seeds.licence)]
+
+
+def source_of(run: RunFolder) -> Source:
+    """The finished or stopped run, with the terms of its teacher as the table has them today.
+
+    Raises ``UserError`` where they forbid to train on what the teacher wrote and the recipe does
+    not accept them by name.
+    """
+    recipe = load_recipe(run.path / "recipe.yaml")
+    about = run.read_json("run.json")
+    root = (run.path.resolve() / about["root"]).resolve()
+    licences = {
+        model["licence"] for model in about.get("models", ()) if model.get("role") == "teacher"
+    }
+    return Source(run, recipe, allowed_terms(recipe, root), "".join(licences - {"unknown"}))
+
+
+def allowed_terms(recipe: Recipe, root: Path) -> Terms:
+    """The terms of the recipe's teacher. Raises ``UserError`` where a set may not be exported."""
+    try:
+        return teacher_terms(recipe, root)
+    except RecipeError as error:
+        hint = "Write it into the recipe and run that again; what is finished is kept."
+        raise UserError(error.message, f"{error.hint} {hint}") from error
+
+
+def read_dataset(source: Source, arm: str) -> Dataset:
+    """The data set of ``arm``. Raises ``UserError`` where its examples are not curated yet."""
+    run = source.run
+    stages = run.stages()
+    if f"curation/{arm}" not in stages:
+        raise UserError(
+            f"The examples of arm '{arm}' are not finished in {run.path}.",
+            "Run the recipe (again): teichaku run RECIPE",
+        )
+    curated = list(run.stage(f"curation/{arm}").read("examples", Example))
+    asked = "questions" in stages
+    training, held_out, left_out = _apart(run, curated) if asked else (curated, [], [])
+    origins = {example.document_id for example in (*training, *held_out)}
+    documents = run.stage("documents").read("documents", Document)
+    synthesis = run.stage(f"synthesis/{arm}")
+    return Dataset(
+        source,
+        arm,
+        training,
+        held_out,
+        left_out,
+        list(synthesis.read("examples", Example)),
+        sorted((d for d in documents if d.id in origins), key=lambda d: (d.source, d.id)),
+        list(synthesis.read("facts", Fact)),
+    )
+
+
+def _apart(
+    run: RunFolder, curated: Sequence[Example]
+) -> tuple[list[Example], list[Example], list[Dropped]]:
+    """What the run trains on, what it asks as unseen, and what would have taught that."""
+    questions = run.stage("questions")
+    unseen = {q.example_id for q in questions.read("questions", Question) if q.kind == "unseen"}
+    siblings = {sibling.record_id: sibling for sibling in questions.read("siblings", Dropped)}
+    training, held_out, left_out = [], [], []
+    for example in curated:
+        if example.id in unseen:
+            held_out.append(example)
+        elif sibling := siblings.get(example.id):
+            left_out.append(dropped(example, "export", sibling.reason, sibling.evidence))
+        else:
+            training.append(example)
+    return training, held_out, left_out
+
+
+def unpublishable(dataset: Dataset) -> list[tuple[str, str]]:
+    """The origins (and their licences) that forbid to publish what was made from them."""
+    return [origin for origin in dataset.origins if keeps_from_publishing(origin[1])]
+
+
+def require_publishable(dataset: Dataset) -> None:
+    """Raise ``UserError`` where a licence forbids to publish the set."""
+    kept = unpublishable(dataset)
+    if not kept:
+        return
+    stated = Counter(licence for _, licence in kept)
+    licences = ", ".join(f"'{name}' ({count})" for name, count in stated.most_common(5))
+    raise UserError(
+        f"Licences forbid to publish what arm '{dataset.arm}' was made from: {licences}. "
+        f"The first: {kept[0][0]}",
+        "Leave those documents out of the recipe and run it again; or export for your own use "
+        "alone, which the card will say: --private",
+    )
+
+
+def set_licence(dataset: Dataset) -> tuple[str, str]:
+    """The licence of the set as hubs spell it, or empty and why it is not known.
+
+    It is known where every example has an origin, all origins state the same licence, hubs know
+    that, and the teacher's terms ask for nothing.
+    """
+    stated = {licence for _, licence in dataset.origins}
+    if dataset.without_document and dataset.seeds is None:
+        return "", "no_document"
+    if "" in stated:
+        return "", "not_stated"
+    if dataset.source.terms.licence_class != "permissive":
+        return "", "teacher"
+    identifiers = {hub_identifier(licence) for licence in stated}
+    if "" in identifiers:
+        return "", "unrecognised"
+    return (identifiers.pop(), "") if len(identifiers) == 1 else ("", "several")

@@ -1,0 +1,156 @@
+"""The stage that makes examples: methods over passages in one stream, then what is lacking, then
+methods over instructions.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from teichaku.core.records import Dropped, Example, Fact, Passage, Request
+from teichaku.core.run_folder import StageFolder
+from teichaku.recipes.budget import price_of
+from teichaku.recipes.methods import (
+    build_methods,
+    build_seed_methods,
+    fact_listing,
+    gap_filler,
+)
+from teichaku.recipes.study import Outcome, Study, require, write_outcome
+from teichaku.recipes.workshop import price_per_token
+from teichaku.synthesis.coverage import assign_facts
+from teichaku.synthesis.focal_rewrite import FocalRewrite, mix_by_tokens
+from teichaku.synthesis.gaps import fill_gaps
+from teichaku.synthesis.method import Made, Method, synthesize
+
+#: These list the facts of a passage on their way.
+_LISTS_FACTS = frozenset({"facts", "reverse"})
+
+
+@dataclass
+class _Collected:
+    """What was made so far."""
+
+    examples: list[Example] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    fallen: list[Dropped] = field(default_factory=list)
+
+    def take(self, records: Iterable[Made]) -> None:
+        """Sort what a method makes. Two methods that list the same facts make them once."""
+        for record in records:
+            if isinstance(record, Example):
+                self.examples.append(record)
+            elif isinstance(record, Fact):
+                self.facts[record.id] = record
+            else:
+                self.fallen.append(record)
+
+    def assign_facts(self) -> None:
+        """Say of each example which facts it states."""
+        if self.facts:
+            self.examples = list(assign_facts(self.examples, self.facts.values()))
+
+
+def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
+    """Passages and seeds to examples, by the methods of the arm."""
+    stage = f"synthesis/{data}"
+    passages = list(study.passages.values())
+    made = _Collected()
+    methods = _with_facts(study, data, build_methods(study, data))
+    _over_passages(study, stage, passages, methods, made)
+    made.assign_facts()
+    _fill_gaps(study, data, passages, made)
+    _mix(methods, made)
+    _over_seeds(study, data, made)
+    made.fallen = list({record.record_id: record for record in made.fallen}.values())
+    signed = [_signed(study, example) for example in made.examples]
+    teacher = study.workshop.teacher.identity
+    facts = sorted(made.facts.values(), key=lambda fact: fact.id)
+    folder.write("facts", Fact, (replace(fact, teacher=teacher) for fact in facts))
+    reasons = write_outcome(folder, "examples", Example, signed, made.fallen)
+    require(signed, stage, "example", reasons, made.fallen)
+    usage = study.workshop.usage
+    requests = usage.requests + usage.cached_requests
+    notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}
+    return Outcome(len(signed) + len(made.fallen), len(signed), reasons, notes)
+
+
+def _with_facts(study: Study, data: str, methods: list[Method]) -> list[Method]:
+    """``methods``, and the listing of facts where the arm counts them and nobody lists them."""
+    arm = study.recipe.arms[data]
+    listed = any(method.name in _LISTS_FACTS for method in methods)
+    if (arm.facts or arm.until is not None) and not listed:
+        return [fact_listing(study), *methods]
+    return methods
+
+
+def _over_passages(
+    study: Study, stage: str, passages: Sequence[Passage], methods: list[Method], made: _Collected
+) -> None:
+    teacher, progress = study.workshop.teacher, study.progress
+    first = [request for p in passages for method in methods for request in method.requests(p)]
+    asked = [request for request in first if isinstance(request, Request)]
+    progress.begin(stage, len(asked), study.workshop.estimate(teacher, asked) if asked else "")
+    again = study.prompts.load("ask_again")
+    made.take(synthesize(passages, methods, teacher, again, progress.expect_more))
+
+
+def _fill_gaps(study: Study, data: str, passages: Sequence[Passage], made: _Collected) -> None:
+    """Ask again for the facts that too few examples state, as often as the recipe allows."""
+    until = study.recipe.arms[data].until
+    if until is None:
+        return
+    method, again = gap_filler(study, data), study.prompts.load("ask_again")
+    for number in range(1, until.rounds + 1):
+        gaps = fill_gaps(
+            method, made.examples, made.facts.values(), until.statements_per_fact, number
+        )
+        facts = sum(map(len, gaps.lacking.values()))
+        if not facts:
+            return
+        study.progress.say(
+            f"  synthesis/{data}: {facts} of {len(made.facts)} facts have fewer than "
+            f"{until.statements_per_fact} statements; round {number}"
+        )
+        lacking = [passage for passage in passages if passage.id in gaps.lacking]
+        study.progress.expect_more(sum(1 for p in lacking for _ in gaps.requests(p)))
+        more = study.progress.expect_more
+        made.take(synthesize(lacking, [gaps], study.workshop.teacher, again, more))
+        made.assign_facts()
+
+
+def _mix(methods: Iterable[Method], made: _Collected) -> None:
+    """Keep documents and pairs of Focal Rewriting in their ratio."""
+    for method in methods:
+        if isinstance(method, FocalRewrite):
+            examples, made.examples = made.examples, []
+            made.take(mix_by_tokens(examples, method.ratio))
+
+
+def _over_seeds(study: Study, data: str, made: _Collected) -> None:
+    """Methods over instructions, one after another: each sees what those before it made."""
+    seeds = study.seeds
+    if not seeds:
+        return
+    again, progress = study.prompts.load("ask_again"), study.progress
+    pool = [*seeds] if study.recipe.seeds and study.recipe.seeds.include else []
+    made.examples += pool
+    grown: list[Example] = []
+    for method in build_seed_methods(study, data):
+        progress.begin(f"synthesis/{data}: {method.name}", 0)
+        own = _Collected()
+        teacher = study.workshop.teacher
+        own.take(method.run(seeds, grown, teacher, again, progress.expect_more))
+        grown = sorted([*grown, *own.examples], key=lambda example: example.id)
+        made.take([*own.examples, *own.fallen])
+
+
+def _signed(study: Study, example: Example) -> Example:
+    """``example`` with the teacher's name, its terms and its price, where a teacher wrote it."""
+    if not example.prompt:
+        return example
+    price = price_per_token(study.recipe.teacher)
+    return replace(
+        example,
+        teacher=study.workshop.teacher.identity,
+        licence_class=study.terms.licence_class,
+        price=price_of(price, example.prompt_tokens, example.completion_tokens),
+    )

@@ -1,0 +1,161 @@
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from languages import sentence, texts
+from made import passage, reply
+from teichaku.backends.cache import CachedModel, RequestCache
+from teichaku.backends.scripted import ScriptedModel, scripted_teacher
+from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Dropped, Fact, Passage, Request
+from teichaku.recipes.methods import method_fingerprint
+from teichaku.synthesis.fact_listing import FactListing
+from teichaku.synthesis.facts import Facts
+from teichaku.synthesis.method import Made, Subject, UnusableReplyError, synthesize
+from teichaku.synthesis.reverse import Reverse
+
+PROMPTS = PromptPack("ja")
+LISTING = FactListing(PROMPTS.load("fact_listing"), "ja", seed=1)
+ABOUT = Subject(passage(), LISTING, step="facts")
+
+
+def listed(text: str, **changes: str) -> tuple[list[str], list[str]]:
+    """The statements of the facts in a reply, and the reasons of what is dropped."""
+    found = list(LISTING.parse(reply(text, ABOUT, **changes)))
+    facts = [record.statement for record in found if isinstance(record, Fact)]
+    return facts, [record.reason for record in found if isinstance(record, Dropped)]
+
+
+def test_facts_are_asked_for_once_and_greedily() -> None:
+    (request,) = LISTING.requests(passage())
+    assert request.sampling.temperature == 0
+    assert passage().text in request.messages[-1].content
+    assert request.subject.step == "facts"
+
+
+def test_every_fact_knows_where_it_comes_from() -> None:
+    text = "1. 遊覧船あおば丸の定員は48人である。\n2. 遊覧船あおば丸は1987年に建造された。"
+    first, second = LISTING.parse(reply(text, ABOUT))
+    assert isinstance(first, Fact)
+    assert isinstance(second, Fact)
+    assert (first.statement, first.index, second.index) == (
+        "遊覧船あおば丸の定員は48人である。", 0, 1,
+    )  # fmt: skip
+    assert (first.passage_id, first.document_id) == (passage().id, passage().document_id)
+    assert (first.language, first.prompt, first.request_key) == ("ja", "ja/x@1", "k")
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "事実は次のとおりです。\n\n1. 定員は48人である。\n2. 船体は檜でできている。",
+        "１．定員は48人である。\n２．船体は檜でできている。",
+        "1) 定員は48人である。\n2) 船体は檜でできている。\n\n以上です。",
+        "- 定員は48人である。\n- 船体は檜でできている。",
+        "・定員は48人である。\n・船体は檜でできている。",
+        "<think>1. 何か。</think>\n1、定員は48人である。\n2、船体は檜でできている。",
+        "**1.** 定員は48人である。\n**2.** 船体は檜でできている。",
+    ],
+)
+def test_lists_are_read_in_every_usual_form(text: str) -> None:
+    assert listed(text) == (["定員は48人である。", "船体は檜でできている。"], [])
+
+
+def test_a_line_that_begins_with_a_figure_is_no_item() -> None:
+    with pytest.raises(UnusableReplyError):
+        listed("48.5トンの船である。\n-5度でも動く。")
+
+
+def test_what_the_passage_does_not_support_is_dropped_with_what_is_missing() -> None:
+    text = "1. 定員は148人である。\n2. 船長の佐伯が宇宙飛行士を案内する。\n3. 船体は檜である。"
+    assert listed(text) == (["船体は檜である。"], ["fact_not_supported"] * 2)
+    number, words, _ = LISTING.parse(reply(text, ABOUT))
+    assert isinstance(number, Dropped)
+    assert isinstance(words, Dropped)
+    assert "148" in number.evidence
+    assert "宇宙飛行士" in words.evidence
+    assert (number.kind, number.stage, number.raw) == ("Fact", "synthesis", "定員は148人である。")
+
+
+def test_a_fact_is_kept_once_however_it_is_written() -> None:
+    assert listed("1. 定員は48人である。\n2. 定員は４８人である") == (
+        ["定員は48人である。"], ["duplicate_fact"],
+    )  # fmt: skip
+
+
+def test_a_list_that_was_cut_off_loses_its_last_fact_only() -> None:
+    text = "1. 定員は48人である。\n2. 船体は檜で"
+    found = listed(text, finish_reason="length")
+    assert found == (["定員は48人である。"], ["cut_off"])
+
+
+def test_an_empty_item_is_told_and_prose_is_of_no_use() -> None:
+    assert listed("1. ……") == ([], ["empty_fact"])
+    with pytest.raises(UnusableReplyError):
+        listed("申し訳ありません。")
+
+
+def test_whoever_asked_goes_on_with_the_facts_that_are_left() -> None:
+    seen: list[tuple[Passage, tuple[Fact, ...]]] = []
+
+    def go_on(unit: Passage, facts: tuple[Fact, ...]) -> Iterator[Request | Made]:
+        seen.append((unit, facts))
+        yield from LISTING.requests(unit)
+
+    request = LISTING.request(passage(), go_on)
+    text = "1. 定員は48人である。\n2. 定員は9人である。"
+    records = list(LISTING.parse(replace(reply(text, None), request=request)))
+    assert [type(record).__name__ for record in records] == ["Fact", "Dropped", "Request"]
+    ((unit, facts),) = seen
+    assert unit == passage()
+    assert facts == (records[0],)
+    assert len(list(LISTING.parse(replace(reply("1. 帆は赤い。", None), request=request)))) == 1
+    assert len(seen) == 1
+
+
+def test_two_methods_pay_for_one_list(tmp_path: Path) -> None:
+    facts = Facts(LISTING, PROMPTS.load("fact_text"), PROMPTS.load("fact_questions"), "ja", 1, 1, 1)
+    reverse = Reverse(LISTING, PROMPTS.load("reverse"), "ja", 1)
+    teacher = ScriptedModel(scripted_teacher)
+    with RequestCache(tmp_path / "c.sqlite") as cache:
+        found = list(
+            synthesize([passage()], [facts, reverse, LISTING], CachedModel(teacher, cache))
+        )
+    stated = [record for record in found if isinstance(record, Fact)]
+    assert len(stated) == 3 * len(set(stated))
+    # One list, one text, and for each of the five facts a request of either method.
+    assert sum(teacher.sent.values()) == 1 + 1 + 5 + 5
+
+
+def test_a_method_that_goes_on_from_facts_has_a_fixed_fingerprint() -> None:
+    first, second = (
+        Reverse(
+            FactListing(PROMPTS.load("fact_listing"), "ja"),
+            PROMPTS.load("reverse"),
+            "ja",
+            seed=seed,
+        )
+        for seed in (1, 1)
+    )
+    assert method_fingerprint(first) == method_fingerprint(second)
+    assert method_fingerprint(first) != method_fingerprint(replace(first, seed=2))
+    assert "0x" not in repr(first)
+
+
+@given(texts)
+def test_no_reply_breaks_the_parser(text: str) -> None:
+    with contextlib.suppress(UnusableReplyError):
+        assert list(LISTING.parse(reply(text, ABOUT)))
+
+
+@given(sentence, sentence)
+def test_sentences_of_the_passage_are_facts_in_every_language(one: str, other: str) -> None:
+    unit = passage(f"{one}\n{other}", "題")
+    found = LISTING.parse(reply(f"1. {one}\n2. {other}", Subject(unit, LISTING, step="facts")))
+    reasons = {record.reason for record in found if isinstance(record, Dropped)}
+    assert reasons <= {"duplicate_fact"}

@@ -1,0 +1,350 @@
+"""Conformance with Self-Instruct (Wang et al. 2023), in Japanese and English."""
+
+import contextlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from instructions import TOPICS, human_seeds, instruction, prompt, self_instruct
+from languages import texts
+from made import reply
+from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
+from teichaku.core.models import ChatModel
+from teichaku.core.records import Dropped, Example, Reply, Request
+from teichaku.synthesis.instruction_text import SimilarityIndex
+from teichaku.synthesis.method import Subject, UnusableReplyError
+from teichaku.synthesis.self_instruct import instance_fault, numbered_items
+
+METHOD = self_instruct()
+UNIT = instruction("次の文を敬語に直してください。", "")
+
+
+def run(teacher: ChatModel, pool: Iterable[Example] = (), **changes: Any) -> list[Any]:
+    return list(self_instruct(**changes).run(human_seeds(), list(pool), teacher))
+
+
+def by_reason(found: Iterable[Any]) -> Counter[str]:
+    return Counter(record.reason for record in found if isinstance(record, Dropped))
+
+
+def script(*lists: str) -> ScriptedModel:
+    """The lists in turn, then the scripted teacher for what comes of them."""
+    left = list(lists)
+
+    def answer(request: Request) -> str:
+        if "self_instruct@" in request.prompt:
+            return left.pop(0) if left else "9. なし"
+        return scripted_teacher(request)
+
+    return ScriptedModel(answer)
+
+
+def shown(request: Request) -> list[str]:
+    return re.findall(r"^\d+\. (.+)$", request.messages[-1].content.partition("一覧：")[2], re.M)
+
+
+def list_requests(teacher: ChatModel, pool: Iterable[Example] = (), **changes: Any) -> list[Any]:
+    asked: list[Request] = []
+
+    class Listening:
+        identity = "listening"
+
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            for request in requests:
+                if request is not None:
+                    asked.append(request)
+                    yield from teacher.generate([request])
+
+    run(Listening(), pool, **changes)
+    return [request for request in asked if "self_instruct@" in request.prompt]
+
+
+def test_the_numbers_of_the_paper() -> None:
+    lists, classify = METHOD.list_sampling, METHOD.classify_sampling
+    assert (lists.temperature, lists.top_p, lists.presence_penalty) == (0.7, 0.5, 2)
+    assert (lists.max_tokens, lists.stop) == (1024, ("\n16",))
+    assert (classify.temperature, classify.max_tokens) == (0, 32)
+    for sampling, tokens in (
+        (METHOD.input_first_sampling, 350),
+        (METHOD.output_first_sampling, 300),
+    ):
+        assert (sampling.temperature, sampling.presence_penalty) == (0, 1.5)
+        assert sampling.max_tokens == tokens
+    assert (METHOD.similarity, METHOD.instances) == (0.7, 5)
+
+
+def test_a_list_shows_eight_people_first_and_then_six_with_two_of_the_machine() -> None:
+    teacher = ScriptedModel(scripted_teacher)
+    asked = list_requests(teacher, instructions=60, requests_per_round=2, max_rounds=3)
+    assert len(asked) == 6
+    for request in asked[:2]:
+        assert len(shown(request)) == 8
+        assert set(shown(request)) <= set(TOPICS)
+    for request in asked[2:]:
+        assert len(shown(request)) == 8
+        assert len(set(shown(request)) & set(TOPICS)) == 6
+    assert len({tuple(shown(request)) for request in asked}) == 6
+    assert "9番から15番まで" in asked[0].messages[-1].content
+
+
+def test_what_was_made_before_is_of_the_machine_but_not_what_belongs_to_a_document() -> None:
+    before = [
+        instruction(f"駅前の花壇{n}に植える草花を選んでください。", method="domain_spread")
+        for n in range(3)
+    ]
+    about_document = instruction("定員は？", document_id="d", passage_id="p", method="document_qa")
+    (request,) = list_requests(
+        script("1. 海辺の町の一日を日記に書いてください。"), [*before, about_document],
+        instructions=1, max_rounds=1,
+    )  # fmt: skip
+    of_machine = set(shown(request)) - set(TOPICS)
+    assert len(of_machine) == 2
+    assert of_machine <= {example.question for example in before}
+    assert not any("定員" in line for line in shown(request))
+
+
+def test_the_list_is_read_up_to_the_sixteenth_item() -> None:
+    text = "はい。\n9. 甲をせよ\n10．乙を\n  せよ\n11） **丙をせよ**\n\n以上です。\n15. 丁をせよ\n16. 戊をせよ"
+    assert list(numbered_items(text)) == ["甲をせよ", "乙を\n  せよ", "丙をせよ", "丁をせよ"]
+    assert list(numbered_items("<think>9. no\n</think>９. 甲をせよ")) == ["甲をせよ"]
+
+
+def test_each_item_falls_for_its_own_reason() -> None:
+    items = {
+        "too_short": "短い文。",
+        "too_long": "長" + "い話を続けて" * 60 + "ください。",
+        "beyond_text": "次の画像に写っている動物の名前を答えてください。",
+        "asks_for_a_program": "素数を百個まで表示するプログラムを書いてください。",
+        "begins_with_punctuation": "・駅までの道順を分かりやすく説明してください。",
+        "wrong_language": "Explain how a tide table is read by sailors.",
+        "too_similar": "英文を、日本語に翻訳してください。",
+    }
+    good = [
+        "海辺の町の一日を、郵便配達員の目で日記に書いてください。",
+        "「雨」を含む四字の熟語を二つ挙げてください。",
+    ]
+    listed = "\n".join(f"{n}. {item}" for n, item in enumerate([*items.values(), *good], 7))
+    found = run(script(listed), instructions=2, max_rounds=1)
+    assert by_reason(found) == Counter(list(items))
+    assert {e.question for e in found if isinstance(e, Example)} == set(good)
+    evidence = {d.reason: d.evidence for d in found if isinstance(d, Dropped)}
+    assert "英文を日本語に翻訳してください。" in evidence["too_similar"]
+
+
+def test_the_length_band_is_three_to_a_hundred_and_fifty_words_in_english() -> None:
+    words = ["tide"] * 3, ["rare"] * 4, ["long"] * 150, ["over"] * 151
+    listed = "\n".join(f"{n}. {' '.join(text)}" for n, text in enumerate(words, 9))
+    method = self_instruct("en", instructions=1, max_rounds=1)
+    seeds = [instruction("Name three rivers of Asia.", "Indus, Amur, Mekong", language="en")]
+    found = list(method.run(seeds, [], script(listed)))
+    assert by_reason(found) == {"too_short": 1, "too_long": 1}
+
+
+def test_write_a_program_stands_at_the_beginning_in_english() -> None:
+    listed = (
+        "9. Write a program that sorts names.\n10. Explain to a child how people write a program."
+    )
+    method = self_instruct("en", instructions=1, max_rounds=1)
+    found = list(method.run([instruction("Name three rivers of Asia.")], [], script(listed)))
+    assert by_reason(found) == {"asks_for_a_program": 1}
+
+
+def test_no_two_instructions_of_the_pool_are_more_than_seven_tenths_alike() -> None:
+    found = run(
+        ScriptedModel(scripted_teacher), instructions=40, requests_per_round=3, max_rounds=6
+    )
+    made = list(dict.fromkeys(e.question for e in found if isinstance(e, Example)))
+    assert len(made) > 5
+    for place, one in enumerate(made):
+        assert SimilarityIndex([*TOPICS, *made[:place]]).nearest(one, 0.7) is None
+    assert by_reason(found)["too_similar"] > 0
+
+
+def test_the_last_item_of_a_list_that_was_cut_falls() -> None:
+    text = "9. 海辺の町の一日を日記に書いてください。\n10. 与えられた数の平均を"
+
+    class Cut:
+        identity = "cut"
+
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            for request in filter(None, requests):
+                is_list = "self_instruct@" in request.prompt
+                answer = text if is_list else scripted_teacher(request)
+                yield Reply(request, answer, "length" if is_list else "stop")
+
+    found = run(Cut(), instructions=1, max_rounds=1)
+    assert by_reason(found) == {"truncated": 1}
+    assert {e.question for e in found if isinstance(e, Example)} == {
+        "海辺の町の一日を日記に書いてください。"
+    }
+
+
+def test_it_goes_on_in_rounds_until_there_are_enough_and_asks_for_no_more_than_is_missing() -> None:
+    teacher = ScriptedModel(scripted_teacher)
+    few = list_requests(teacher, instructions=7, requests_per_round=16, max_rounds=1)
+    assert len(few) == 1
+    none = script(*["9. 短い"] * 4)
+    assert len(list_requests(none, instructions=50, requests_per_round=2, max_rounds=2)) == 4
+
+
+def test_it_ends_where_three_rounds_in_a_row_gave_nothing() -> None:
+    listed = ["9. 短い", "9. 海辺の町の一日を日記に書いてください。", *["9. 短い"] * 9]
+    asked = list_requests(script(*listed), instructions=50, requests_per_round=1, max_rounds=9)
+    assert len(asked) == 5
+
+
+class Backwards:
+    """Replies to what is on its way in the reverse order, as a server may."""
+
+    identity = "backwards"
+
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        held: list[Request] = []
+        for request in requests:
+            if request is not None:
+                held.append(request)
+            elif held:
+                yield from ScriptedModel(scripted_teacher).generate([held.pop()])
+            else:
+                return
+        while held:
+            yield from ScriptedModel(scripted_teacher).generate([held.pop()])
+
+
+def test_the_order_of_the_replies_and_of_the_seeds_changes_nothing() -> None:
+    method = self_instruct(instructions=30, requests_per_round=4, max_rounds=4)
+    straight = list(method.run(human_seeds(), [], ScriptedModel(scripted_teacher)))
+    turned = list(method.run(human_seeds()[::-1], [], Backwards()))
+    order = lambda record: record.id if isinstance(record, Example) else record.record_id  # noqa: E731
+    assert sorted(straight, key=order) == sorted(turned, key=order)
+    other = self_instruct(instructions=30, requests_per_round=4, max_rounds=4, seed=1)
+    assert sorted(other.run(human_seeds(), [], Backwards()), key=order) != sorted(
+        straight, key=order
+    )
+
+
+def test_the_requests_are_told_and_a_failed_list_is_told_with_its_place() -> None:
+    told: list[int] = []
+
+    def failing(request: Request) -> str:
+        if "self_instruct@" in request.prompt and request.sample_index == 1:
+            raise ScriptedError("server is down")
+        return scripted_teacher(request)
+
+    teacher = ScriptedModel(failing)
+    method = self_instruct(instructions=20, requests_per_round=3, max_rounds=2)
+    found = list(method.run(human_seeds(), [], teacher, None, told.append))
+    assert sum(told) == sum(teacher.sent.values())
+    (lost,) = (d for d in found if isinstance(d, Dropped) and d.reason == "request_failed")
+    assert "round 1, list 2" in lost.evidence
+    assert any(isinstance(record, Example) for record in found)
+
+
+def test_a_classification_gets_its_output_before_its_input() -> None:
+    for is_classification, keys in ((True, ["output", "input"]), (False, ["input", "output"])):
+        (classify,) = METHOD.requests(UNIT)
+        answer = Reply(classify, json.dumps({"classification": is_classification}), "stop")
+        (request,) = METHOD.parse(answer)
+        assert isinstance(request, Request)
+        assert request.schema is not None
+        instances = request.schema["properties"]["instances"]
+        assert list(instances["items"]["properties"]) == keys
+        assert instances["maxItems"] == 5
+        assert request.sampling.max_tokens == (300 if is_classification else 350)
+        assert UNIT.question in request.messages[-1].content
+    with pytest.raises(UnusableReplyError):
+        list(METHOD.parse(Reply(classify, '{"classification": "maybe"}', "stop")))
+
+
+def instances(*pairs: tuple[str, str], **changes: Any) -> list[Any]:
+    listed = [{"input": given, "output": output} for given, output in pairs]
+    text = changes.pop("text", json.dumps({"instances": listed}, ensure_ascii=False))
+    unit = replace(UNIT, parent_ids=("seed-1", "seed-2"))
+    about = Subject(unit, METHOD, "input_first", "input_first")
+    return list(METHOD.parse(reply(text, about, **changes)))
+
+
+def test_an_instance_becomes_an_example_of_its_instruction() -> None:
+    (example,) = instances(("明日行くよ。", "明日伺います。"))
+    assert (example.question, example.input, example.answer) == (
+        UNIT.question,
+        "明日行くよ。",
+        "明日伺います。",
+    )
+    assert (example.method, example.style) == ("self_instruct", "input_first")
+    assert (example.document_id, example.passage_id) == ("", "")
+    assert example.parent_ids == ("seed-1", "seed-2")
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "reason"),
+    [
+        ("同じ文", "同じ文", "input_is_output"),
+        ("ＡＢＣ", "abc", "input_is_output"),
+        ("文", "", "empty_output"),
+        ("文", "答えは次のとおり：", "ends_with_colon"),
+        ("文", "The answer is:", "ends_with_colon"),
+        ("次の文：", "答え", "ends_with_colon"),
+        ("文", "答え", ""),
+    ],
+)
+def test_an_instance_that_teaches_nothing_falls(given: str, output: str, reason: str) -> None:
+    assert instance_fault(given, output) == reason
+    found = instances((given, output), ("ほかの文", "ほかの答え"))
+    assert by_reason(found) == ({reason: 1} if reason else {})
+    assert len(found) == 2
+
+
+def test_one_input_with_two_outputs_drops_the_whole_task() -> None:
+    found = instances(("文", "はい"), ("別の文", "いいえ"), ("文", "いいえ"))
+    assert by_reason(found) == {"contradicting_outputs": 3}
+
+
+def test_an_instance_that_comes_again_falls_and_no_input_has_one_answer() -> None:
+    assert by_reason(instances(("文", "はい"), ("文", "はい"))) == {"repeated_input": 1}
+    found = instances(("なし", "一つめの答え"), ("", "二つめの答え"))
+    assert [e.answer for e in found if isinstance(e, Example)] == ["一つめの答え"]
+    assert by_reason(found) == {"repeated_input": 1}
+
+
+def test_of_a_reply_that_was_cut_the_last_instance_falls() -> None:
+    whole = '{"instances": [{"input": "文", "output": "答え"}, {"input": "別の文", "output": "途'
+    found = instances(text=whole, finish_reason="length")
+    assert [e.input for e in found if isinstance(e, Example)] == ["文"]
+    assert by_reason(found) == {"truncated": 1}
+
+
+def test_more_instances_than_asked_for_fall() -> None:
+    found = instances(*((f"文{n}", f"答え{n}") for n in range(7)))
+    assert by_reason(found) == {"over_limit": 2}
+
+
+def test_prose_is_of_no_use() -> None:
+    with pytest.raises(UnusableReplyError):
+        instances(text="分かりました。")
+    assert by_reason(run(script("一覧はありません。"), instructions=1, max_rounds=1)) == {
+        "unparseable_reply": 1
+    }
+
+
+def test_a_list_that_cannot_be_read_is_asked_for_once_more() -> None:
+    teacher = script("一覧はありません。", "9. 海辺の町の一日を日記に書いてください。")
+    method = self_instruct(instructions=1, max_rounds=1)
+    found = list(method.run(human_seeds(), [], teacher, prompt("ask_again")))
+    assert {e.question for e in found if isinstance(e, Example)} == {
+        "海辺の町の一日を日記に書いてください。"
+    }
+
+
+@settings(deadline=None)
+@given(texts)
+def test_no_reply_breaks_the_parser(text: str) -> None:
+    assert all(numbered_items(text))
+    with contextlib.suppress(UnusableReplyError):
+        assert instances(text=text, finish_reason="length")
