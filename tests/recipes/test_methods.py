@@ -117,7 +117,7 @@ def test_questions_of_the_user_are_asked_as_they_stand(tmp_path: Path) -> None:
         ("質問,答え\n何人か,48人\n", "no document"),
         ("文書,質問,答え\nあおば丸,,48人\n", "line 2: it has no question"),
         ("文書,質問,答え\n知らない船,何人か,48人\n", "no document '知らない船'"),
-        ("", "has no rows"),
+        ("文書,質問,答え\n", "has no questions"),
     ],
 )
 def test_a_bad_row_is_told_with_its_place(tmp_path: Path, rows: str, told: str) -> None:

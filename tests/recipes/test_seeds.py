@@ -118,7 +118,7 @@ def test_all_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
         ),
         ("a.jsonl", "[1]", "line 1: it is no object"),
         ("a.json", '[\n{"instruction": "a"\n"output": "b"}]', "line 3: it is no JSON"),
-        ("a.json", "3", "no list of seeds"),
+        ("a.json", "3", "no list of rows"),
         ("a.json", "[]", "it holds no seeds"),
         ("a.yaml", "- instruction: a\n  output: [\n", "line 3"),
         ("a.yaml", "- instruction: a\n  output: b\n- question: c\n", "line 3: it has no output"),

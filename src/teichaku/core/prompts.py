@@ -11,10 +11,10 @@ title, which a document may lack.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, TemplateError, meta, nodes
+from jinja2 import Environment, StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.visitor import NodeTransformer
 from rapidfuzz import process
 
@@ -58,12 +58,18 @@ class Prompt:
 
     def _render(self, text: str, values: dict[str, object]) -> str:
         try:
-            return _ENVIRONMENT.from_string(text).render(**values).strip()
+            return _template(text).render(**values).strip()
         except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
             raise UserError(
                 f"Prompt {self.name} cannot be rendered: {error}",
                 f"It may use: {', '.join(sorted(values))}.",
             ) from error
+
+
+@cache
+def _template(text: str) -> Template:
+    """Compiling costs more than rendering, and the same prompt is rendered for each passage."""
+    return _ENVIRONMENT.from_string(text)
 
 
 class _WithoutIf(NodeTransformer):

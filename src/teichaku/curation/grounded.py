@@ -5,9 +5,12 @@ in the passage, and nearly all of its content terms do. What containment cannot 
 a judge, where one is given.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
@@ -20,6 +23,8 @@ _SCHEMA = {
     "properties": {"explanation": {"type": "string"}, "supported": {"type": "boolean"}},
     "required": ["explanation", "supported"],
 }
+
+_ENUMERATOR = re.compile(r"^\s*[*#]*\s*\d{1,2}\s*[.．)）、:：](?!\d)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Grounded:
     prompt: Prompt | None = None
     text_threshold: float = 0.5
 
+    again: Prompt | None = None
+
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, or its place as dropped; judged ones come last."""
         doubtful = []
@@ -44,9 +51,7 @@ class Grounded:
             if passage is None:
                 yield example
                 continue
-            # Running text names its document, which an answer does not.
-            whole = f"{passage.title}\n{passage.text}" if example.is_text else passage.text
-            found = support(example.answer, whole)
+            found = support(_claim(example), self._ground(example, passage))
             threshold = self.text_threshold if example.is_text else self.threshold
             if found.share >= threshold and not found.missing_numbers:
                 yield example
@@ -56,8 +61,21 @@ class Grounded:
                 doubtful.append(example)
         if self.judge is not None and self.prompt is not None:
             requests = (self._request(example, self.prompt) for example in doubtful)
-            for reply in self.judge.generate(requests):
-                yield _judged(reply)
+            yield from ask(self.judge, requests, _judged, _lost, self.again)
+
+    @cached_property
+    def _documents(self) -> dict[str, str]:
+        """The title and all passages of each document."""
+        texts: dict[str, list[str]] = {}
+        for passage in sorted(self.passages.values(), key=lambda p: (p.document_id, p.index)):
+            texts.setdefault(passage.document_id, [passage.title]).append(passage.text)
+        return {document: "\n".join(parts) for document, parts in texts.items()}
+
+    def _ground(self, example: Example, passage: Passage) -> str:
+        """What must carry the example. Running text names its document, which an answer does
+        not, and may have been written with the whole document in sight.
+        """
+        return self._documents[passage.document_id] if example.is_text else passage.text
 
     def _request(self, example: Example, prompt: Prompt) -> Request:
         messages = prompt.messages(
@@ -68,18 +86,26 @@ class Grounded:
         return Request(messages, Sampling(max_tokens=256), _SCHEMA, 0, prompt.name, example)
 
 
-def _judged(reply: Reply) -> Example | Dropped:
+def _claim(example: Example) -> str:
+    """What the example claims; the numbers of a list that a text has claim nothing."""
+    return _ENUMERATOR.sub("", example.answer) if example.is_text else example.answer
+
+
+def _judged(reply: Reply) -> Iterator[Example | Dropped | Request]:
     example: Example = reply.request.subject
-    if reply.error:
-        return dropped(example, "curation", "request_failed", reply.error)
     found = last_json_object(reply.text, ("supported",))
     if found is None or not isinstance(found["supported"], bool):
-        return dropped(example, "curation", "judge_failed", "no verdict in the reply", reply.text)
+        raise UnusableReplyError("no verdict in the reply: 'supported' is true or false.")
     if found["supported"]:
-        return example
-    return dropped(
-        example, "curation", "not_grounded", text_value(found.get("explanation")), reply.text
-    )
+        yield example
+    else:
+        why = text_value(found.get("explanation"))
+        yield dropped(example, "curation", "not_grounded", why, reply.text)
+
+
+def _lost(reply: Reply, reason: str, evidence: str) -> Example | Dropped:
+    reason = "judge_failed" if reason == "unparseable_reply" else reason
+    return dropped(reply.request.subject, "curation", reason, evidence, reply.text)
 
 
 def _evidence(found: Support) -> str:

@@ -21,12 +21,14 @@ def wrong_language(
 
     def rule(example: Example) -> tuple[str, str] | None:
         passage = passages.get(example.passage_id)
-        if is_language(example.wording, language, passage.title if passage else ""):
+        # An instruction may come with an input of another language, which is to be translated.
+        wording = example.answer if example.is_text else example.question
+        if is_language(wording, language, passage.title if passage else ""):
             return None
         if example.is_text and passage and contains(example.answer, passage.text):
             return None  # the passage itself, in whatever language the user wrote it
         shares = ", ".join(
-            f"{name} {share:.0%}" for name, share in sorted(script_shares(example.wording).items())
+            f"{name} {share:.0%}" for name, share in sorted(script_shares(wording).items())
         )
         return "wrong_language", f"expected {language}; its letters are {shares}"
 

@@ -21,6 +21,7 @@ from teichaku.core.text import (
     is_unspaced,
     kana,
     normalise,
+    numbers,
     script,
     title_names,
 )
@@ -83,7 +84,8 @@ class SelfContained:
     def __post_init__(self) -> None:
         self._documents_by_term = {}
         for passage in self.passages.values():
-            for term in _telling_terms(f"{passage.title}\n{passage.text}"):
+            whole = f"{passage.title}\n{passage.text}"
+            for term in (*_telling_terms(whole), *map(_as_figure, numbers(whole))):
                 self._documents_by_term.setdefault(term, set()).add(passage.document_id)
         documents = {passage.document_id for passage in self.passages.values()}
         self._rare = max(1, len(documents) // 10)
@@ -110,12 +112,22 @@ class SelfContained:
         return ""
 
     def _names_its_document(self, example: Example) -> bool:
-        """A term counts that at most a tenth of the documents (but always one) have."""
-        for term in _telling_terms(example.wording):
+        """A term counts that at most a tenth of the documents (but always one) have. Where the
+        answer is the name, the question cannot give it: a figure may tell the document, too.
+        """
+        terms = list(_telling_terms(example.wording))
+        if names_title(example.answer, self.passages[example.passage_id].title):
+            terms += map(_as_figure, numbers(example.wording))
+        for term in terms:
             having = self._documents_by_term.get(term, set())
             if example.document_id in having and len(having) <= self._rare:
                 return True
         return False
+
+
+def _as_figure(number: str) -> str:
+    """A key for a number beside those of terms."""
+    return f"={number}"
 
 
 def _telling_terms(text: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import (
@@ -36,6 +37,7 @@ class AbsoluteJudge:
     prompt: Prompt
     name: str
     sampling: Sampling = Sampling(max_tokens=320)
+    again: Prompt | None = None
 
     def judge(
         self,
@@ -44,9 +46,12 @@ class AbsoluteJudge:
         passages: Mapping[str, Passage],
         model: ChatModel,
     ) -> Iterator[Judgement]:
-        """One judgement an answer; answers that failed are not marked."""
-        for reply in model.generate(self.requests(answers, questions, passages)):
-            yield self._judgement(reply)
+        """One judgement an answer; answers that failed are not marked.
+
+        A reply without a score is asked for once more, by the prompt ``again``.
+        """
+        requests = self.requests(answers, questions, passages)
+        yield from ask(model, requests, self._read, self._lost, self.again)
 
     def requests(
         self,
@@ -74,10 +79,19 @@ class AbsoluteJudge:
         )
         return Request(messages, self.sampling, _SCHEMA, 0, self.prompt.name, answer)
 
-    def _judgement(self, reply: Reply) -> Judgement:
+    def _read(self, reply: Reply) -> Iterator[Judgement | Request]:
+        score, explanation = parse_judgement(reply.text)
+        if score is None:
+            raise UnusableReplyError("no valid score in the reply.")
+        yield self._judgement(reply, score, explanation)
+
+    def _lost(self, reply: Reply, reason: str, evidence: str) -> Judgement:
+        return self._judgement(reply, None, "", evidence)
+
+    def _judgement(
+        self, reply: Reply, score: float | None, explanation: str, error: str = ""
+    ) -> Judgement:
         answer: Answer = reply.request.subject
-        score, explanation = (None, "") if reply.error else parse_judgement(reply.text)
-        error = reply.error or ("" if score is not None else "no valid score in the reply")
         return Judgement(
             content_id("judge_absolute", answer.id, self.name),
             answer.id,

@@ -77,6 +77,22 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
     return HeldOut(_by_id(unseen), _by_id(training), tuple(fallen))
 
 
+def without_parents(
+    texts: Iterable[Example], unseen: Iterable[Example]
+) -> tuple[list[Example], list[Dropped]]:
+    """``texts`` but for those that were written around an unseen example, which fall."""
+    kept_apart = {example.id: example for example in unseen}
+    kept, fallen = [], []
+    for text in texts:
+        parents = [kept_apart[parent] for parent in text.parent_ids if parent in kept_apart]
+        if parents:
+            evidence = f"written around the unseen example {parents[0].id}: {parents[0].question}"
+            fallen.append(dropped(text, "questions", "same_fact_as_unseen", evidence))
+        else:
+            kept.append(text)
+    return kept, fallen
+
+
 def _states_the_same(example: Example, other: Example) -> bool:
     return (
         question_key(example.question) == question_key(other.question)

@@ -7,9 +7,8 @@ from teichaku.backends import registry
 from teichaku.core.errors import RecipeError
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
-from teichaku.recipes.independent import COLUMNS, NEEDED
+from teichaku.recipes.independent import read_questions
 from teichaku.recipes.method_schema import TEXT_METHODS
-from teichaku.recipes.rows import read_rows
 from teichaku.recipes.schema import Http, LlamaCpp, Recipe, Transformers
 
 
@@ -43,7 +42,7 @@ def _check_questions(recipe: Recipe, root: Path) -> None:
     """What the questions will need. Raises ``UserError``."""
     questions = recipe.questions
     if questions.file is not None:
-        read_rows(root / questions.file, COLUMNS, NEEDED)
+        read_questions(root / questions.file)
         if "independent" not in questions.kinds:
             raise RecipeError(
                 f"questions.file names {questions.file}, and questions.kinds leaves them out.",

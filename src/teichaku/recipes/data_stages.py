@@ -23,6 +23,7 @@ from teichaku.evaluation.questions import (
     hold_out,
     trained_questions,
     unseen_questions,
+    without_parents,
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
@@ -111,7 +112,10 @@ def build_filter(
     if isinstance(config, schema.Grounded):
         judge = study.workshop.judge if config.judge else None
         prompt = study.prompts.load("grounded_judge") if config.judge else None
-        return Grounded(study.passages, config.threshold, judge, prompt, config.text_threshold)
+        again = study.prompts.load("ask_again")
+        return Grounded(
+            study.passages, config.threshold, judge, prompt, config.text_threshold, again
+        )
     if config.name == "self_contained":
         return SelfContained(study.passages, study.recipe.language)
     if config.name == "language":
@@ -139,6 +143,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     questions: list[Question] = unseen_questions(held.unseen)
     if "trained" in config.kinds:
         questions += trained
+    texts, about_unseen = without_parents(texts, held.unseen)
     training_text = WordingIndex([*held.training, *texts])
     fallen: list[Dropped] = []
     study.progress.begin("questions", len(questions))
@@ -152,7 +157,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         questions, fallen = questions + apart, fallen + lost
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
     require(questions, "questions", "question", reasons, fallen)
-    folder.write("siblings", Dropped, held.dropped)
+    folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
     notes = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["leak_check"] = prove_apart(questions, training_text, study.passages)
     return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)

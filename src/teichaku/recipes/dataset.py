@@ -7,11 +7,12 @@ from pathlib import Path
 
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import RecipeError, UserError
-from teichaku.core.records import Document, Dropped, Example, Fact, Question
-from teichaku.core.run_folder import RunFolder, dropped
+from teichaku.core.records import Document, Dropped, Example, Fact
+from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.licences import hub_identifier, keeps_from_publishing
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.schema import Recipe, Seeds
+from teichaku.recipes.study import kept_apart
 from teichaku.recipes.terms import teacher_terms
 
 
@@ -101,7 +102,7 @@ def read_dataset(source: Source, arm: str) -> Dataset:
         )
     curated = list(run.stage(f"curation/{arm}").read("examples", Example))
     asked = "questions" in stages
-    training, held_out, left_out = _apart(run, curated) if asked else (curated, [], [])
+    training, held_out, left_out = kept_apart(run, curated) if asked else (curated, [], [])
     origins = {example.document_id for example in (*training, *held_out)}
     documents = run.stage("documents").read("documents", Document)
     synthesis = run.stage(f"synthesis/{arm}")
@@ -115,24 +116,6 @@ def read_dataset(source: Source, arm: str) -> Dataset:
         sorted((d for d in documents if d.id in origins), key=lambda d: (d.source, d.id)),
         list(synthesis.read("facts", Fact)),
     )
-
-
-def _apart(
-    run: RunFolder, curated: Sequence[Example]
-) -> tuple[list[Example], list[Example], list[Dropped]]:
-    """What the run trains on, what it asks as unseen, and what would have taught that."""
-    questions = run.stage("questions")
-    unseen = {q.example_id for q in questions.read("questions", Question) if q.kind == "unseen"}
-    siblings = {sibling.record_id: sibling for sibling in questions.read("siblings", Dropped)}
-    training, held_out, left_out = [], [], []
-    for example in curated:
-        if example.id in unseen:
-            held_out.append(example)
-        elif sibling := siblings.get(example.id):
-            left_out.append(dropped(example, "export", sibling.reason, sibling.evidence))
-        else:
-            training.append(example)
-    return training, held_out, left_out
 
 
 def unpublishable(dataset: Dataset) -> list[tuple[str, str]]:

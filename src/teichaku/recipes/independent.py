@@ -1,27 +1,29 @@
 """Questions that are made apart from the examples of every arm."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Document, Dropped, Example, Passage, Question, content_id
+from teichaku.core.replies import text_value
 from teichaku.core.text import comparable, contains
 from teichaku.curation.chain import Filter, curate
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.wording import WordingIndex
-from teichaku.recipes.rows import Row, read_rows
+from teichaku.recipes.rows import first_filled, read_rows
 from teichaku.recipes.study import Study
 from teichaku.synthesis.document_qa import DocumentQA
 from teichaku.synthesis.method import synthesize
 
-#: The columns of a file of questions: what they are called, the English name first.
-COLUMNS = {
+#: What a column or key of a file of questions may be called; the first that is filled counts.
+_NAMES: dict[str, tuple[str, ...]] = {
     "document": ("document", "title", "source", "文書", "文書名", "題名"),
     "question": ("question", "質問", "問題"),
     "answer": ("answer", "reference", "答え", "回答", "正解"),
     "category": ("category", "kind", "分類", "種類"),
 }
-NEEDED = ("document", "question", "answer")
+_NEEDED = ("document", "question", "answer")
 
 
 def make_independent(
@@ -78,28 +80,60 @@ def given_questions(study: Study, path: Path) -> Iterator[Question]:
     passages: dict[str, list[Passage]] = {}
     for passage in sorted(study.passages.values(), key=lambda passage: passage.index):
         passages.setdefault(passage.document_id, []).append(passage)
-    for row in read_rows(path, COLUMNS, NEEDED):
-        found = named.get(comparable(row.values["document"]))
+    for given in read_questions(path):
+        found = named.get(comparable(given.document))
         if found is None:
             some = ", ".join(sorted(document.title for document in documents)[:5])
             raise UserError(
-                f"{path}, {row.place}: there is no document '{row.values['document']}'.",
+                f"{path}, {given.place}: there is no document '{given.document}'.",
                 f"Name it by its title or its file. Documents: {some} ...",
             )
-        yield _as_question(row, passages[found.id])
+        yield _as_question(given, passages[found.id])
 
 
-def _as_question(row: Row, passages: list[Passage]) -> Question:
-    values: Mapping[str, str] = row.values
-    answer = values["answer"]
-    holding = next((p for p in passages if contains(p.text, answer)), passages[0])
+@dataclass(frozen=True)
+class GivenQuestion:
+    """A question as the user's file has it; ``place`` is for people."""
+
+    place: str
+    document: str
+    question: str
+    answer: str
+    category: str
+
+
+def read_questions(path: Path) -> list[GivenQuestion]:
+    """The questions in the JSONL, JSON, YAML, CSV or TSV file at ``path``.
+
+    Raises ``UserError`` where it cannot be read, has none, or a row lacks a part.
+    """
+    found = []
+    for row in read_rows(path):
+        values = {
+            name: text_value(first_filled(row.values, names)) for name, names in _NAMES.items()
+        }
+        lacking = [name for name in _NEEDED if not values[name]]
+        if lacking:
+            also = "; ".join(f"{name}: {', '.join(_NAMES[name])}" for name in lacking)
+            raise UserError(
+                f"{path}, {row.place}: it has no {' and no '.join(lacking)}.",
+                f"The names that are known: {also}.",
+            )
+        found.append(GivenQuestion(row.place, **values))
+    if not found:
+        raise UserError(f"{path} has no questions.", "A row has document, question and answer.")
+    return found
+
+
+def _as_question(given: GivenQuestion, passages: list[Passage]) -> Question:
+    holding = next((p for p in passages if contains(p.text, given.answer)), passages[0])
     return Question(
-        content_id("independent", holding.document_id, values["question"], answer),
+        content_id("independent", holding.document_id, given.question, given.answer),
         "independent",
         holding.document_id,
         holding.id,
         "",
-        values["question"],
-        answer,
-        values.get("category", ""),
+        given.question,
+        given.answer,
+        given.category,
     )

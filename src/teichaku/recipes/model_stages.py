@@ -30,7 +30,7 @@ from teichaku.evaluation.judge import AbsoluteJudge
 from teichaku.evaluation.scorers import SCORERS, headline_scorer, score_answers
 from teichaku.recipes.arms import StudyArm, base_arms
 from teichaku.recipes.schema import Training
-from teichaku.recipes.study import Outcome, Study, require
+from teichaku.recipes.study import Outcome, Study, kept_apart, require
 from teichaku.training.fine_tune import TrainingPlan, fine_tune
 
 
@@ -66,7 +66,11 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     """Curated examples to an adapter, with a probe before training and after each epoch."""
     stage = f"training/{arm.name}"
     curated = list(study.run.stage(f"curation/{arm.data}").read("examples", Example))
-    examples, fallen = _without_unseen(study, curated)
+    examples, held_out, fallen = kept_apart(study.run, curated)
+    fallen += [
+        dropped(example, "training", "kept_for_evaluation", "an unseen question")
+        for example in held_out
+    ]
     student = study.workshop.student(arm.student)
     tokenized = [_encode(study, student, example, arm.training) for example in examples]
     plan = _plan(study, arm.training)
@@ -109,24 +113,6 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
         "tokens_cut": result.cut,
     }
     return Outcome(len(curated), len(examples) - len(unlabelled), reasons, notes)
-
-
-def _without_unseen(
-    study: Study, curated: Sequence[Example]
-) -> tuple[list[Example], list[Dropped]]:
-    questions = study.run.stage("questions")
-    unseen = {q.example_id for q in questions.read("questions", Question) if q.kind == "unseen"}
-    siblings = {d.record_id: d for d in questions.read("siblings", Dropped)}
-    kept, fallen = [], []
-    for example in curated:
-        if example.id in unseen:
-            fallen.append(dropped(example, "training", "kept_for_evaluation", "an unseen question"))
-        elif example.id in siblings:
-            twin = siblings[example.id]
-            fallen.append(dropped(example, "training", twin.reason, twin.evidence))
-        else:
-            kept.append(example)
-    return kept, fallen
 
 
 def _encode(
@@ -307,7 +293,9 @@ def _judge(
         and (config.epochs or selected.get(answer.arm, BASE_CHECKPOINT) == answer.checkpoint)
     ]
     model = study.workshop.judge
-    protocol = AbsoluteJudge(study.prompts.load("judge_absolute"), model.identity)
+    protocol = AbsoluteJudge(
+        study.prompts.load("judge_absolute"), model.identity, again=study.prompts.load("ask_again")
+    )
     by_id = {question.id: question for question in questions}
     requests = protocol.requests(marked, by_id, study.passages)
     estimate = study.workshop.estimate(model, requests)

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,81 +11,118 @@ from typing import Any
 import yaml
 
 from teichaku.core.errors import UserError
+from teichaku.core.text import normalise
+from teichaku.documents.content import LoadingError
+from teichaku.documents.encodings import decode
+from teichaku.documents.tables import find_delimiter
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row by the names that were asked for, with its place in the file, for people."""
+    """A row as the file has it, by names that are normalised; ``place`` is for people."""
 
     place: str
-    values: Mapping[str, str]
+    values: Mapping[str, Any]
 
 
-def read_rows(path: Path, columns: Mapping[str, Sequence[str]], needed: Sequence[str]) -> list[Row]:
-    """The rows of a JSONL, JSON, YAML, CSV or TSV file in UTF-8.
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a JSONL, JSON, YAML, CSV or TSV file, in any encoding.
 
-    ``columns`` maps each name to the headings that stand for it, whatever their case. Raises
-    ``UserError`` where the file cannot be read, has no row, or a row lacks one of ``needed``.
+    Raises ``UserError`` where it cannot be read.
     """
-    rows = []
-    for place, found in _objects(path):
-        by_heading = {str(heading).strip().casefold(): value for heading, value in found.items()}
-        values = {}
-        for name, headings in columns.items():
-            given = (by_heading.get(heading.casefold()) for heading in headings)
-            values[name] = next(filter(None, map(_text, given)), "")
-        lacking = [name for name in needed if not values[name]]
-        if lacking:
-            also = "; ".join(f"{name}: {', '.join(columns[name])}" for name in lacking)
-            raise UserError(
-                f"{path}, {place}: it has no {' and no '.join(lacking)}.",
-                f"The names that are known: {also}.",
-            )
-        rows.append(Row(place, values))
-    if not rows:
-        raise UserError(f"{path} has no rows.", "One row holds one question or instruction.")
-    return rows
-
-
-def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The place of each row in the file, and the row."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        found = list(_parsed(path.suffix.lower(), text))
-    except (OSError, UnicodeDecodeError, csv.Error, yaml.YAMLError, ValueError) as error:
+    readers = {
+        **dict.fromkeys((".jsonl", ".ndjson"), _json_lines),
+        **dict.fromkeys((".csv", ".tsv"), _table),
+        **dict.fromkeys((".yaml", ".yml"), _yaml),
+        ".json": _json,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
         raise UserError(
-            f"{path} cannot be read: {error}",
-            "It is a JSONL, JSON, YAML, CSV or TSV file in UTF-8, each row with the same names.",
+            f"{path}: rows are not read from files of the kind '{path.suffix}'.",
+            f"Make it one of {', '.join(readers)}.",
+        )
+    try:
+        text, _ = decode(path.read_bytes())
+        for place, values in reader(text):
+            if not isinstance(values, dict):
+                raise _BrokenFileError(f"{place}: it is no object with names and values.")
+            yield Row(place, {normalise(str(key)): value for key, value in values.items()})
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}.",
+            "Mend the path in the recipe; it is relative to the recipe.",
         ) from error
-    for place, row in found:
-        if not isinstance(row, Mapping):
-            raise UserError(f"{path}, {place}: it is no row with names: {row!r}")
-        yield place, row
+    except (LoadingError, _BrokenFileError) as error:
+        raise UserError(f"{path}: {error}", "Mend the file there, or export it again.") from error
 
 
-def _parsed(suffix: str, text: str) -> Iterator[tuple[str, Any]]:
-    if suffix in (".csv", ".tsv"):
-        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
-        for row in reader:
-            yield f"line {reader.line_num}", {k: v for k, v in row.items() if k is not None}
-    elif suffix == ".jsonl":
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                try:
-                    yield f"line {number}", json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"line {number} is no JSON: {error}") from error
-    else:
-        value = json.loads(text) if suffix == ".json" else yaml.safe_load(text)
-        if not isinstance(value, list):
-            raise ValueError("it is no list of rows")
-        for number, row in enumerate(value, 1):
-            yield f"row {number}", row
+class _BrokenFileError(Exception):
+    """A file is not of its format; the message says where and why."""
 
 
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, dict | list):
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).strip()
+def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", _json_value(line, number)
+
+
+def _json_value(text: str, first_line: int) -> Any:
+    """The value of a JSON text; numbers keep their spelling."""
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise _BrokenFileError(f"line {line}: it is no JSON: {error.msg}.") from error
+    except RecursionError as error:
+        raise _BrokenFileError(f"line {first_line}: it is nested too deeply.") from error
+
+
+def _json(text: str) -> Iterator[tuple[str, Any]]:
+    value = _json_value(text, 1)
+    for number, item in enumerate(_listed(value), 1):
+        yield f"row {number}", item
+
+
+def _listed(value: Any) -> list[Any]:
+    """The list in ``value``: itself, or the only one in an object that wraps it."""
+    lists = [value] if isinstance(value, list) else []
+    if isinstance(value, dict):
+        lists = [item for item in value.values() if isinstance(item, list)]
+    if len(lists) != 1:
+        raise _BrokenFileError("it is no list of rows, and no object with one list in it.")
+    return lists[0]
+
+
+def _yaml(text: str) -> Iterator[tuple[str, Any]]:
+    try:
+        root, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or str(error)
+        raise _BrokenFileError(f"{line}it is no YAML: {what}.") from error
+    nodes = root
+    if isinstance(root, yaml.MappingNode):
+        nodes = next((n for _, n in root.value if isinstance(n, yaml.SequenceNode)), None)
+    for node, item in zip(nodes.value if nodes else [], _listed(value), strict=True):
+        yield f"line {node.start_mark.line + 1}", item
+
+
+def _table(text: str) -> Iterator[tuple[str, Any]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_delimiter(text), strict=True)
+    try:
+        heading = next(reader, [])
+        start = reader.line_num + 1
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield f"line {start}", dict(zip(heading, cells, strict=False))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise _BrokenFileError(f"line {reader.line_num}: it is no table: {error}.") from error
+
+
+def first_filled(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    """What stands under the first of ``names`` that is filled."""
+    filled = (values[name] for name in map(normalise, names) if values.get(name) not in (None, ""))
+    return next(filled, None)

@@ -127,7 +127,7 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
             "after": [trained, questions],
             "evaluation": study.recipe.evaluation.model_dump(),
             "judge": study.workshop.judge.identity,
-            "prompts": _prompts(study, ["closed_book", "open_book", "judge_absolute"]),
+            "prompts": _prompts(study, ["closed_book", "open_book", "judge_absolute", "ask_again"]),
         },
         partial(model_stages.evaluate, study),
     )

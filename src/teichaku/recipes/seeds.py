@@ -1,22 +1,15 @@
 """Instructions that people wrote, read from a file: what methods for instructions begin with."""
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Example, content_id
 from teichaku.core.replies import text_value
 from teichaku.core.text import normalise
-from teichaku.documents.content import LoadingError, clean
-from teichaku.documents.encodings import decode
-from teichaku.documents.tables import find_delimiter
+from teichaku.documents.content import clean
+from teichaku.recipes.rows import first_filled, read_rows
 
 #: The method of examples that people wrote.
 SEED = "seed"
@@ -48,7 +41,7 @@ def read_seeds(path: Path, language: str, licence: str = "") -> list[Example]:
 
     Raises ``UserError`` with all mistakes and their lines.
     """
-    rows = list(_rows(path))
+    rows = list(read_rows(path))
     seeds: dict[str, Example] = {}
     places: dict[str, str] = {}
     mistakes: list[str] = []
@@ -73,108 +66,6 @@ def read_seeds(path: Path, language: str, licence: str = "") -> list[Example]:
     return list(seeds.values())
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A seed as the file has it; ``place`` is for people."""
-
-    place: str
-    values: Mapping[str, Any]
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    """What the file holds. Raises ``UserError`` where it cannot be read."""
-    readers = {
-        **dict.fromkeys((".jsonl", ".ndjson"), _json_lines),
-        **dict.fromkeys((".csv", ".tsv"), _table),
-        **dict.fromkeys((".yaml", ".yml"), _yaml),
-        ".json": _json,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(
-            f"{path}: seeds are not read from files of the kind '{path.suffix}'.",
-            f"Make it one of {', '.join(readers)}.",
-        )
-    try:
-        text, _ = decode(path.read_bytes())
-        for place, values in reader(text):
-            if not isinstance(values, dict):
-                raise _BrokenFileError(f"{place}: it is no object with 'instruction' and 'output'.")
-            yield _Row(place, {normalise(str(key)): value for key, value in values.items()})
-    except OSError as error:
-        raise UserError(
-            f"The seeds at {path} cannot be read: {error.strerror}.",
-            "Mend 'seeds' in the recipe; the path is relative to the recipe.",
-        ) from error
-    except (LoadingError, _BrokenFileError) as error:
-        raise UserError(f"{path}: {error}", "Mend the file there, or export it again.") from error
-
-
-class _BrokenFileError(Exception):
-    """A file is not of its format; the message says where and why."""
-
-
-def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"line {number}", _json_value(line, number)
-
-
-def _json_value(text: str, first_line: int) -> Any:
-    """The value of a JSON text; numbers keep their spelling."""
-    try:
-        return json.loads(text, parse_float=str, parse_int=str)
-    except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise _BrokenFileError(f"line {line}: it is no JSON: {error.msg}.") from error
-    except RecursionError as error:
-        raise _BrokenFileError(f"line {first_line}: it is nested too deeply.") from error
-
-
-def _json(text: str) -> Iterator[tuple[str, Any]]:
-    value = _json_value(text, 1)
-    for number, item in enumerate(_listed(value), 1):
-        yield f"seed {number}", item
-
-
-def _listed(value: Any) -> list[Any]:
-    """The list in ``value``: itself, or the only one in an object that wraps it."""
-    lists = [value] if isinstance(value, list) else []
-    if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list)]
-    if len(lists) != 1:
-        raise _BrokenFileError("it is no list of seeds, and no object with one list in it.")
-    return lists[0]
-
-
-def _yaml(text: str) -> Iterator[tuple[str, Any]]:
-    try:
-        root, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise _BrokenFileError(f"{line}it is no YAML: {what}.") from error
-    nodes = root
-    if isinstance(root, yaml.MappingNode):
-        nodes = next((n for _, n in root.value if isinstance(n, yaml.SequenceNode)), None)
-    for node, item in zip(nodes.value if nodes else [], _listed(value), strict=True):
-        yield f"line {node.start_mark.line + 1}", item
-
-
-def _table(text: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_delimiter(text), strict=True)
-    try:
-        heading = next(reader, [])
-        start = reader.line_num + 1
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield f"line {start}", dict(zip(heading, cells, strict=False))
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise _BrokenFileError(f"line {reader.line_num}: it is no table: {error}.") from error
-
-
 def _instances(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """A row for each of its instances, or the row itself."""
     instances = values.get("instances")
@@ -189,7 +80,7 @@ def _instances(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _seed(values: Mapping[str, Any], language: str, licence: str) -> Example | str:
     """The seed in a row, or what is wrong with it."""
-    found = {name: _first(values, names) for name, names in _NAMES.items()}
+    found = {name: first_filled(values, names) for name, names in _NAMES.items()}
     for name, value in found.items():
         if isinstance(value, bool) and name != "is_classification":
             return f"'{name}' is {value}: write the text in quotes"
@@ -214,9 +105,3 @@ def _seed(values: Mapping[str, Any], language: str, licence: str) -> Example | s
         licence_class=texts["licence"] or licence,
         input=texts["input"],
     )
-
-
-def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """What stands under the first of ``names`` that is filled."""
-    filled = (values[name] for name in map(normalise, names) if values.get(name) not in (None, ""))
-    return next(filled, None)

@@ -9,8 +9,8 @@ from typing import Any
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Dropped, Example, Passage
-from teichaku.core.run_folder import RunFolder, StageFolder
+from teichaku.core.records import Dropped, Example, Passage, Question
+from teichaku.core.run_folder import RunFolder, StageFolder, dropped
 from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.schema import Recipe
@@ -49,6 +49,29 @@ class Study:
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""
         return list(self.recipe.arms)
+
+
+def kept_apart(
+    run: RunFolder, curated: Iterable[Example]
+) -> tuple[list[Example], list[Example], list[Dropped]]:
+    """What the run trains on, what it asks as unseen questions, and what would teach those."""
+    questions = run.stage("questions")
+    unseen = {q.example_id for q in questions.read("questions", Question) if q.kind == "unseen"}
+    siblings = {sibling.record_id: sibling for sibling in questions.read("siblings", Dropped)}
+    training: list[Example] = []
+    held_out: list[Example] = []
+    for example in curated:
+        if example.id in unseen:
+            held_out.append(example)
+        elif example.id not in siblings:
+            training.append(example)
+    given = {example.id: example for example in curated}
+    fallen = [
+        dropped(given[sibling.record_id], "training", sibling.reason, sibling.evidence)
+        for sibling in siblings.values()
+        if sibling.record_id in given
+    ]
+    return training, held_out, fallen
 
 
 @dataclass

@@ -24,6 +24,30 @@ _USUAL_REPLY_TOKENS = {
     "document_qa": 280,
     "category_qa": 160,
     "held_out_wording": 40,
+    **dict.fromkeys(
+        ("paraphrase_easy", "paraphrase_medium", "paraphrase_hard", "paraphrase_qa"), 250
+    ),
+    "focal_rewrite": 250,
+    "active_reading_strategies": 300,
+    "active_reading_task_strategies": 300,
+    "active_reading_apply": 350,
+    "fact_listing": 250,
+    "fact_text": 250,
+    "fact_questions": 280,
+    "reverse": 80,
+    "entity_list": 250,
+    "entity_relation": 200,
+    "fictional_fill": 200,
+    "self_instruct": 250,
+    "self_instruct_classify": 8,
+    "self_instruct_input_first": 120,
+    "self_instruct_output_first": 120,
+    "evol_in_depth": 80,
+    "evol_in_breadth": 80,
+    "evol_equal": 40,
+    "instruction_answer": 250,
+    "domain_spread": 150,
+    "magpie_screen": 70,
     "judge_absolute": 90,
     "grounded_judge": 60,
     "closed_book": 20,
@@ -37,6 +61,9 @@ _FREE = Price()
 def price_per_token(config: LlamaCpp | Http | Scripted) -> Price:
     """What a model costs; nothing in this process."""
     return _FREE if isinstance(config, LlamaCpp) else config.price
+
+
+_USUAL_TEXT_TOKENS = 300
 
 
 @dataclass
@@ -161,7 +188,7 @@ class Workshop:
         speed = self.cache.speed(model.identity) or registry.seen_speed(model.identity)
         if missing and speed:
             name = requests[0].prompt.partition("/")[2].partition("@")[0]
-            tokens = missing * _USUAL_REPLY_TOKENS.get(name, 100)
+            tokens = missing * _USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS)
             text += f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
         return text
 

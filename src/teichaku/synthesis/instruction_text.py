@@ -1,0 +1,203 @@
+"""What the methods for instructions ask of a text: how alike two are, how long one is, and
+whether it has words that give it away.
+
+Words count where a script puts spaces between them, characters where it does not, so every
+measure here holds for Japanese, Chinese and Thai as it does for English.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz import process
+from rapidfuzz.distance import Indel
+
+from teichaku.core.text import UNSPACED_SCRIPTS, comparable, kana, normalise, script
+
+#: Characters that say about as much as one English word, by script; kanji among kana count
+#: like kana.
+_WORD_CHARACTERS = {"hiragana": 2.0, "katakana": 2.0, "han": 1.5}
+_OTHER_WORD_CHARACTERS = 4.0
+#: A share that is just 0.7 must not come out above it.
+_DECIMALS = 9
+#: Between these and their like a word goes on, so a word of them is not found inside a longer
+#: one: グラフ is not in パラグラフ, map not in mapping.
+_WORD_SCRIPTS = frozenset({"latin", "greek", "cyrillic", "katakana"})
+#: Marks of quotation that a sentence may begin with.
+_OPENING_MARKS = frozenset("「『“‘«【〈《")
+_QUOTES = frozenset({"「」", "『』", "“”", "‘’", "«»", '""', "''"})
+
+
+@dataclass(frozen=True)
+class InstructionWords:
+    """The words of a language by which instructions and replies are sorted out.
+
+    ``beyond_text``: things that a text cannot show or do. ``program_begins`` and
+    ``program_holds``: requests to write a program, by how they begin and by what they hold.
+    ``refusals``: words of a refusal. ``template``: words of the prompts that ask for a rewriting.
+    ``empty``: words that say nothing alone. ``no_input``: what stands for an input where there
+    is none.
+    """
+
+    beyond_text: tuple[str, ...] = ()
+    program_begins: tuple[str, ...] = ()
+    program_holds: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    template: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    no_input: tuple[str, ...] = ()
+
+
+def units(text: str) -> list[str]:
+    """The units of ``text`` that ROUGE-L compares: words where they stand apart, else single
+    characters, normalised; punctuation and symbols only where there is nothing else.
+    """
+    found: list[str] = []
+    word = ""
+    for character in normalise(text):
+        is_part = unicodedata.category(character)[0] in "LNM"
+        if is_part and script(character) not in UNSPACED_SCRIPTS:
+            word += character
+            continue
+        if word:
+            found.append(word)
+            word = ""
+        if is_part:
+            found.append(character)
+    if word:
+        found.append(word)
+    return found or [character for character in normalise(text) if not character.isspace()]
+
+
+def estimated_words(text: str) -> float:
+    """How many words ``text`` has: the words themselves where they stand apart, else as many
+    English words as its characters say about (two of Japanese, one and a half of Chinese, four
+    of Thai a word).
+    """
+    in_japanese = kana(text)
+    total = 0.0
+    for unit in units(text):
+        name = script(unit[0])
+        if name not in UNSPACED_SCRIPTS:
+            total += 1
+        elif name == "han" and in_japanese:
+            total += 1 / _WORD_CHARACTERS["hiragana"]
+        else:
+            total += 1 / _WORD_CHARACTERS.get(name, _OTHER_WORD_CHARACTERS)
+    return total
+
+
+def similarity(first: str, second: str) -> float:
+    """ROUGE-L F1 of two texts over their :func:`units`, from 0 to 1."""
+    return round(float(Indel.normalized_similarity(units(first), units(second))), _DECIMALS)
+
+
+class SimilarityIndex:
+    """Texts in which the one most like another is looked for.
+
+    Each unit becomes one code point. ROUGE-L F1 is twice the longest common subsequence over
+    both lengths, which is Indel similarity, so rapidfuzz's bit-parallel search does it, and
+    leaves a text as soon as its length or its bound on the rest says that it cannot win.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._codes: dict[str, str] = {}
+        self._texts: list[str] = []
+        self._encoded: list[str] = []
+        for text in texts:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """One more text to be found."""
+        self._texts.append(text)
+        self._encoded.append(self._encode(text))
+
+    def nearest(self, text: str, above: float) -> tuple[str, float] | None:
+        """The text most like ``text``, with its similarity; None where none is ``above``."""
+        found = process.extractOne(
+            self._encode(text),
+            self._encoded,
+            scorer=Indel.normalized_similarity,
+            score_cutoff=above,
+        )
+        if found is None or round(found[1], _DECIMALS) <= above:
+            return None
+        return self._texts[found[2]], round(float(found[1]), _DECIMALS)
+
+    def _encode(self, text: str) -> str:
+        return "".join(self._code(unit) for unit in units(text))
+
+    def _code(self, unit: str) -> str:
+        known = self._codes.get(unit)
+        if known is None:
+            number = len(self._codes)
+            # Surrogates are no characters.
+            known = self._codes[unit] = chr(number if number < 0xD800 else number + 0x800)
+        return known
+
+
+def mentioned(text: str, words: Sequence[str]) -> str:
+    """The first of ``words`` that stands in ``text`` as a word; empty where none does."""
+    whole = normalise(text)
+    return next((word for word in words if _stands_in(whole, normalise(word))), "")
+
+
+def begins_with(text: str, words: Sequence[str]) -> str:
+    """The first of ``words`` that ``text`` begins with; empty where none does."""
+    whole = normalise(text)
+    return next((word for word in words if whole.startswith(normalise(word))), "")
+
+
+def begins_with_punctuation(text: str) -> bool:
+    """Whether ``text`` begins with a mark; the opening marks of a quotation are none."""
+    first = text.strip()[:1]
+    return bool(first) and first not in _OPENING_MARKS and unicodedata.category(first)[0] in "PS"
+
+
+def says_nothing(text: str, words: Sequence[str]) -> bool:
+    """Whether ``text`` is nothing but punctuation and ``words``. A symbol such as ○ says
+    something.
+    """
+    known = {normalise(word) for word in words}
+    runs = "".join(
+        " " if unicodedata.category(character)[0] in "PZC" else character
+        for character in normalise(text)
+    )
+    return all(run in known for run in runs.split())
+
+
+def own_input(text: str, instruction: str, words: Sequence[str]) -> str:
+    """``text`` as the input of ``instruction``; empty where it only repeats the instruction, or
+    is but one of ``words``, which say that there is none.
+    """
+    bare = normalise(text).strip("()[]<>「」.。-")
+    is_none = bare in {"", *map(normalise, words)}
+    return "" if is_none or comparable(text) == comparable(instruction) else text
+
+
+def without_quotes(text: str) -> str:
+    """``text`` without the quotes that stand around all of it."""
+    inner = text[1:-1]
+    return (
+        inner
+        if text[:1] + text[-1:] in _QUOTES and not set(text[:1] + text[-1:]) & set(inner)
+        else text
+    )
+
+
+def _stands_in(whole: str, word: str) -> bool:
+    start = whole.find(word) if word else -1
+    while start >= 0:
+        end = start + len(word)
+        if not (_goes_on(whole, start) or _goes_on(whole, end)):
+            return True
+        start = whole.find(word, start + 1)
+    return False
+
+
+def _goes_on(whole: str, place: int) -> bool:
+    """Whether a word goes on across ``place``."""
+    if not 0 < place < len(whole):
+        return False
+    before, after = script(whole[place - 1]), script(whole[place])
+    return before == after and before in _WORD_SCRIPTS

@@ -1,0 +1,380 @@
+"""``self_instruct``: new instructions from a pool that grows with them (Wang et al. 2023,
+Self-Instruct, sections 2.2 and 3.1).
+
+Eight instructions of the pool, six by people and two by the machine, stand shuffled in a
+numbered list that the teacher goes on with up to the sixteenth place; what comes is filtered
+and joins the pool. Then the teacher says which instructions are classification tasks; for those
+the output (a label) is written before the input, so that not all inputs get the same label, for
+the others the input first.
+
+The paper's numbers are kept: temperature 0.7, top-p 0.5, presence penalty 2 and 1,024 tokens
+for the list; greedy replies for the rest, with a presence penalty of 1.5 and at most 350 tokens
+for up to five instances of a task (300 for a classification); between 3 and 150 words; ROUGE-L
+of at most 0.7 with everything in the pool.
+
+Ours differs in these points:
+
+- The paper filters English with English means: words between spaces, an ASCII letter at the
+  beginning, a ROUGE that drops all other letters. Japanese would lose every instruction to the
+  first two and keep every duplicate by the third. Here words are counted where there are any,
+  else characters stand for them; the instruction must be in its language; words to avoid come
+  from a list of the language.
+- The paper asks one request after the other, each from the pool as the one before left it.
+  Here a round of requests is built from the pool at its beginning, and what comes is taken in
+  the order of the requests: a server is kept busy, and a run that was killed gives the same
+  bytes. The rounds are small against the pool, and each item is still compared with all others.
+- The paper throws away a list that ran into the token limit; here only its last item falls.
+- Replies with instances are JSON. An instruction without input keeps one answer.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+from teichaku.core.asking import UnusableReplyError, ask
+from teichaku.core.models import ChatModel
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Dropped, Example, Reply, Request, Sampling, content_id
+from teichaku.core.replies import json_objects, last_json_object, text_value, without_thinking
+from teichaku.core.text import is_language, normalise
+from teichaku.synthesis.instruction_pool import without_document
+from teichaku.synthesis.instruction_text import (
+    InstructionWords,
+    SimilarityIndex,
+    begins_with,
+    begins_with_punctuation,
+    estimated_words,
+    mentioned,
+    own_input,
+    without_quotes,
+)
+from teichaku.synthesis.method import Made, Subject, ask_about, incomplete, made, synthesize
+
+#: More words than the first and not more than the second.
+WORDS = (3, 150)
+SIMILARITY = 0.7
+_SHOWN, _SHOWN_OF_MACHINE, _LAST = 8, 2, 16
+#: A teacher that has nothing new in so many rounds has no more.
+_IDLE_ROUNDS = 3
+_NUMBERED = re.compile(r"\s*(?:#+\s*)?\**(\d{1,2})\s*[.．、:：)）]\**\s*(.*)")
+_SPACES = re.compile(r"\s+")
+_COLONS = (":", "：")
+
+LIST_SAMPLING = Sampling(
+    temperature=0.7, top_p=0.5, max_tokens=1024, stop=(f"\n{_LAST}",), presence_penalty=2.0
+)
+CLASSIFY_SAMPLING = Sampling(max_tokens=32)
+INPUT_FIRST_SAMPLING = Sampling(max_tokens=350, presence_penalty=1.5)
+OUTPUT_FIRST_SAMPLING = Sampling(max_tokens=300, presence_penalty=1.5)
+
+
+@dataclass(frozen=True)
+class SelfInstructPrompts:
+    """The prompts: more instructions, whether one is a classification, and its instances in
+    both orders.
+    """
+
+    more: Prompt
+    classify: Prompt
+    input_first: Prompt
+    output_first: Prompt
+
+
+@dataclass(frozen=True)
+class SelfInstruct:
+    """Ask for ``requests_per_round`` lists a round until there are ``instructions`` new ones,
+    ``max_rounds`` are over or three in a row gave nothing; then for up to ``instances`` instances
+    of each.
+
+    A few more than ``instructions`` can come, for the last lists are kept whole.
+    """
+
+    prompts: SelfInstructPrompts
+    words: InstructionWords
+    language: str
+    seed: int = 0
+    instructions: int = 1000
+    requests_per_round: int = 16
+    max_rounds: int = 200
+    instances: int = 5
+    similarity: float = SIMILARITY
+    list_sampling: Sampling = LIST_SAMPLING
+    classify_sampling: Sampling = CLASSIFY_SAMPLING
+    input_first_sampling: Sampling = INPUT_FIRST_SAMPLING
+    output_first_sampling: Sampling = OUTPUT_FIRST_SAMPLING
+    name: str = "self_instruct"
+
+    def run(
+        self,
+        seeds: Sequence[Example],
+        pool: Sequence[Example],
+        teacher: ChatModel,
+        again: Prompt | None = None,
+        expecting: Callable[[int], None] = lambda requests: None,
+    ) -> Iterator[Made]:
+        """Instructions with input and output; an example's parents are the seeds, and what was
+        made before, that its list showed. Examples with a document are no part of the pool.
+        """
+        before, people = without_document(pool), without_document(seeds)
+        known = SimilarityIndex(example.question for example in (*people, *before))
+        made_now: list[Example] = []
+        counts: list[int] = []
+        for number in range(self.max_rounds):
+            missing = self.instructions - len(made_now)
+            if missing <= 0 or counts[-_IDLE_ROUNDS:] == [len(made_now)] * _IDLE_ROUNDS:
+                break
+            counts.append(len(made_now))
+            lists = min(self.requests_per_round, ceil(missing / (_LAST - 1 - _SHOWN)))
+            machine = without_document([*before, *made_now])
+            asked = [self._list_request(people, machine, number, place) for place in range(lists)]
+            expecting(len(asked))
+            replies: list[_Listed] = []
+            stream: Iterator[_Listed | Dropped] = ask(
+                teacher, asked, _read_list, self._lost_list, again, expecting
+            )
+            for found in stream:
+                if isinstance(found, Dropped):
+                    yield found
+                else:
+                    replies.append(found)
+            for listed in sorted(replies, key=lambda listed: listed.of.place):
+                for record in self._sorted_out(listed, known):
+                    if isinstance(record, Example):
+                        made_now.append(record)
+                    else:
+                        yield record
+        expecting(len(made_now))
+        yield from synthesize(made_now, [self], teacher, again, expecting)
+
+    def requests(self, unit: Example) -> Iterator[Request]:
+        """Whether the instruction of ``unit`` is a classification task."""
+        yield ask_about(
+            Subject(unit, self, "classify"), self.prompts.classify, self.classify_sampling,
+            self.seed, 0, _CLASSIFICATION, instruction=unit.question,
+        )  # fmt: skip
+
+    def parse(self, reply: Reply) -> Iterator[Made | Request]:
+        """The request for the instances of an instruction, then the instances themselves."""
+        if reply.request.subject.step == "classify":
+            yield self._instances_request(reply)
+        else:
+            yield from self._instances(reply)
+
+    def _list_request(
+        self, people: Sequence[Example], machine: Sequence[Example], number: int, place: int
+    ) -> Request:
+        drawn = random.Random(content_id(self.seed, self.name, number, place))
+        shown = drawn.sample(machine, min(_SHOWN_OF_MACHINE, len(machine)))
+        shown += drawn.sample(people, min(_SHOWN - len(shown), len(people)))
+        drawn.shuffle(shown)
+        # What this run made is not answered yet, and may never become an example.
+        parents = tuple(sorted(example.id for example in shown if example.answer))
+        return Request(
+            self.prompts.more.messages(
+                instructions=[_SPACES.sub(" ", example.question) for example in shown],
+                first=len(shown) + 1,
+                last=_LAST - 1,
+            ),
+            replace(self.list_sampling, seed=drawn.getrandbits(31)),
+            sample_index=number * self.requests_per_round + place,
+            prompt=self.prompts.more.name,
+            subject=_Place(self.name, number, place, parents),
+        )
+
+    def _sorted_out(self, listed: "_Listed", known: SimilarityIndex) -> Iterator[Example | Dropped]:
+        """The items that may join the pool, as examples without an answer; the others dropped."""
+        for position, item in enumerate(listed.items):
+            reason, evidence = self._objection(item, known)
+            if listed.is_cut and position == len(listed.items) - 1:
+                reason, evidence = "truncated", "the list ran into the token limit"
+            identifier = content_id(self.name, listed.of.number, listed.of.place, position, item)
+            if reason:
+                evidence = f"{listed.of.described}: {evidence}: {item}"
+                yield Dropped(identifier, "Example", "synthesis", reason, evidence, raw=item)
+                continue
+            known.add(item)
+            yield Example(identifier, "", "", self.name, item, "", parent_ids=listed.of.parents)
+
+    def _objection(self, item: str, known: SimilarityIndex) -> tuple[str, str]:
+        """Why an item cannot join the pool, in a word and with its evidence; empty if it can."""
+        count = estimated_words(item)
+        if count <= WORDS[0]:
+            return "too_short", f"about {count:.0f} words"
+        if count > WORDS[1]:
+            return "too_long", f"about {count:.0f} words"
+        if word := mentioned(item, self.words.beyond_text):
+            return "beyond_text", f"it speaks of '{word}'"
+        if word := self._program(item):
+            return "asks_for_a_program", f"'{word}'"
+        if begins_with_punctuation(item):
+            return "begins_with_punctuation", f"it begins with '{item[0]}'"
+        if not is_language(item, self.language):
+            return "wrong_language", f"expected {self.language}"
+        near = known.nearest(item, self.similarity)
+        return ("too_similar", f"{near[1]:.2f} like '{near[0]}'") if near else ("", "")
+
+    def _program(self, item: str) -> str:
+        words = self.words
+        return begins_with(item, words.program_begins) or mentioned(item, words.program_holds)
+
+    def _lost_list(self, reply: Reply, reason: str, evidence: str) -> Dropped:
+        place: _Place = reply.request.subject
+        identifier = content_id("list", self.name, place.number, place.place)
+        return Dropped(
+            identifier, "Example", "synthesis", reason, f"{place.described}: {evidence}",
+            raw=reply.text,
+        )  # fmt: skip
+
+    def _instances_request(self, reply: Reply) -> Request:
+        found = last_json_object(reply.text, ("classification",))
+        if found is None or not isinstance(found["classification"], bool):
+            raise UnusableReplyError("no true or false for 'classification' in the reply.")
+        unit: Example = reply.request.subject.unit
+        is_classification = found["classification"]
+        step = "output_first" if is_classification else "input_first"
+        prompt = self.prompts.output_first if is_classification else self.prompts.input_first
+        sampling = self.output_first_sampling if is_classification else self.input_first_sampling
+        order = ("output", "input") if is_classification else ("input", "output")
+        return ask_about(
+            Subject(unit, self, step, step), prompt, sampling, self.seed, 0,
+            _instances_schema(order, self.instances),
+            instruction=unit.question, count=self.instances,
+        )  # fmt: skip
+
+    def _instances(self, reply: Reply) -> Iterator[Example | Dropped]:
+        instruction: Example = reply.request.subject.unit
+        pairs = [
+            (own_input(given, instruction.question, self.words.no_input), output)
+            for given, output in _read_instances(reply.text)
+        ]
+        if not pairs:
+            raise UnusableReplyError("no instance with input and output in the reply.")
+        contradicted = _contradicted(pairs)
+        seen: set[str] = set()
+        for position, (given, output) in enumerate(pairs):
+            reason = instance_fault(given, output)
+            if contradicted:
+                reason = "contradicting_outputs"
+            elif not reason and position >= self.instances:
+                reason = "over_limit"
+            elif not reason and given in seen:
+                reason = "repeated_input"
+            if reason:
+                evidence = f"input '{given[:80]}', output '{output[:80]}'"
+                raw = f"{given}\n{output}"
+                yield incomplete(reply, position, reason, evidence, raw)
+                continue
+            seen.add(given)
+            example = made(
+                reply, self.language, position, instruction.question, output, input=given
+            )
+            yield replace(example, parent_ids=instruction.parent_ids)
+        if reply.finish_reason == "length" and last_json_object(reply.text, ("instances",)) is None:
+            evidence = "the reply ran into the token limit in this instance."
+            yield incomplete(reply, len(pairs), "truncated", evidence, reply.text)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which list a request is: the round, the place in it, and whose instructions it shows."""
+
+    method: str
+    number: int
+    place: int
+    parents: tuple[str, ...]
+
+    @property
+    def described(self) -> str:
+        return f"{self.method}, round {self.number + 1}, list {self.place + 1}"
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The items of a list, in order; of a cut one the last item is not whole."""
+
+    of: _Place
+    items: tuple[str, ...]
+    is_cut: bool
+
+
+def _read_list(reply: Reply) -> Iterator[_Listed]:
+    items = tuple(numbered_items(reply.text))
+    if not items:
+        raise UnusableReplyError("no numbered list of instructions in the reply.")
+    yield _Listed(reply.request.subject, items, reply.finish_reason == "length")
+
+
+def numbered_items(text: str) -> Iterator[str]:
+    """The items of the numbered list in ``text`` before the sixteenth; what stands before the
+    list, or behind an empty line of it, is no part of them.
+    """
+    item: list[str] | None = None
+    for line in without_thinking(text).split("\n"):
+        numbered = _NUMBERED.match(line)
+        if numbered and int(numbered.group(1)) >= _LAST:
+            break
+        if numbered:
+            yield from _joined(item)
+            item = [numbered.group(2)]
+        elif not line.strip():
+            yield from _joined(item)
+            item = None
+        elif item is not None:
+            item.append(line)
+    yield from _joined(item)
+
+
+def _joined(lines: list[str] | None) -> Iterator[str]:
+    whole = without_quotes("\n".join(lines or ()).strip().strip("*").strip()).strip()
+    if whole:
+        yield whole
+
+
+def instance_fault(given: str, output: str) -> str:
+    """Why an instance teaches nothing, in a word; empty where it is in order. An end in a colon
+    is one of a text that was broken off.
+    """
+    if not output:
+        return "empty_output"
+    if normalise(given) == normalise(output):
+        return "input_is_output"
+    if given.endswith(_COLONS) or output.endswith(_COLONS):
+        return "ends_with_colon"
+    return ""
+
+
+def _contradicted(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether one input has two outputs: then the instruction does not say what it wants."""
+    outputs: dict[str, str] = {}
+    return any(
+        normalise(outputs.setdefault(normalise(given), output)) != normalise(output)
+        for given, output in pairs
+        if given and output
+    )
+
+
+_CLASSIFICATION = {
+    "type": "object",
+    "properties": {"classification": {"type": "boolean"}},
+    "required": ["classification"],
+}
+
+
+def _instances_schema(order: Sequence[str], count: int) -> dict[str, Any]:
+    """The schema of a reply with up to ``count`` instances, their parts in ``order``."""
+    parts = {name: {"type": "string"} for name in order}
+    instance = {"type": "object", "properties": parts, "required": list(order)}
+    instances = {"type": "array", "items": instance, "minItems": 1, "maxItems": count}
+    return {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
+
+
+def _read_instances(text: str) -> Iterator[tuple[str, str]]:
+    """(input, output) of every instance in the reply, also where the list was cut off."""
+    for found in json_objects(text):
+        listed = found.get("instances", [found] if "output" in found else [])
+        for instance in listed if isinstance(listed, list) else []:
+            parts = instance if isinstance(instance, dict) else {}
+            yield text_value(parts.get("input")), text_value(parts.get("output"))
