@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -32,8 +33,10 @@ class EchoModel:
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         for request in requests:
+            if request is None:
+                return
             text = request.messages[-1].content
             self.sent[text] += 1
             if text.startswith("bad"):
@@ -43,10 +46,12 @@ class EchoModel:
 
 
 class GatheringModel(EchoModel):
-    """Pulls all requests before it answers, the last first."""
+    """Pulls all requests that it can have before it answers, the last first."""
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        yield from super().generate(reversed(list(requests)))
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        waiting = iter(requests)
+        while gathered := list(takewhile(lambda request: request is not None, waiting)):
+            yield from super().generate(reversed(gathered))
 
 
 @pytest.fixture
@@ -93,6 +98,20 @@ def test_equal_requests_have_equal_keys_however_they_are_written() -> None:
     )
     same = replace(REQUEST, schema=MappingProxyType({"type": "object", "required": ["a"]}))
     assert request_key("model", written) == request_key("model", same)
+
+
+def test_keys_are_those_that_users_have_on_their_disks() -> None:
+    rich = Request(
+        (Message("system", "短く。"), Message("user", "都は\ud800「どこ」か\n😀")),
+        Sampling(0.7, 0.9, 33, 5, ("。", "\n"), 1),
+        schema=MappingProxyType({"type": "object", "properties": {"b": {}, "a": {"enum": ["あ"]}}}),
+        sample_index=3,
+    )
+    keys = [request_key("http:http://localhost:8000/v1#m", one) for one in (REQUEST, rich)]
+    assert keys == [
+        "929e1aa159bc4fe5f7484bc21f05557bd31cbe47399689880005b44106f41875",
+        "b79554cf166dacefef46043d6aa362a4310ab36e220a166ed819a8561f68ec02",
+    ]
 
 
 def test_a_text_with_a_lone_surrogate_has_a_key() -> None:
@@ -186,9 +205,103 @@ def test_many_stored_replies_do_not_wait_for_a_slow_one(cache: RequestCache) -> 
     assert sum(1 for _ in replies) == 3001
 
 
+class HandsOnModel(GatheringModel):
+    """Hands on replies at once, and answers when it gets no more requests."""
+
+    hands_on_replies = True
+
+    def generate(self, requests: Iterable[Request | Reply | None]) -> Iterator[Reply]:
+        gathered: list[Request | None] = []
+        for request in requests:
+            if isinstance(request, Reply):
+                yield request
+            elif request is None:
+                yield from EchoModel.generate(self, gathered)
+                gathered = []
+            else:
+                gathered.append(request)
+        yield from EchoModel.generate(self, gathered)
+
+
+def test_a_stored_reply_does_not_wait_for_a_model_that_hands_on_replies(
+    cache: RequestCache,
+) -> None:
+    texts = ["slow", *map(str, range(3000)), "slow too"]
+    list(CachedModel(EchoModel(), cache).generate(ask(text) for text in texts[1:-1]))
+    replies = list(CachedModel(HandsOnModel(), cache).generate(ask(text) for text in texts))
+    assert [reply.text for reply in replies[-2:]] == ["slow!", "slow too!"]
+    assert sorted(reply.text for reply in replies) == sorted(f"{text}!" for text in texts)
+
+
+def test_a_stored_reply_comes_out_while_the_model_has_nothing_to_do(cache: RequestCache) -> None:
+    """It comes before the next request is even pulled, though the model asks for more."""
+    cached = CachedModel(EchoModel(), cache)
+    list(cached.generate([ask("stored")]))
+    seen: list[str] = []
+
+    def requests() -> Iterator[Request]:
+        yield ask("new")
+        yield ask("stored")
+        assert seen == ["new!", "stored!"]
+        yield ask("last")
+
+    for reply in cached.generate(requests()):
+        seen.append(reply.text)
+    assert seen == ["new!", "stored!", "last!"]
+
+
+@pytest.mark.parametrize("model", [EchoModel(), GatheringModel(), HandsOnModel()])
+@pytest.mark.parametrize("stored", ["", "0", "02", "1", "012345"])
+def test_requests_that_wait_for_replies_go_on_from_stored_and_from_new_ones(
+    cache: RequestCache, model: EchoModel, stored: str
+) -> None:
+    def text(step: int) -> str:
+        return f"{step}" + "!" * step
+
+    cached = CachedModel(model, cache)
+    list(cached.generate(ask(text(int(step))) for step in stored))
+    seen: list[str] = []
+
+    def requests() -> Iterator[Request | None]:
+        yield ask(text(0))
+        for step in range(1, 6):
+            while len(seen) < step:
+                yield None
+            yield ask(text(step))
+
+    for reply in cached.generate(requests()):
+        seen.append(reply.text)
+    assert seen == [text(step) + "!" for step in range(6)]
+
+
+def test_a_stream_ends_at_none_when_nothing_is_on_its_way(cache: RequestCache) -> None:
+    pulled: list[Request | None] = []
+
+    def requests() -> Iterator[Request | None]:
+        for request in (None, ask("never")):
+            pulled.append(request)
+            yield request
+
+    assert list(CachedModel(EchoModel(), cache).generate(requests())) == []
+    assert pulled == [None]
+
+
+def test_a_reply_that_bears_an_equal_request_is_known_as_well(cache: RequestCache) -> None:
+    class Copying(EchoModel):
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            for reply in super().generate(requests):
+                yield replace(reply, request=replace(reply.request))
+
+    replies = list(CachedModel(Copying(), cache).generate(ask(str(n)) for n in range(20)))
+    assert [reply.text for reply in replies] == [f"{n}!" for n in range(20)]
+    assert [reply.key for reply in replies] == [
+        request_key("echo#1", ask(str(n))) for n in range(20)
+    ]
+
+
 def test_a_request_that_the_model_forgets_comes_back_as_an_error(cache: RequestCache) -> None:
     class Forgetful(EchoModel):
-        def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
             replies = super().generate(requests)
             return (reply for reply in replies if reply.text != "b!")
 
@@ -202,7 +315,7 @@ def test_a_request_that_the_model_forgets_comes_back_as_an_error(cache: RequestC
 
 def test_stopping_to_take_replies_stops_the_model(cache: RequestCache) -> None:
     class Watched(EchoModel):
-        def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
             self.stream = super().generate(requests)
             return self.stream
 

@@ -3,11 +3,14 @@ import gc
 import json
 import logging
 import resource
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,9 +19,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from teichaku.backends import http
+from teichaku.backends import http, http_engine, http_transport
 from teichaku.backends.chat_completions import NoCompletionError, read_reply, request_body
-from teichaku.backends.http import HttpModel, RetryDelays
+from teichaku.backends.http import HttpModel, RetryDelays, Watchdog
+from teichaku.backends.http_answers import retry_after
 from teichaku.backends.loop_thread import loop_on_a_thread
 from teichaku.core.errors import UserError
 from teichaku.core.records import Message, Reply, Request, Sampling
@@ -87,13 +91,13 @@ def always(response: Callable[[], web.Response]) -> Behaviour:
     return behave
 
 
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+@contextmanager
+def serving() -> Iterator[ScriptedServer]:
     async def start() -> tuple[web.AppRunner, ScriptedServer]:
         scripted = ScriptedServer("")
         app = web.Application()
         app.router.add_post("/v1/chat/completions", scripted.handle)
-        runner = web.AppRunner(app, shutdown_timeout=0.01)
+        runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -104,6 +108,17 @@ def server() -> Iterator[ScriptedServer]:
         runner, scripted = loop.run(start())
         yield scripted
         loop.run(runner.cleanup())
+
+
+@pytest.fixture(params=["plain", "aiohttp"])
+def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ScriptedServer]:
+    """A server that is reached over our own connections, and over aiohttp's."""
+    if request.param == "aiohttp":
+        monkeypatch.setattr(http_transport, "_needs_nothing_special", lambda url: False)
+    with serving() as scripted:
+        yield scripted
 
 
 def test_a_request_becomes_a_body_with_all_its_sampling() -> None:
@@ -374,16 +389,16 @@ def test_an_http_date_in_retry_after_is_understood() -> None:
         format_datetime(tomorrow, usegmt=True),
         tomorrow.strftime("%a, %d %b %Y %H:%M:%S"),
     ):
-        assert http._retry_after(written) == pytest.approx(86_400, abs=60)
-    assert http._retry_after(format_datetime(tomorrow - timedelta(days=2), usegmt=True)) == 0.0
-    assert http._retry_after("1.5") == 1.5
+        assert retry_after(written) == pytest.approx(86_400, abs=60)
+    assert retry_after(format_datetime(tomorrow - timedelta(days=2), usegmt=True)) == 0.0
+    assert retry_after("1.5") == 1.5
 
 
 @pytest.mark.parametrize(
     "written", ["", "soon", *(f"Wed, 21 Oct 2099 07:28:00 +{'9' * n}" for n in range(4, 30))]
 )
 def test_a_retry_after_that_is_neither_is_none(written: str) -> None:
-    assert http._retry_after(written) is None
+    assert retry_after(written) is None
 
 
 def test_too_long_a_wait_is_cut(server: ScriptedServer) -> None:
@@ -411,8 +426,8 @@ def test_too_many_requests_is_no_failure_while_others_get_through(server: Script
         return await good(request, body)
 
     server.behaviour = behave
-    requests = [ask("patient"), *(ask(str(n)) for n in range(100))]
-    replies = list(server.model(max_retries=0, max_concurrency=2).generate(requests))
+    requests = [ask("patient"), *(ask(str(n)) for n in range(1000))]
+    replies = list(server.model(max_retries=0, max_concurrency=8).generate(requests))
     assert refused == 5
     assert [reply.error for reply in replies if reply.error] == []
 
@@ -436,7 +451,9 @@ def test_a_server_that_hangs_is_not_waited_for_by_each_request(server: ScriptedS
     server.behaviour = behave
     model = server.model(timeout_seconds=0.1, max_concurrency=1)
     replies = list(model.generate(ask(str(n)) for n in range(6)))
-    assert [reply.error[-10:] for reply in replies] == ["(tries: 3)"] * 3 + ["(tries: 1)"] * 3
+    assert [reply.error[-10:] for reply in replies[:2]] == ["(tries: 3)"] * 2
+    assert all("did not answer in 0.1 s" in reply.error for reply in replies)
+    assert len(server.bodies) <= 9 + 3
 
 
 def test_each_request_has_its_own_patience(server: ScriptedServer) -> None:
@@ -466,14 +483,15 @@ def test_a_server_that_is_down_makes_errors_and_is_not_waited_for_each_time() ->
     replies = list(model.generate(ask(str(n)) for n in range(50)))
     assert len(replies) == 50
     assert all("cannot be reached" in reply.error for reply in replies)
-    assert 12 <= len(waits) <= 21
+    # Three waits of the four in flight, and those of the one request that keeps knocking.
+    assert 3 <= len(waits) <= 12
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills a queue as Linux does")
 def test_a_connection_that_cannot_be_made_is_no_late_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(http, "CONNECT_SECONDS", 0.2)
     with socket.socket() as deaf, socket.socket() as first:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -649,6 +667,320 @@ def test_delays_grow_to_a_limit_and_are_always_the_same() -> None:
     assert all(2**retry / 2 <= waited[retry] <= 2**retry for retry in range(3))
     assert max(waited) <= 8.0
     assert delays.before(0, b"salt") != delays.before(0, b"pepper")
+
+
+def test_after_none_a_reply_is_handed_on_before_the_next_request_is_pulled(
+    server: ScriptedServer,
+) -> None:
+    seen: list[str] = []
+
+    def requests() -> Iterator[Request | None]:
+        yield ask("first")
+        while len(seen) < 5:
+            known = len(seen)
+            yield None
+            assert len(seen) == known + 1
+            yield ask(f"{seen[-1]}!")
+
+    for reply in server.model().generate(requests()):
+        seen.append(reply.text)
+    assert len(seen) == 6
+    assert seen[2] == "re: re: re: first!!"
+
+
+def test_at_none_with_nothing_on_its_way_the_stream_ends(server: ScriptedServer) -> None:
+    pulled: list[Request | None] = []
+
+    def requests() -> Iterator[Request | None]:
+        for request in (ask("one"), None, None, ask("never")):
+            pulled.append(request)
+            yield request
+
+    replies = server.model().generate(requests())
+    assert [reply.text for reply in replies] == ["re: one"]
+    assert pulled == [ask("one"), None, None]
+
+
+def test_a_reply_among_the_requests_is_handed_on_though_others_hang(
+    server: ScriptedServer,
+) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    server.behaviour = behave
+    known = Reply(ask("known"), "of old", cached=True)
+    replies = server.model().generate([ask("slow"), known, ask("slow too")])
+    assert next(replies) is known
+    replies.close()  # type: ignore[attr-defined]
+
+
+def test_a_retry_that_waits_takes_up_no_place_in_flight(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        name = body["messages"][-1]["content"]
+        if name == "ill" and len(server.bodies) < 20:
+            return web.Response(status=500)
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(max_concurrency=1, delays=RetryDelays(0.2, 0.2))
+    replies = list(model.generate([ask("ill"), *(ask(str(n)) for n in range(19))]))
+    assert replies[-1].request == ask("ill")
+    assert [reply.error for reply in replies] == [""] * 20
+    assert server.asked["ill"] == 2
+
+
+def test_a_server_that_never_answered_is_not_asked_by_thousands() -> None:
+    calls = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        writer.transport.abort()
+
+    with loop_on_a_thread("rude-server") as loop:
+        rude = loop.run(asyncio.start_server(hang_up, "127.0.0.1", 0))
+        address = f"http://127.0.0.1:{rude.sockets[0].getsockname()[1]}/v1"
+        model = HttpModel(address, "tiny", max_retries=3, delays=RetryDelays(0.001, 0.002))
+        replies = list(model.generate(ask(str(n)) for n in range(3000)))
+        rude.close()
+    assert len(replies) == 3000
+    assert all("cannot be reached" in reply.error for reply in replies)
+    assert calls < 150
+
+
+def test_a_server_that_comes_back_is_found_again(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if 10 < len(server.bodies) < 20:
+            assert request.transport is not None
+            request.transport.abort()
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(max_concurrency=4, max_retries=12)
+    replies = list(model.generate(ask(str(n)) for n in range(100)))
+    assert [reply.error for reply in replies] == [""] * 100
+
+
+def test_a_server_with_too_much_to_do_is_sent_fewer_at_once(server: ScriptedServer) -> None:
+    together, most_taken = 0, 0
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        nonlocal together, most_taken
+        if together >= 4:
+            return web.Response(status=429)
+        together += 1
+        most_taken = max(most_taken, together)
+        await asyncio.sleep(0.002)
+        together -= 1
+        return await good(request, body)
+
+    server.behaviour = behave
+    replies = list(server.model(max_concurrency=64).generate(ask(str(n)) for n in range(600)))
+    assert [reply.error for reply in replies] == [""] * 600
+    assert most_taken == 4
+    assert len(server.bodies) < 2 * 600
+
+
+def test_tokens_in_flight_are_limited(server: ScriptedServer) -> None:
+    together = most = 0
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        nonlocal together, most
+        together += 1
+        most = max(most, together)
+        await asyncio.sleep(0.001)
+        together -= 1
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(max_tokens_in_flight=1000)
+    # About 100 tokens of prompt and 200 of reply each; one that is too large goes alone.
+    small = [ask("問" * 100, sampling=Sampling(max_tokens=200, seed=n)) for n in range(50)]
+    large = [ask("大", sampling=Sampling(max_tokens=5000))]
+    replies = list(model.generate([*small[:25], *large, *small[25:]]))
+    assert [reply.error for reply in replies] == [""] * 51
+    assert most == 3
+
+
+def test_several_servers_share_the_requests_and_the_least_loaded_is_next() -> None:
+    with serving() as one, serving() as other:
+        held = asyncio.Event()
+
+        async def slow(request: web.Request, body: dict[str, Any]) -> web.Response:
+            await held.wait()
+            return await good(request, body)
+
+        one.behaviour = slow
+        model = HttpModel([one.base_url, other.base_url], "tiny", max_concurrency=4)
+        replies = model.generate(ask(str(n)) for n in range(100))
+        texts = {next(replies).text for _ in range(90)}
+        held_there = len(one.bodies)
+        replies.close()  # type: ignore[attr-defined]
+    assert held_there == 4
+    assert len(texts) == 90
+
+
+def test_a_server_that_is_away_is_rested_and_its_requests_go_to_the_others() -> None:
+    with serving() as alive:
+        model = HttpModel(
+            ["http://127.0.0.1:1/v1", alive.base_url],
+            "tiny",
+            max_retries=0,
+            delays=RetryDelays(30, 30),
+        )
+        replies = list(model.generate(ask(str(n)) for n in range(100)))
+    assert [reply.error for reply in replies] == [""] * 100
+    assert set(alive.asked.values()) == {1}
+
+
+def test_a_server_that_does_not_know_the_model_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving() as other, serving() as right:
+        other.behaviour = always(lambda: web.Response(status=404, text="unknown"))
+        model = HttpModel([other.base_url, right.base_url], "tiny", max_concurrency=2)
+        replies = list(model.generate(ask(str(n)) for n in range(50)))
+        assert [reply.error for reply in replies] == [""] * 50
+        assert len(other.bodies) <= 2
+    assert "is asked no more" in caplog.text
+
+
+def test_identity_is_that_of_the_first_server() -> None:
+    one, two, three = (f"http://host{n}/v1" for n in range(3))
+    alone = HttpModel(one, "tiny").identity
+    assert {HttpModel(urls, "tiny").identity for urls in ([one, two], [one, three, two])} == {alone}
+    assert HttpModel([two, one], "tiny").identity != alone
+
+
+def test_a_request_that_hangs_alone_is_named_and_tried_once_more(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        name = body["messages"][-1]["content"]
+        if name == "never" or (name == "once" and server.asked[name] == 1):
+            await asyncio.sleep(3600)
+        return await good(request, body)
+
+    server.behaviour = behave
+    named: list[str] = []
+    model = server.model(
+        timeout_seconds=4,
+        max_concurrency=8,
+        watchdog=Watchdog(factor=4, floor_seconds=0.2),
+        on_stuck=lambda request, seconds: named.append(request.messages[-1].content),
+    )
+    requests = [ask("never"), ask("once"), *(ask(str(n)) for n in range(300))]
+    replies = {r.request.messages[-1].content: r for r in model.generate(requests)}
+    assert sorted(named) == ["never", "once"]
+    assert replies["once"].text == "re: once"
+    assert "did not answer in 4 s (tries: 2)" in replies["never"].error
+    assert (len(replies), server.asked["never"], server.asked["once"]) == (302, 2, 2)
+
+
+async def several(request: web.Request, body: dict[str, Any]) -> web.Response:
+    content = answer()
+    (choice,) = content["choices"]
+    content["choices"] = [
+        {**choice, "message": {"content": f"re: {body['messages'][-1]['content']} {index}"}}
+        for index in range(body.get("n", 1))
+    ]
+    return web.json_response(content)
+
+
+def samples(count: int, text: str = "問い") -> list[Request]:
+    return [ask(text, sample_index=n, sampling=Sampling(0.7, seed=n)) for n in range(count)]
+
+
+def test_samples_that_follow_one_another_go_out_as_one(server: ScriptedServer) -> None:
+    server.behaviour = several
+    requests = [*samples(5, "a"), *samples(2, "b"), ask("c"), *samples(4, "a")]
+    replies = list(server.model(samples_per_request=4).generate(requests))
+    assert sorted(body.get("n", 1) for body in server.bodies) == [1, 1, 2, 4, 4]
+    answered = Counter((r.request.messages, r.request.sampling) for r in replies)
+    assert answered == Counter((request.messages, request.sampling) for request in requests)
+    assert len({reply.text for reply in replies if "a" in reply.text}) == 4
+    four = [r for r in replies if r.request in samples(4, "a")]
+    assert sum(r.prompt_tokens for r in four) == 2 * 11
+    assert sum(r.completion_tokens for r in four) == 2 * 7
+
+
+def test_samples_are_sent_one_by_one_unless_asked_otherwise(server: ScriptedServer) -> None:
+    server.behaviour = several
+    list(server.model().generate(samples(5)))
+    assert [body.get("n") for body in server.bodies] == [None] * 5
+
+
+def test_samples_that_did_not_come_are_asked_for_again(server: ScriptedServer) -> None:
+    server.behaviour = good
+    replies = list(server.model(samples_per_request=8).generate(samples(24)))
+    assert sorted(reply.request.sample_index for reply in replies) == list(range(24))
+    assert [reply.error for reply in replies] == [""] * 24
+    assert len(server.bodies) == 24
+
+
+def test_a_server_that_refuses_n_is_asked_one_by_one(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if "n" in body:
+            return web.Response(status=400, text="n must be 1")
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(samples_per_request=4)
+    replies = list(model.generate(samples(20)))
+    assert [reply.error for reply in replies] == [""] * 20
+    list(model.generate(samples(8)))
+    assert sum("n" in body for body in server.bodies) <= 5
+
+
+def test_a_failed_group_of_samples_fails_each_of_them(server: ScriptedServer) -> None:
+    server.behaviour = always(lambda: web.Response(status=500))
+    replies = list(server.model(samples_per_request=4, max_retries=1).generate(samples(4)))
+    assert sorted(reply.request.sample_index for reply in replies) == [0, 1, 2, 3]
+    assert all("HTTP 500" in reply.error for reply in replies)
+    assert len(server.bodies) == 2
+
+
+INTERRUPTED = """
+import sys
+from teichaku.backends.http import HttpModel
+from teichaku.core.records import Message, Request
+requests = (Request((Message("user", str(number)),)) for number in range(1000))
+print("began", flush=True)
+try:
+    for reply in HttpModel(sys.argv[1], "tiny").generate(requests):
+        print("reply", flush=True)
+except KeyboardInterrupt:
+    print("ended", flush=True)
+"""
+
+
+def test_an_interrupt_ends_everything_though_all_requests_hang(server: ScriptedServer) -> None:
+    arrived = threading.Event()
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        arrived.set()
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    server.behaviour = behave
+    command = [sys.executable, "-c", INTERRUPTED, server.base_url]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        assert arrived.wait(30)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=30)
+    assert said.split() == ["began", "ended"]
+    assert errors == ""
+
+
+def test_a_defect_of_the_engine_is_raised_and_not_waited_for(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(http_engine, "read_response", defect)
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        list(server.model().generate([ask()]))
+    assert "http-model" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.models

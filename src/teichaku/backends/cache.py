@@ -7,7 +7,6 @@ that is killed at any moment leaves it whole, and several processes may use it a
 """
 
 import json
-import threading
 import time
 import weakref
 from collections import deque
@@ -22,8 +21,9 @@ from teichaku.core.errors import UserError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Reply, Request
 
-#: Cached replies that may pile up while the model is being fed; see CachedModel._pass.
+#: Cached replies that may pile up while the model is being fed; see _CachedStream._pass.
 _BACKLOG = 1024
+_KEY_ENCODER = json.JSONEncoder(separators=(",", ":"), default=dict)
 
 
 def request_key(identity: str, request: Request) -> str:
@@ -47,8 +47,7 @@ def request_key(identity: str, request: Request) -> str:
         asked["presence_penalty"] = float(sampling.presence_penalty)
     # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
     # Keys keep their order: that of a schema's properties steers constrained decoding.
-    canonical = json.dumps(asked, separators=(",", ":"), default=dict)
-    return sha256(canonical.encode("ascii")).hexdigest()
+    return sha256(_KEY_ENCODER.encode(asked).encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +134,9 @@ class CachedModel:
 
     Requests that are equal while the first is in flight are sent once too. Replies with an
     error are handed on and not kept, so the next run tries them again.
+
+    A model whose ``hands_on_replies`` is true takes replies among its requests and hands them
+    on at once; with any other, what is found in the cache may wait for the model's next reply.
     """
 
     def __init__(self, model: ChatModel, cache: RequestCache) -> None:
@@ -146,7 +148,7 @@ class CachedModel:
         """The identity of the model behind the cache."""
         return self._model.identity
 
-    def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer every request once: from the cache at once, the others as they come."""
         stream = _CachedStream(self._model, self._cache, iter(requests))
         yield from stream.replies()
@@ -156,70 +158,92 @@ class CachedModel:
 class _CachedStream:
     """One call of :meth:`CachedModel.generate`.
 
-    ``waiting`` holds the requests by key that the model has not answered yet; ``ready`` the
-    replies that were found in the cache while the model pulled its next request.
+    ``waiting`` holds the requests by key that the model has not answered yet, ``keys`` the keys
+    of those that it was given, by the identity of the object; ``ready`` the replies that were
+    found in the cache while the model pulled its next request.
     """
 
-    def __init__(self, model: ChatModel, cache: RequestCache, requests: Iterator[Request]) -> None:
+    def __init__(
+        self, model: ChatModel, cache: RequestCache, requests: Iterator[Request | None]
+    ) -> None:
         self._model = model
         self._identity = model.identity
         self._cache = cache
         self._requests = requests
-        # A model may pull its requests from another thread than the one that takes replies.
-        self._lock = threading.Lock()
+        self._hands_on = bool(getattr(model, "hands_on_replies", False))
         self._waiting: dict[str, list[Request]] = {}
+        self._keys: dict[int, str] = {}
         self._ready: deque[Reply] = deque()
         self._joined = 0
+        self._tokens = self._asked = 0
+        self._seconds = 0.0
 
     def replies(self) -> Iterator[Reply]:
+        handed_on = False
         for request in self._requests:
+            if request is None:
+                if not handed_on:
+                    break  # nothing is on its way that the next request could depend on
+                handed_on = False
+                continue
             missing = self._look_up(request)
             if missing is not None:
                 yield from self._pass(missing)
             yield from self._found()
+            handed_on = True
+        if self._tokens:
+            self._cache.record_speed(self._identity, self._tokens, self._asked, self._seconds)
 
     def _pass(self, first: Request) -> Iterator[Reply]:
         """Feed the model from ``first`` on; the rest of the requests is left where too many
         are in the cache, so that those do not pile up behind a slow reply.
         """
-        began, tokens, asked = time.monotonic(), 0, 0
-        stream = self._model.generate(chain([first], self._missing()))
+        began = time.monotonic()
+        # The contract of the model, widened where it hands on replies.
+        stream = self._model.generate(chain([first], self._missing()))  # type: ignore[arg-type]
         try:
             for reply in stream:
-                tokens += reply.completion_tokens
-                asked += reply.prompt_tokens
+                if reply.cached:
+                    yield reply
+                    continue
+                self._tokens += reply.completion_tokens
+                self._asked += reply.prompt_tokens
                 yield from self._answered(reply)
                 yield from self._found()
         finally:
             # Whoever stops taking replies stops the model as well, and at once.
             getattr(stream, "close", lambda: None)()
-        for key in list(self._waiting):
-            lost = Reply(self._waiting[key][0], "", error="The model gave no reply.")
+        for requests in list(self._waiting.values()):
+            lost = Reply(requests[0], "", error="The model gave no reply.")
             yield from self._answered(lost)
-        if tokens:
-            self._cache.record_speed(self._identity, tokens, asked, time.monotonic() - began)
+        self._seconds += time.monotonic() - began
 
-    def _missing(self) -> Iterator[Request]:
+    def _missing(self) -> Iterator[Request | Reply | None]:
         while len(self._ready) + self._joined < _BACKLOG:
-            request = next(self._requests, None)
-            if request is None:
+            try:
+                request = next(self._requests)
+            except StopIteration:
                 return
-            missing = self._look_up(request)
-            if missing is not None:
+            missing = None if request is None else self._look_up(request)
+            if missing is not None or request is None:
                 yield missing
+            elif self._hands_on:
+                yield from self._found()
+            elif not self._waiting:
+                yield None  # which ends the model's stream, so that what was found comes out
 
     def _look_up(self, request: Request) -> Request | None:
         """``request`` where it must be sent; else its reply is ready or on the way."""
         key = request_key(self._identity, request)
-        with self._lock:
-            if key in self._waiting:
-                self._waiting[key].append(request)
-                self._joined += 1
-                return None
-            stored = self._cache.get(key)
-            if stored is None:
-                self._waiting[key] = [request]
-                return request
+        if key in self._waiting:
+            self._waiting[key].append(request)
+            self._joined += 1
+            return None
+        stored = self._cache.get(key)
+        if stored is None:
+            self._waiting[key] = [request]
+            self._keys[id(request)] = key
+            return request
         self._ready.append(
             Reply(
                 request,
@@ -234,12 +258,13 @@ class _CachedStream:
         return None
 
     def _answered(self, reply: Reply) -> Iterator[Reply]:
-        key = request_key(self._identity, reply.request)
-        with self._lock:
-            if not reply.error:
-                self._cache.put(key, self._identity, reply)
-            requests = self._waiting.pop(key)
-            self._joined -= len(requests) - 1
+        # A model may also hand back a request that is equal to the one it was given.
+        key = self._keys.pop(id(reply.request), "") or request_key(self._identity, reply.request)
+        if not reply.error:
+            self._cache.put(key, self._identity, reply)
+        requests = self._waiting.pop(key)
+        self._keys.pop(id(requests[0]), None)
+        self._joined -= len(requests) - 1
         for position, request in enumerate(requests):
             yield replace(reply, request=request, key=key, cached=position > 0)
 

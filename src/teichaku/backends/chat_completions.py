@@ -1,6 +1,7 @@
 """The chat completions format of OpenAI, which servers and llama.cpp share: pure converters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -46,13 +47,22 @@ def request_fields(request: Request, *, schema_as_prompt: bool = False) -> dict[
 
 
 def request_body(
-    model: str, request: Request, extra: Mapping[str, Any], *, schema_as_prompt: bool = False
+    model: str,
+    request: Request,
+    extra: Mapping[str, Any],
+    *,
+    schema_as_prompt: bool = False,
+    samples: int = 1,
 ) -> bytes:
-    """The body of a request; fields of ``extra`` go before ours, null takes one away.
+    """The body of a request; fields of ``extra`` go before ours, null takes one away. Of
+    several ``samples`` the server makes each with a seed of its own.
 
     Raises ``ValueError`` where a message holds text that is not valid Unicode.
     """
-    fields = {"model": model, **request_fields(request, schema_as_prompt=schema_as_prompt), **extra}
+    fields = {"model": model, **request_fields(request, schema_as_prompt=schema_as_prompt)}
+    if samples > 1:
+        fields["n"] = samples
+    fields |= extra
     kept = {name: value for name, value in fields.items() if value is not None}
     try:
         return orjson.dumps(kept)
@@ -62,6 +72,15 @@ def request_body(
 
 def read_reply(request: Request, body: bytes) -> Reply:
     """The reply in a response body. Raises :class:`NoCompletionError` where there is none."""
+    return read_replies([request], body)[0]
+
+
+def read_replies(requests: Sequence[Request], body: bytes) -> list[Reply]:
+    """The replies in a response body, in the order of the requests that were sent as one, with
+    equal shares of its tokens; those that broke off are left out at the end.
+
+    Raises :class:`NoCompletionError` where there is none.
+    """
     if not body.strip():
         raise NoCompletionError("the response is empty")
     try:
@@ -69,7 +88,9 @@ def read_reply(request: Request, body: bytes) -> Reply:
     except orjson.JSONDecodeError as error:
         said = body.decode("utf-8", "replace")
         raise NoCompletionError(f"the response is broken JSON: {said!r}") from error
-    return completion(request, content)
+    if len(requests) == 1:
+        return [completion(requests[0], content)]
+    return _several(requests, content)
 
 
 def completion(request: Request, content: Any) -> Reply:
@@ -86,11 +107,43 @@ def completion(request: Request, content: Any) -> Reply:
     usage = content.get("usage")
     return Reply(
         request,
-        visible_text(_joined(written)),
+        _visible(_joined(written)),
         finish_reason,
         _count(usage, "prompt_tokens"),
         _count(usage, "completion_tokens"),
     )
+
+
+def _several(requests: Sequence[Request], content: Any) -> list[Reply]:
+    choices = content.get("choices") if isinstance(content, Mapping) else None
+    if not isinstance(choices, list) or not choices:
+        raise NoCompletionError(f"the response is no chat completion: {content}")
+    usage = content.get("usage")
+    replies: list[Reply] = []
+    broken: NoCompletionError | None = None
+    for choice in choices[: len(requests)]:
+        try:
+            replies.append(completion(requests[len(replies)], {"choices": [choice]}))
+        except NoCompletionError as error:
+            broken = error
+    if not replies:
+        raise broken or NoCompletionError("the response has no choice")
+    prompt = _shares(_count(usage, "prompt_tokens"), len(replies))
+    written = _shares(_count(usage, "completion_tokens"), len(replies))
+    return [
+        replace(reply, prompt_tokens=prompt[index], completion_tokens=written[index])
+        for index, reply in enumerate(replies)
+    ]
+
+
+def _shares(total: int, count: int) -> list[int]:
+    """``total`` in ``count`` parts that differ by one at most."""
+    return [total // count + (index < total % count) for index in range(count)]
+
+
+def _visible(written: str) -> str:
+    # Most replies have no tag at all, which is much quicker to see.
+    return visible_text(written) if "<" in written else written
 
 
 def _joined(written: Any) -> str:

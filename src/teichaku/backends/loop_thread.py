@@ -2,10 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -21,22 +19,21 @@ class LoopThread:
         """Wait for ``work``; what it gives or raises."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def start(
-        self, work: Coroutine[Any, Any, Result], ready: "SimpleQueue[Future[Result]]"
-    ) -> None:
-        """Begin ``work``; its future comes into ``ready`` when it is done."""
-        asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(ready.put)
+    def call(self, action: Callable[[], None]) -> None:
+        """Let the loop call ``action`` soon, without waiting for it."""
+        self._loop.call_soon_threadsafe(action)
 
-    def cancel_all(self) -> None:
-        """Cancel all work that was started, and wait until it has ended."""
+    def on_defect(self, tell: Callable[[BaseException], None]) -> None:
+        """``tell`` of an exception in a callback, which nobody would hear of otherwise."""
 
-        async def cancel() -> None:
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+        def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            error = context.get("exception")
+            if error is None:
+                loop.default_exception_handler(context)
+            else:
+                tell(error)
 
-        self.run(cancel())
+        self._loop.set_exception_handler(handle)
 
 
 @contextmanager

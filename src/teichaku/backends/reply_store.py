@@ -11,6 +11,10 @@ from teichaku.core.errors import UserError
 
 _GROUP_SECONDS = 0.05
 _GROUP_ROWS = 256
+#: More must not wait in memory: whoever adds them writes them.
+_MOST_WAITING = 2 * _GROUP_ROWS
+#: Rows of one statement: between statements, the other threads are let in.
+_STATEMENT_ROWS = 64
 _BUSY_SECONDS = 60.0
 
 _SCHEMA = """
@@ -25,24 +29,29 @@ CREATE TABLE IF NOT EXISTS speeds (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS speeds_of ON speeds (identity, created);
 """
-_INSERT = "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT OR IGNORE INTO replies VALUES "
 _FOUND = "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
 
 
 class ReplyStore:
-    """The connection to the file at ``path``, the rows that wait for their group, and the thread
-    that writes them. Every method raises ``UserError`` where the file cannot be used.
+    """The connections to the file at ``path``, the rows that wait for their group, and the
+    thread that writes them. Every method raises ``UserError`` where the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        #: Guards the rows; never held while the disk works.
         self._lock = threading.Lock()
-        self._awake = threading.Event()
+        self._writing_lock = threading.Lock()
+        self._reading_lock = threading.Lock()
+        self._awake, self._full = threading.Event(), threading.Event()
         self._waiting: dict[str, tuple[Any, ...]] = {}
+        self._being_written: dict[str, tuple[Any, ...]] = {}
         self._failure: UserError | None = None
         self._closed = False
-        self._written = 0.0
-        self._connection = self._guarded(self._connect)
+        self._added = 0.0
+        self._writer, self._reader = self._guarded(self._connect)
         self._thread = threading.Thread(target=self._write_groups, name="request-cache")
         self._thread.daemon = True
         self._thread.start()
@@ -50,95 +59,117 @@ class ReplyStore:
     def find(self, key: str) -> tuple[Any, ...] | None:
         """Text, finish reason, prompt and completion tokens of a reply, if it is here."""
         with self._lock:
-            waiting = self._waiting.get(key)
-            if waiting is not None:
-                return waiting[1:5]
+            waiting = self._waiting.get(key) or self._being_written.get(key)
+        if waiting is not None:
+            return waiting[1:5]
+        with self._reading_lock:
             found: tuple[Any, ...] | None = self._guarded(
-                lambda: self._connection.execute(_FOUND, (key,)).fetchone()
+                lambda: self._reader.execute(_FOUND, (key,)).fetchone()
             )
-            return found
+        return found
 
     def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Write a row, at once or with the next group."""
+        """Write a row, at once where it comes alone, else with the next group."""
+        now = time.monotonic()
         with self._lock:
             self._raise_failure()
             self._waiting[key] = row
-            # Slow replies are written one by one, fast ones in groups.
-            alone = time.monotonic() - self._written >= _GROUP_SECONDS
-            if alone or len(self._waiting) >= _GROUP_ROWS:
-                self._write()
-            else:
-                self._awake.set()
+            waiting = len(self._waiting)
+            alone = now - self._added >= _GROUP_SECONDS
+            self._added = now
+        if alone or waiting >= _MOST_WAITING:
+            self._write()
+        elif waiting >= _GROUP_ROWS:
+            self._full.set()
+        elif not self._awake.is_set():
+            self._awake.set()
 
     def flush(self) -> None:
         """Write all rows that wait."""
         with self._lock:
             self._raise_failure()
-            self._write()
+        self._write()
 
     def execute(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run one statement; its rows."""
-        with self._lock:
+        with self._writing_lock:
             rows: list[tuple[Any, ...]] = self._guarded(
-                lambda: self._connection.execute(statement, values).fetchall()
+                lambda: self._writer.execute(statement, values).fetchall()
             )
             return rows
 
     def close(self) -> None:
         """Write all rows that wait and close the file."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self._awake.set()
+        self._full.set()
         self._thread.join()
         try:
             self.flush()
         finally:
-            self._connection.close()
+            self._reader.close()
+            self._writer.close()
 
     def _write_groups(self) -> None:
         """Body of the thread: one transaction for all that came within a moment."""
         while not self._closed:
             self._awake.wait()
-            time.sleep(_GROUP_SECONDS)
+            self._full.wait(_GROUP_SECONDS)
             self._awake.clear()
-            with self._lock:
-                try:
-                    self._write()
-                except UserError as failure:
-                    # The rows stay in memory; whoever stores or flushes next is told.
-                    self._failure = failure
+            self._full.clear()
+            try:
+                self._write()
+            except UserError as failure:
+                # The rows stay in memory; whoever stores or flushes next is told.
+                self._failure = failure
 
     def _write(self) -> None:
-        if self._waiting:
-            rows = [(key, *row) for key, row in self._waiting.items()]
-            self._guarded(lambda: self._commit(rows))
-            self._waiting.clear()
-            self._written = time.monotonic()
+        with self._writing_lock:
+            with self._lock:
+                self._being_written, self._waiting = self._waiting, {}
+            try:
+                if self._being_written:
+                    rows = [(key, *row) for key, row in self._being_written.items()]
+                    self._guarded(lambda: self._commit(rows))
+            except UserError:
+                with self._lock:
+                    self._waiting = {**self._being_written, **self._waiting}
+                raise
+            finally:
+                with self._lock:
+                    self._being_written = {}
 
     def _commit(self, rows: list[tuple[Any, ...]]) -> None:
         # The context manager commits, and rolls back where anything fails.
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(_INSERT, rows)
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(rows), _STATEMENT_ROWS):
+                group = rows[start : start + _STATEMENT_ROWS]
+                values = [value for row in group for value in row]
+                self._writer.execute(_INSERT + ", ".join([_ROW] * len(group)), values)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+        """A connection to write with and one to read with, which never wait for each other."""
         from filelock import FileLock
 
         # Two processes that turn on write-ahead mode at once may both be refused, so they
         # take turns; afterwards SQLite's own waiting is enough.
         with FileLock(f"{self._path}.lock"):
-            connection = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            writer, reader = (
+                sqlite3.connect(
+                    self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
+                for _ in range(2)
             )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
-        return connection
+            writer.execute("PRAGMA journal_mode = WAL")
+            writer.execute("PRAGMA synchronous = FULL")
+            writer.executescript(_SCHEMA)
+        return writer, reader
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
         try:

@@ -25,7 +25,7 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
         elif isinstance(config, Http) and config.api_key_env not in ("", *os.environ):
             raise RecipeError(
                 f"The environment variable {config.api_key_env}, which is to hold the key for "
-                f"{config.base_url}, is not set.",
+                f"{config.base_urls[0]}, is not set.",
                 f"export {config.api_key_env}=..., or take api_key_env out of the recipe.",
             )
     _check_questions(recipe, root)

@@ -76,7 +76,7 @@ def run_recipe(
     prompts = PromptPack(recipe.language, folder)
     cache = options.cache or cache_home() / "requests.sqlite"
     arms = expand_arms(recipe)
-    workshop = Workshop(recipe, prompts, progress, cache, _spending(recipe, run))
+    workshop = Workshop(recipe, prompts, progress, cache, _spending(recipe, run), run.path)
     study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:

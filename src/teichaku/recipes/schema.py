@@ -101,16 +101,38 @@ class LlamaCpp(Section):
     licence: str = ""
 
 
+class Batch(Section):
+    """OpenAI's batch format: requests as files, replies within hours and often for less."""
+
+    folder: str = Field("batches", description="Where the files are, in the run's folder.")
+    service: bool = Field(
+        False, description="Hand them in and fetch them; else you carry them by hand."
+    )
+    window: str = Field("24h", description="In what time the service promises to be done.")
+    poll_seconds: float = Field(30.0, gt=0, description="How often it is asked whether it is.")
+
+
 class Http(Section):
     """Any OpenAI-compatible server."""
 
     backend: Literal["http"]
     model: str = Field(description="The name that the server knows.")
-    base_url: str = Field(description="Such as http://localhost:8000/v1")
+    base_url: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="Such as http://localhost:8000/v1; a list: servers of the same model."
+    )
     api_key_env: str = Field(
         "", description="Name of the environment variable with the key; never the key itself."
     )
-    max_concurrency: int = Field(32, ge=1, description="Requests in flight at a time.")
+    max_concurrency: int = Field(
+        256, ge=1, description="Requests in flight at a time, at most; it adapts to the server."
+    )
+    max_tokens_in_flight: int = Field(
+        0, ge=0, description="Tokens in flight at a time, about; 0: no limit."
+    )
+    samples_per_request: int = Field(
+        1, ge=1, description="Samples of one prompt that are asked for at once (n)."
+    )
+    batch: Batch | None = Field(None, description="Send files in OpenAI's batch format instead.")
     timeout_seconds: float = Field(600.0, gt=0, description="How long one request may take.")
     max_retries: int = Field(6, ge=0, description="Retries of one request before it is given up.")
     structured: Literal["auto", "json_schema", "prompt"] = Field(
@@ -119,6 +141,11 @@ class Http(Section):
     extra: dict[str, Any] = Field({}, description="More fields for the request body.")
     price: Price = Price()
     licence: str = ""
+
+    @property
+    def base_urls(self) -> list[str]:
+        """The servers, the first of which gives the model its identity."""
+        return [self.base_url] if isinstance(self.base_url, str) else self.base_url
 
 
 class Transformers(Section):

@@ -16,7 +16,7 @@ def teacher_terms(recipe: Recipe, root: Path) -> Terms:
     teacher = recipe.teacher
     if isinstance(teacher, Scripted):
         return Terms("scripted", "the scripted stand-in", "permissive", "It is no model.")
-    base_url = teacher.base_url if isinstance(teacher, Http) else ""
+    base_url = teacher.base_urls[0] if isinstance(teacher, Http) else ""
     own = None if recipe.terms is None else root / recipe.terms
     found = terms_of(teacher.model, base_url, teacher.licence, own)
     if found.licence_class == "forbids_competing" and found.name not in recipe.accept_terms:

@@ -17,7 +17,16 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Reply, Request
 from teichaku.recipes.budget import BudgetedModel, Spending, price_of
 from teichaku.recipes.progress import Progress, duration
-from teichaku.recipes.schema import Http, LlamaCpp, Price, Recipe, SameAs, Scripted, Transformers
+from teichaku.recipes.schema import (
+    Batch,
+    Http,
+    LlamaCpp,
+    Price,
+    Recipe,
+    SameAs,
+    Scripted,
+    Transformers,
+)
 
 #: Tokens that a reply to each prompt usually has, for the estimate before a stage.
 _USUAL_REPLY_TOKENS = {
@@ -135,6 +144,7 @@ class Workshop:
         progress: Progress,
         cache_path: Path,
         spending: Spending | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._recipe = recipe
         self._prompts = prompts
@@ -142,6 +152,7 @@ class Workshop:
         self._students: dict[str, Student] = {}
         self._opened: list[Closable] = []
         self._spending = spending
+        self._folder = folder
         self.cache = RequestCache(cache_path)
         self.cards: dict[str, ModelCard] = {}
         self.usage = Usage()
@@ -244,16 +255,39 @@ class Workshop:
             self._note(role, config, embedded.identity, found)
             return embedded
         model: ChatModel
-        if isinstance(config, Http):
+        if isinstance(config, Http) and config.batch is not None and self._folder is not None:
+            model = self._batch_model(config, config.batch, self._folder)
+        elif isinstance(config, Http):
             from teichaku.backends.http import HttpModel
 
-            model = HttpModel(**config.model_dump(exclude={"backend", "licence", "price"}))
+            model = HttpModel(**config.model_dump(exclude={"backend", "licence", "price", "batch"}))
         else:
             from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 
             model = ScriptedModel(scripted_teacher, config.model, config.seconds)
         self._note(role, config, model.identity)
         return model
+
+    def _batch_model(self, config: Http, batch: Batch, folder: Path) -> ChatModel:
+        from teichaku.backends.batch_files import BatchFileModel, BatchStatus
+        from teichaku.backends.batch_server import HttpBatchService
+
+        def tell(name: str, status: BatchStatus) -> None:
+            done = f"{status.completed} of {status.total} done, {status.failed} failed"
+            self._progress.say(f"  {name}: {status.state}, {done}")
+
+        url, key = config.base_urls[0], config.api_key_env
+        service = HttpBatchService(url, api_key_env=key, window=batch.window)
+        return BatchFileModel(
+            folder / batch.folder,
+            url,
+            config.model,
+            structured=config.structured,
+            extra=config.extra,
+            service=service if batch.service else None,
+            poll_seconds=batch.poll_seconds,
+            on_progress=tell,
+        )
 
     def _build_student(self, config: Transformers | Scripted) -> Student:
         if isinstance(config, Scripted):
