@@ -24,6 +24,8 @@ _PROMPT_TOKENS_AT_ONCE = 512
 _PROMPT_CACHE_MIB = 1024
 _REQUESTS_TO_ORDER = 64
 _END = object()
+#: So many tokens that stand in the context already are looked up, and so many after them drafted.
+_NGRAM, _DRAFT = 4, 8
 
 
 class LlamaCppModel:
@@ -33,7 +35,8 @@ class LlamaCppModel:
     requests are decoded together, each with a context of ``context_tokens`` (prompt and reply
     together). One is the fastest on a few cores, where decoding together gains nothing and each
     slot reads the common beginning of the prompts once more; on a GPU take more.
-    ``threads`` 0 takes all cores. Raises ``MissingExtraError`` without xllamacpp,
+    ``threads`` 0 takes all cores. ``speculate`` drafts what stands in the prompt already, for
+    replies that repeat it; the reply is the same. Raises ``MissingExtraError`` without xllamacpp,
     and ``ModelUnavailableError`` for a file that cannot be loaded, at the first request.
     """
 
@@ -46,6 +49,7 @@ class LlamaCppModel:
         slots: int = 1,
         context_tokens: int = 8192,
         threads: int = 0,
+        speculate: bool = False,
     ) -> None:
         self._path = path
         self._name = name
@@ -53,6 +57,7 @@ class LlamaCppModel:
         self._slots = slots
         self._context_tokens = context_tokens
         self._threads = threads or _cores()
+        self._speculate = speculate
         self._server: Any = None
         self._lock = threading.Lock()
 
@@ -127,6 +132,18 @@ class LlamaCppModel:
                 f"There is no model file at {self._path}.", "Pull the model again."
             )
         xllamacpp = _import_xllamacpp()
+        try:
+            return xllamacpp.Server(self.settings())
+        except RuntimeError as error:
+            raise ModelUnavailableError(
+                f"llama.cpp cannot load {self._path}.",
+                "The file is no GGUF model, is cut off, needs a newer xllamacpp, or more memory "
+                f"than there is ({self._slots} slots of {self._context_tokens} tokens).",
+            ) from error
+
+    def settings(self) -> Any:
+        """The engine's parameters (``xllamacpp.CommonParams``)."""
+        xllamacpp = _import_xllamacpp()
         settings = xllamacpp.CommonParams()
         settings.model.path = str(self._path)
         settings.n_parallel = self._slots
@@ -141,14 +158,11 @@ class LlamaCppModel:
         settings.ui = False
         settings.endpoint_slots = False
         settings.api_keys = [os.urandom(16).hex()]
-        try:
-            return xllamacpp.Server(settings)
-        except RuntimeError as error:
-            raise ModelUnavailableError(
-                f"llama.cpp cannot load {self._path}.",
-                "The file is no GGUF model, is cut off, needs a newer xllamacpp, or more memory "
-                f"than there is ({self._slots} slots of {self._context_tokens} tokens).",
-            ) from error
+        if self._speculate:
+            draft = settings.speculative
+            draft.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_MAP_K]
+            draft.ngram_map_k.size_n, draft.ngram_map_k.size_m = _NGRAM, _DRAFT
+        return settings
 
 
 def _alike_together(requests: Iterable[Request | None]) -> Iterator[Request | None]:

@@ -82,21 +82,23 @@ class BudgetedModel:
 
     def __init__(self, model: ChatModel, price: Price, spending: Spending) -> None:
         self.identity = model.identity
+        #: See ``CachedModel``: replies among the requests go through.
+        self.hands_on_replies = bool(getattr(model, "hands_on_replies", False))
         self._model = model
         self._price = price
         self._spending = spending
         self._characters = self._tokens = self._replies = 0
 
-    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+    def generate(self, requests: Iterable[Request | Reply | None]) -> Iterator[Reply]:
         """The model's replies. Raises :class:`BudgetSpentError` where a request does not fit
         and every earlier one is answered.
         """
         reserved: dict[int, tuple[float, float]] = {}
 
-        def within() -> Iterator[Request | None]:
+        def within() -> Iterator[Request | Reply | None]:
             for request in requests:
-                if request is None:
-                    yield None
+                if not isinstance(request, Request):
+                    yield request
                     continue
                 needed = self._most(request)
                 while not self._has_room(needed, reserved):
@@ -106,9 +108,11 @@ class BudgetedModel:
                 reserved[id(request)] = needed
                 yield request
 
-        for reply in self._model.generate(within()):
-            reserved.pop(id(reply.request), None)
-            self._count(reply)
+        # The contract of the model, widened where it hands on replies.
+        for reply in self._model.generate(within()):  # type: ignore[arg-type]
+            if not reply.cached:
+                reserved.pop(id(reply.request), None)
+                self._count(reply)
             yield reply
 
     def _has_room(
