@@ -126,7 +126,7 @@ def measure(name: str, passages: int) -> dict[str, Any]:
     """One run of a side, in a process of its own."""
     done = subprocess.run(
         [sys.executable, __file__, "--side", name, "--passages", str(passages)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
@@ -158,8 +158,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         against = f", {value / medians['ours']:.2f} times ours" if "ours" in medians else ""
         print(f"{name:13} {value:6.2f} tokens/s{against}   {SIDES[name]}")
     share = medians.get("ours", 0.0) / medians["server"] if "server" in medians else 0.0
-    line = {"name": "embedded_engine", "value": round(share, 3), "target": TARGET,
-            "ok": share >= TARGET, "tokens_per_second": {n: round(v, 2) for n, v in medians.items()}}  # fmt: skip
+    line = {
+        "name": "embedded_engine",
+        "value": round(share, 3),
+        "target": TARGET,
+        "ok": share >= TARGET,
+        "tokens_per_second": {name: round(value, 2) for name, value in medians.items()},
+    }
     print(json.dumps(line))
     return 0 if line["ok"] else 1
 

@@ -98,6 +98,9 @@ class LlamaCpp(Section):
     )
     context_tokens: int = Field(4096, ge=256, description="Context of one slot; costs memory.")
     slots: int | None = Field(None, ge=1, description="Requests at a time; none: by processor.")
+    speculate: bool = Field(
+        False, description="Draft what stands in the prompt already: for replies that repeat it."
+    )
     licence: str = ""
 
 

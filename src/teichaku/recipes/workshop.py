@@ -243,13 +243,13 @@ class Workshop:
             from teichaku.backends.llama_cpp import LlamaCppModel
 
             found = self._resolve(config.model)
-            settings = {} if config.slots is None else {"slots": config.slots}
             embedded = LlamaCppModel(
                 found.path,
                 name=found.name,
                 sha256=found.sha256,
                 context_tokens=config.context_tokens,
-                **settings,
+                slots=config.slots or 1,
+                speculate=config.speculate,
             )
             self._opened.append(embedded)
             self._note(role, config, embedded.identity, found)
