@@ -59,6 +59,7 @@ from teichaku.recipes.study import Study, separate
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
 from teichaku.synthesis.coverage import assign_facts
+from teichaku.synthesis.diverse_prompts import KINDS
 from teichaku.synthesis.focal_rewrite import FocalRewrite, mix_by_tokens
 from teichaku.synthesis.method import Made, Method, synthesize
 
@@ -91,18 +92,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "category_qa": [{"per_passage": 1, "generation": SHORT}],
     "document_qa": [{"per_passage": 2, "generation": LONG}],
-    "diverse_prompts": [
-        {"kinds": [kind], "generation": MIDDLE}
-        for kind in (
-            "key_concepts",
-            "mind_map",
-            "implications",
-            "critical_thinking_qa",
-            "case_study",
-            "discussion",
-            "teacher_style",
-        )
-    ],
+    "diverse_prompts": [{"kinds": [kind], "generation": MIDDLE} for kind in KINDS],
     "active_reading": [{"strategies": 1, "listing": SHORT, "generation": MIDDLE}],
     "focal_rewrite": [
         # Two pairs are about as long as one document, so that the ratio drops little.

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from teichaku.recipes.section import Section
+from teichaku.synthesis.diverse_prompts import KINDS, Kind
+from teichaku.synthesis.paraphrase import STYLES, Style
 
 
 class Generation(Section):
@@ -93,9 +95,7 @@ class Paraphrase(Section):
     """S4, WRAP: the passage in other words, in four styles; passages of about 300 tokens."""
 
     method: Literal["paraphrase"]
-    styles: list[Literal["easy", "medium", "hard", "qa"]] = Field(
-        ["easy", "medium", "hard", "qa"], min_length=1
-    )
+    styles: list[Style] = Field(list(STYLES), min_length=1)
     per_style: int = Field(1, ge=1, description="Texts a passage in each style (S4: 250).")
     generation: FreeGeneration = FreeGeneration()
 
@@ -104,28 +104,7 @@ class DiversePrompts(Section):
     """SPA: seven fixed kinds of text about a passage."""
 
     method: Literal["diverse_prompts"]
-    kinds: list[
-        Literal[
-            "key_concepts",
-            "mind_map",
-            "implications",
-            "critical_thinking_qa",
-            "case_study",
-            "discussion",
-            "teacher_style",
-        ]
-    ] = Field(
-        [
-            "key_concepts",
-            "mind_map",
-            "implications",
-            "critical_thinking_qa",
-            "case_study",
-            "discussion",
-            "teacher_style",
-        ],
-        min_length=1,
-    )
+    kinds: list[Kind] = Field(list(KINDS), min_length=1)
     samples: int = Field(1, ge=1, description="Texts a passage of each kind (SPA's K).")
     generation: FreeGeneration = FreeGeneration()
 

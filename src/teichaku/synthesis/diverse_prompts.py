@@ -12,13 +12,14 @@ passage first so that a server reads it once for all seven.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling
 from teichaku.synthesis.method import Subject, ask_about, made
 from teichaku.synthesis.running_text import running_text
 
-KINDS = (
+Kind = Literal[
     "key_concepts",
     "mind_map",
     "implications",
@@ -26,7 +27,8 @@ KINDS = (
     "case_study",
     "discussion",
     "teacher_style",
-)
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)

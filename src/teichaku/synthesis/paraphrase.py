@@ -15,13 +15,15 @@ Our prompts are our own, and insist on keeping every fact.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling
 from teichaku.synthesis.method import Subject, ask_about, made
 from teichaku.synthesis.running_text import running_text
 
-STYLES = ("easy", "medium", "hard", "qa")
+Style = Literal["easy", "medium", "hard", "qa"]
+STYLES: tuple[Style, ...] = get_args(Style)
 
 
 @dataclass(frozen=True)
