@@ -35,7 +35,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class DiversePrompts:
     """``samples`` texts a passage of each kind of ``prompts``, in their order."""
 
-    prompts: Mapping[str, Prompt]
+    prompts: Mapping[Kind, Prompt]
     language: str
     seed: int = 0
     samples: int = 1

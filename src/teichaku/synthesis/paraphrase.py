@@ -30,7 +30,7 @@ STYLES: tuple[Style, ...] = get_args(Style)
 class Paraphrase:
     """``per_style`` texts a passage in each style of ``prompts``, in their order."""
 
-    prompts: Mapping[str, Prompt]
+    prompts: Mapping[Style, Prompt]
     language: str
     seed: int = 0
     per_style: int = 1
