@@ -12,7 +12,7 @@ from teichaku.core.records import Dropped, Example, Request
 from teichaku.core.support import support
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
-from teichaku.curation.grounded import Grounded
+from teichaku.curation.grounded import Grounded, GroundingJudge
 from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 
@@ -72,7 +72,7 @@ def test_the_judge_decides_what_containment_cannot(verdict: str | None, expected
         return verdict
 
     judge = ScriptedModel(script)
-    judged = Grounded(PASSAGES, 0.8, judge, PromptPack("ja").load("grounded_judge"))
+    judged = Grounded(PASSAGES, 0.8, GroundingJudge(judge, PromptPack("ja").load("grounded_judge")))
     doubtful = example("遊覧船あおば丸は何でできている？", "木造")
     assert reason([judged], doubtful) == [expected]
     assert sum(judge.sent.values()) == 1

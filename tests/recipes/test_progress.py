@@ -39,7 +39,7 @@ def test_the_log_tells_stage_count_and_end() -> None:
     plain.advance(2, 30)
     plain.expect_more(1)
     plain.advance(1, 30)
-    plain.end("3 in, 3 out")
+    plain.end("questions", "3 in, 3 out")
     first, second, third, last = out.getvalue().splitlines()
     assert first == "▶ questions: 2 records (2 requests to send)"
     assert re.match(r"  questions: 2/2, \d+ tokens/s", second)

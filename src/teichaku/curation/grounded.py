@@ -28,6 +28,17 @@ _ENUMERATOR = re.compile(r"^\s*[*#]*\s*\d{1,2}\s*[.．)）、:：](?!\d)", re.MU
 
 
 @dataclass(frozen=True)
+class GroundingJudge:
+    """Who settles what containment cannot, by ``prompt``; ``again`` asks once more where the
+    reply has no verdict.
+    """
+
+    model: ChatModel
+    prompt: Prompt
+    again: Prompt | None = None
+
+
+@dataclass(frozen=True)
 class Grounded:
     """The filter. ``threshold`` is the least share of supported content of an answer,
     ``text_threshold`` that of running text, which says more in words of its own; without a
@@ -37,11 +48,8 @@ class Grounded:
 
     passages: Mapping[str, Passage]
     threshold: float = 0.8
-    judge: ChatModel | None = None
-    prompt: Prompt | None = None
+    judge: GroundingJudge | None = None
     text_threshold: float = 0.5
-
-    again: Prompt | None = None
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, or its place as dropped; judged ones come last."""
@@ -59,9 +67,10 @@ class Grounded:
                 yield dropped(example, "curation", "not_grounded", _evidence(found))
             else:
                 doubtful.append(example)
-        if self.judge is not None and self.prompt is not None:
-            requests = (self._request(example, self.prompt) for example in doubtful)
-            yield from ask(self.judge, requests, _judged, _lost, self.again)
+        if self.judge is not None:
+            judge = self.judge
+            requests = (self._request(example, judge.prompt) for example in doubtful)
+            yield from ask(judge.model, requests, _judged, _lost, judge.again)
 
     @cached_property
     def _documents(self) -> dict[str, str]:
@@ -79,7 +88,7 @@ class Grounded:
 
     def _request(self, example: Example, prompt: Prompt) -> Request:
         messages = prompt.messages(
-            passage=self.passages[example.passage_id].text,
+            passage=self._ground(example, self.passages[example.passage_id]),
             question=example.question,
             answer=example.answer,
         )

@@ -12,7 +12,7 @@ from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.curation.amount import within_characters
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
-from teichaku.curation.grounded import Grounded
+from teichaku.curation.grounded import Grounded, GroundingJudge
 from teichaku.curation.magpie_screen import MagpieScreen, Screening
 from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
@@ -110,11 +110,11 @@ def build_filter(
             note=note,
         )
     if isinstance(config, schema.Grounded):
-        judge = study.workshop.judge if config.judge else None
-        prompt = study.prompts.load("grounded_judge") if config.judge else None
-        again = study.prompts.load("ask_again")
         return Grounded(
-            study.passages, config.threshold, judge, prompt, config.text_threshold, again
+            study.passages,
+            config.threshold,
+            _grounding_judge(study) if config.judge else None,
+            config.text_threshold,
         )
     if config.name == "self_contained":
         return SelfContained(study.passages, study.recipe.language)
@@ -125,6 +125,11 @@ def build_filter(
     if config.name == "copied_question":
         return by_rule(copied_question(study.passages))
     return drop_duplicates
+
+
+def _grounding_judge(study: Study) -> GroundingJudge:
+    load = study.prompts.load
+    return GroundingJudge(study.workshop.judge, load("grounded_judge"), load("ask_again"))
 
 
 def make_questions(study: Study, folder: StageFolder) -> Outcome:
@@ -190,7 +195,7 @@ def _reword(
         recipe.questions.attempts,
     )
     first = rewording.first_requests(trained, study.passages)
-    study.progress.begin("questions", len(first), study.workshop.estimate(teacher, first))
+    study.progress.begin("questions", *study.workshop.estimate(teacher, first))
     again = study.progress.expect_more
     yield from rewording.ask(trained, study.passages, training_text, teacher, again)
 

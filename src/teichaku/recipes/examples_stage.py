@@ -86,9 +86,11 @@ def _over_passages(
     study: Study, stage: str, passages: Sequence[Passage], methods: list[Method], made: _Collected
 ) -> None:
     teacher, progress = study.workshop.teacher, study.progress
-    first = [request for p in passages for method in methods for request in method.requests(p)]
-    asked = [request for request in first if isinstance(request, Request)]
-    progress.begin(stage, len(asked), study.workshop.estimate(teacher, asked) if asked else "")
+    first = (request for p in passages for method in methods for request in method.requests(p))
+    asked = (request for request in first if isinstance(request, Request))
+    total, estimate = study.workshop.estimate(teacher, asked)
+    if total:
+        progress.begin(stage, total, estimate)
     again = study.prompts.load("ask_again")
     made.take(synthesize(passages, methods, teacher, again, progress.expect_more))
 
@@ -135,7 +137,7 @@ def _over_seeds(study: Study, data: str, made: _Collected) -> None:
     made.examples += pool
     grown: list[Example] = []
     for method in build_seed_methods(study, data):
-        progress.begin(f"synthesis/{data}: {method.name}", 0)
+        progress.begin(f"synthesis/{data}, {method.name}", 0)
         own = _Collected()
         teacher = study.workshop.teacher
         own.take(method.run(seeds, grown, teacher, again, progress.expect_more))

@@ -108,7 +108,9 @@ def _fills_by_teacher(
             pack, made, workshop.teacher, prompt, again, seed, expecting=progress.expect_more
         )
         fallen = sum(isinstance(fill, Dropped) for fill in fills)
-        progress.end(f"{len(made)} in, {len(made) - fallen} filled, {fallen} dropped")
+        progress.end(
+            "fictional documents", f"{len(made)} in, {len(made) - fallen} filled, {fallen} dropped"
+        )
         return fills
     finally:
         progress.close()

@@ -93,14 +93,15 @@ def _of_arm(study: Study, data: str, sizes: tuple[int, int]) -> Forecast:
 
 def _sample(study: Study, data: str, methods: Sequence[Method], passages: list[Passage]) -> Cost:
     """Make the examples of ``passages`` and count what it took, cached replies too."""
-    study.progress.begin(f"forecast/{data}: {len(passages)} passages", None)
+    stage = f"forecast/{data}: {len(passages)} passages"
+    study.progress.begin(stage, None)
     model = _Counted(study.workshop.teacher)
     start = time.monotonic()
     again = study.prompts.load("ask_again")
     made = list(synthesize(passages, methods, model, again))
     seconds = time.monotonic() - start
     examples = sum(isinstance(record, Example) for record in made)
-    study.progress.end(f"{model.replies} requests, {examples} examples")
+    study.progress.end(stage, f"{model.replies} requests, {examples} examples")
     price = price_of(price_per_token(study.recipe.teacher), model.prompts, model.completions)
     # A reply from the cache takes no time.
     share = model.sent / model.replies if model.replies else 0.0

@@ -38,9 +38,8 @@ def make_independent(
         return
     method = independent_method(study)
     passages, teacher = list(study.passages.values()), study.workshop.teacher
-    requests = [request for passage in passages for request in method.requests(passage)]
-    estimate = study.workshop.estimate(teacher, requests)
-    study.progress.begin("questions/independent", len(requests), estimate)
+    requests = (request for passage in passages for request in method.requests(passage))
+    study.progress.begin("questions/independent", *study.workshop.estimate(teacher, requests))
     again = study.prompts.load("ask_again")
     written: list[Example] = []
     for record in synthesize(passages, [method], teacher, again, study.progress.expect_more):

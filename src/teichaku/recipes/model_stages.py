@@ -297,10 +297,11 @@ def _judge(
         study.prompts.load("judge_absolute"), model.identity, again=study.prompts.load("ask_again")
     )
     by_id = {question.id: question for question in questions}
-    requests = protocol.requests(marked, by_id, study.passages)
-    estimate = study.workshop.estimate(model, requests)
-    study.progress.end(f"{len(questions)} questions answered")
-    study.progress.begin("evaluation: judge", len(requests), estimate)
+    total, estimate = study.workshop.estimate(
+        model, protocol.requests(marked, by_id, study.passages)
+    )
+    study.progress.end("evaluation", f"{len(questions)} questions answered")
+    study.progress.begin("evaluation: judge", total, estimate)
     judgements = list(protocol.judge(marked, by_id, study.passages, model))
     return sorted(judgements, key=lambda judgement: judgement.id)
 

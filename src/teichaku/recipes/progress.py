@@ -19,7 +19,7 @@ class Progress(Protocol):
         """The stage has so many records to do beyond those that it began with."""
         ...
 
-    def end(self, summary: str) -> None:
+    def end(self, stage: str, summary: str) -> None:
         """The stage is finished."""
         ...
 
@@ -44,7 +44,7 @@ class Silent:
     def expect_more(self, records: int) -> None:
         """Nothing."""
 
-    def end(self, summary: str) -> None:
+    def end(self, stage: str, summary: str) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
@@ -67,7 +67,7 @@ class Plain:
     def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
         """One line."""
         self._stage, self._pace, self._told = stage, Pace(total), time.monotonic()
-        count = f": {total} records" if total is not None else ""
+        count = f": {total} records" if total else ""
         self.say(f"▶ {stage}{count}{f' ({estimate})' if estimate else ''}")
 
     def advance(self, records: int = 1, tokens: int = 0) -> None:
@@ -81,9 +81,9 @@ class Plain:
         """The next line counts to the new total."""
         self._pace.expect_more(records)
 
-    def end(self, summary: str) -> None:
+    def end(self, stage: str, summary: str) -> None:
         """One line."""
-        self.say(f"✔ {self._stage}: {summary}")
+        self.say(f"✔ {stage}: {summary}")
 
     def say(self, text: str) -> None:
         """One line."""
@@ -133,10 +133,10 @@ class Live:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=self._pace.total)
 
-    def end(self, summary: str) -> None:
+    def end(self, stage: str, summary: str) -> None:
         """The bar gives way to a line."""
         self.close()
-        self._console.print(f"[green]✔[/] {self._stage}: {summary}")
+        self._console.print(f"[green]✔[/] {stage}: {summary}")
 
     def say(self, text: str) -> None:
         """A line above the bar."""

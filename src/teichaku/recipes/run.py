@@ -22,6 +22,7 @@ from typing import Any
 from teichaku import __version__
 from teichaku.backends.registry import cache_home
 from teichaku.backends.terms import Terms
+from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Document
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
@@ -141,13 +142,18 @@ def _write_datasets(study: Study, line: "_Line", curated: Mapping[str, str]) -> 
         line.stage(
             f"dataset/{data}",
             {"after": curated[data], "recipe": study.recipe.model_dump(mode="json")},
-            partial(_write_dataset, source, data),
+            partial(_write_dataset, source, study.progress, data),
         )
 
 
-def _write_dataset(source: Source, data: str, folder: StageFolder) -> Outcome:
-    # Nothing is published by a run; teichaku export refuses what may not be.
-    return write_dataset(source, data, folder.path, ExportOptions(private=True))
+def _write_dataset(source: Source, progress: Progress, data: str, folder: StageFolder) -> Outcome:
+    progress.begin(f"dataset/{data}", None)
+    try:
+        return write_dataset(source, data, folder.path)
+    except UserError as error:
+        # A run publishes nothing: what may not be published is written for its owner alone.
+        progress.say(f"! {error.message}")
+        return write_dataset(source, data, folder.path, ExportOptions(private=True))
 
 
 def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[str, str]:
@@ -232,7 +238,7 @@ class _Line:
             failed = {"failed_requests": usage.failed_requests}
             about = {"stage": name, "position": self._position, "arguments": made_from}
             folder.finish(made, {**about, **failed, **summary})
-            progress.end(_in_words(summary["counts"], usage, time.monotonic() - start))
+            progress.end(name, _in_words(summary["counts"], usage, time.monotonic() - start))
             if usage.failed_requests:
                 progress.say(
                     f"! {name}: {usage.failed_requests} requests failed for good; "
@@ -409,4 +415,4 @@ def _report(study: Study) -> None:
 
     study.progress.begin("report", None)
     build_report(study.run, study.recipe.language)
-    study.progress.end(str(study.run.path / "report" / "index.html"))
+    study.progress.end("report", str(study.run.path / "report" / "index.html"))

@@ -276,6 +276,18 @@ class Arm(Section):
         {}, description="Such as training.learning_rate: [1e-4, 3e-4] or student.model: [a, b]"
     )
 
+    @field_validator("examples")
+    @classmethod
+    def _each_once(cls, value: list[Method]) -> list[Method]:
+        """What two settings of one method make could not be told apart."""
+        names = [config.method for config in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PydanticCustomError(
+                "twice", "{names} stands twice; make an arm of each", {"names": ", ".join(twice)}
+            )
+        return value
+
 
 class Grounded(Section):
     """The passage supports the answer."""

@@ -4,7 +4,8 @@ Every model is behind the request cache and counted: tokens, requests, and how m
 came from the cache.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -191,17 +192,28 @@ class Workshop:
             model = BudgetedModel(model, price, self._spending)
         return self.counted(model, price)
 
-    def estimate(self, model: ChatModel, requests: Sequence[Request]) -> str:
-        """How many requests will be sent and how long that may take, in words."""
-        missing = self.cache.count_missing(model.identity, requests)
-        cached = len(requests) - missing
-        text = f"{missing} requests to send, {cached} from the cache"
+    def estimate(self, model: ChatModel, requests: Iterable[Request]) -> tuple[int, str]:
+        """How many requests there are; how many of them will be sent and how long that may take,
+        in words. The requests are gone through once and not kept.
+        """
+        counted: Counter[str] = Counter()
+
+        def counting() -> Iterator[Request]:
+            for request in requests:
+                counted[request.prompt.partition("/")[2].partition("@")[0]] += 1
+                yield request
+
+        missing = self.cache.count_missing(model.identity, counting())
+        total = counted.total()
+        text = f"{missing} requests to send, {total - missing} from the cache"
         speed = self.cache.speed(model.identity) or registry.seen_speed(model.identity)
         if missing and speed:
-            name = requests[0].prompt.partition("/")[2].partition("@")[0]
-            tokens = missing * _USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS)
+            usual = (
+                _USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS) * n for name, n in counted.items()
+            )
+            tokens = sum(usual) * missing / total
             text += f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
-        return text
+        return total, text
 
     def quietly(self, model: ChatModel) -> ChatModel:
         """``model`` behind the cache, counted without moving the progress of the stage."""
