@@ -28,9 +28,11 @@ from teichaku.evaluation.questions import (
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
 from teichaku.recipes.independent import independent_method, make_independent
+from teichaku.recipes.method_schema import FocalRewrite
 from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
+from teichaku.synthesis.focal_rewrite import mix_by_tokens
 
 
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
@@ -80,6 +82,10 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     seeds = [example for example in examples if example.method == "seed"]
     written = [example for example in examples if example.method != "seed"]
     kept, fallen = separate(curate(written, filters))
+    for method in study.recipe.arms[data].examples:
+        if isinstance(method, FocalRewrite):
+            kept, surplus = separate(mix_by_tokens(kept, method.ratio))
+            fallen += surplus
     limit = study.recipe.arms[data].characters
     if limit is not None:
         kept, surplus = separate(within_characters(kept, limit))
@@ -125,6 +131,18 @@ def build_filter(
     if config.name == "copied_question":
         return by_rule(copied_question(study.passages))
     return drop_duplicates
+
+
+def unjudged_filters(study: Study) -> list[Filter]:
+    """The filters of the recipe that ask no judge."""
+    return [
+        build_filter(study, config) for config in study.recipe.curation if not is_judged(config)
+    ]
+
+
+def is_judged(config: schema.Grounded | schema.MagpieScreen | schema.NamedFilter) -> bool:
+    """Whether a filter asks the judge."""
+    return isinstance(config, schema.MagpieScreen) or bool(getattr(config, "judge", False))
 
 
 def _grounding_judge(study: Study) -> GroundingJudge:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from teichaku.core.records import Dropped, Example, Fact, Passage, Request
 from teichaku.core.run_folder import StageFolder
+from teichaku.curation.chain import curate
 from teichaku.recipes.budget import price_of
+from teichaku.recipes.data_stages import unjudged_filters
 from teichaku.recipes.methods import (
     build_methods,
     build_seed_methods,
@@ -17,7 +19,6 @@ from teichaku.recipes.methods import (
 from teichaku.recipes.study import Outcome, Study, require, write_outcome
 from teichaku.recipes.workshop import price_per_token
 from teichaku.synthesis.coverage import assign_facts
-from teichaku.synthesis.focal_rewrite import FocalRewrite, mix_by_tokens
 from teichaku.synthesis.gaps import fill_gaps
 from teichaku.synthesis.method import Made, Method, synthesize
 
@@ -58,7 +59,6 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     _over_passages(study, stage, passages, methods, made)
     made.assign_facts()
     _fill_gaps(study, data, passages, made)
-    _mix(methods, made)
     _over_seeds(study, data, made)
     made.fallen = list({record.record_id: record for record in made.fallen}.values())
     signed = [_signed(study, example) for example in made.examples]
@@ -96,15 +96,18 @@ def _over_passages(
 
 
 def _fill_gaps(study: Study, data: str, passages: Sequence[Passage], made: _Collected) -> None:
-    """Ask again for the facts that too few examples state, as often as the recipe allows."""
+    """Ask again for the facts that too few examples state, as often as the recipe allows.
+
+    Only examples count that the recipe's filters will keep, but for those that ask a judge.
+    """
     until = study.recipe.arms[data].until
     if until is None:
         return
     method, again = gap_filler(study, data), study.prompts.load("ask_again")
+    filters = unjudged_filters(study)
     for number in range(1, until.rounds + 1):
-        gaps = fill_gaps(
-            method, made.examples, made.facts.values(), until.statements_per_fact, number
-        )
+        kept = [e for e in curate(made.examples, filters) if isinstance(e, Example)]
+        gaps = fill_gaps(method, kept, made.facts.values(), until.statements_per_fact, number)
         facts = sum(map(len, gaps.lacking.values()))
         if not facts:
             return
@@ -117,14 +120,6 @@ def _fill_gaps(study: Study, data: str, passages: Sequence[Passage], made: _Coll
         more = study.progress.expect_more
         made.take(synthesize(lacking, [gaps], study.workshop.teacher, again, more))
         made.assign_facts()
-
-
-def _mix(methods: Iterable[Method], made: _Collected) -> None:
-    """Keep documents and pairs of Focal Rewriting in their ratio."""
-    for method in methods:
-        if isinstance(method, FocalRewrite):
-            examples, made.examples = made.examples, []
-            made.take(mix_by_tokens(examples, method.ratio))
 
 
 def _over_seeds(study: Study, data: str, made: _Collected) -> None:

@@ -38,7 +38,7 @@ from teichaku.recipes.export import write_dataset
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.methods import arm_methods
 from teichaku.recipes.progress import Progress, duration
-from teichaku.recipes.schema import MagpieScreen, Recipe
+from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.terms import notice, teacher_terms
 from teichaku.recipes.workshop import ModelCard, Usage, Workshop
@@ -173,6 +173,8 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
             {
                 "after": documents,
                 "arm": recipe.arms[data].model_dump(include={"examples", "facts", "until"}),
+                # Gaps are filled where what passes the filters leaves them.
+                "curation": [c.model_dump() for c in recipe.curation if recipe.arms[data].until],
                 "seeds": [asdict(seed) for seed in study.seeds],
                 # With their prompts and all else that they read from files.
                 "methods": fingerprint(arm_methods(study, data)),
@@ -294,9 +296,7 @@ def _prompts(study: Study, names: Sequence[str]) -> dict[str, str]:
 
 
 def _judged_curation(recipe: Recipe) -> bool:
-    return any(
-        isinstance(step, MagpieScreen) or getattr(step, "judge", False) for step in recipe.curation
-    )
+    return any(map(data_stages.is_judged, recipe.curation))
 
 
 def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:
