@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from teichaku.core.prompts import Prompt, PromptPack
-from teichaku.core.records import Example, content_id
+from teichaku.core.records import SEED, Example, content_id
 from teichaku.recipes.seed_methods import read_domains, read_words
 from teichaku.synthesis.domain_spread import DomainSpread
 from teichaku.synthesis.evol_instruct import EvolInstruct, EvolPrompts
@@ -26,10 +26,10 @@ TOPICS = (
 
 def instruction(question: str, answer: str = "答え", **changes: Any) -> Example:
     values: dict[str, Any] = {
-        "id": content_id("seed", question, changes.get("input", "")),
+        "id": content_id(SEED, question, changes.get("input", "")),
         "document_id": "",
         "passage_id": "",
-        "method": "seed",
+        "method": SEED,
         "question": question,
         "answer": answer,
         "language": "ja",
@@ -39,6 +39,13 @@ def instruction(question: str, answer: str = "答え", **changes: Any) -> Exampl
 
 def human_seeds() -> list[Example]:
     return [instruction(topic) for topic in TOPICS]
+
+
+def many_seeds(count: int) -> list[Example]:
+    """So many seeds, no two of them with one instruction."""
+    return [
+        instruction(f"{TOPICS[n % len(TOPICS)]}それを{n}通り考えてください。") for n in range(count)
+    ]
 
 
 def prompt(name: str, language: str = "ja") -> Prompt:

@@ -1,7 +1,11 @@
 """A small study on the scripted models, and how to look at what it left."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.load import load_recipe
@@ -37,6 +41,36 @@ def write_study(folder: Path, seconds: float = 0.0) -> Path:
         (docs / f"{title}.md").write_text(f"---\ntitle: {title}\nlicence: CC0 1.0\n---\n{text}\n")
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.replace("SECONDS", str(seconds)), encoding="utf-8")
+    return recipe
+
+
+SEEDS = [
+    {
+        "instruction": "次の文を敬語に直してください。",
+        "input": "明日行く。",
+        "output": "明日伺います。",
+    },
+    {"instruction": "3の2乗はいくつですか。", "output": "9"},
+]
+
+
+def write_data_study(folder: Path, **changes: Any) -> Path:
+    """The recipe of a study without a student in ``folder``, with its documents and a file of
+    seeds; ``changes`` are keys of the recipe, None for one that is to go.
+    """
+    recipe = write_study(folder)
+    lines = (json.dumps(seed, ensure_ascii=False) for seed in SEEDS)
+    (folder / "seeds.jsonl").write_text("\n".join(lines), "utf-8")
+    whole = {
+        "name": "boats",
+        "documents": {"paths": ["docs"]},
+        "teacher": {"backend": "scripted"},
+        "curation": ["duplicates"],
+        "arms": {"qa": {"examples": [{"method": "document_qa", "per_passage": 5}]}},
+        **changes,
+    }
+    kept = {key: value for key, value in whole.items() if value is not None}
+    recipe.write_text(yaml.safe_dump(kept, allow_unicode=True, sort_keys=False), "utf-8")
     return recipe
 
 

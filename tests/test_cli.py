@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import run_study, write_study
+from studies import run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.backends.registry import packaged_models
 from teichaku.core.locale import catalogue
@@ -45,7 +45,8 @@ def test_every_text_of_the_program_has_its_japanese() -> None:
 
 def test_help_is_in_the_language_of_the_system() -> None:
     assert (
-        "レシピを動かす" in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
+        "レシピを動かします"
+        in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
     )
     assert "Run a recipe" in call("--help").stdout
 
@@ -112,10 +113,10 @@ def test_recipe_check_schema_and_list(study: Path) -> None:
 def test_a_data_set_is_exported_with_its_card(study: Path) -> None:
     told = call("export", "dataset", "boats", "--format", "chat", "--language", "en", cwd=study)
     assert told.returncode == 0, told.stderr
-    folder = Path("runs/boats/dataset/qa")
+    folder = Path("runs/boats/export/qa")
     assert f"{folder / 'chat.jsonl'}: 13 rows" in told.stdout
     assert (study / folder / "README.md").read_text("utf-8").startswith("---\npretty_name: boats")
-    refused = call("export", "dataset", "boats", "--out", "runs/boats", cwd=study)
+    refused = call("export", "dataset", "boats", "--out", ".", cwd=study)
     assert refused.returncode == 1
     assert "did not write" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -145,3 +146,22 @@ def test_models_are_listed_with_their_licences() -> None:
     assert "gemma-3-270m" in told
     assert "Gemma" in told
     assert "Apache-2.0" in told
+
+
+def test_the_data_sets_that_are_announced_are_those_of_the_recipe_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_HOME", str(tmp_path / "home"))
+    arm = {"examples": [{"method": "document_qa"}]}
+    for arms in ({"qa": arm, "gone": arm}, {"qa": arm}):
+        cli.run(str(write_data_study(tmp_path, arms=arms)), runs=tmp_path / "runs", quiet=True)
+    (told,) = capsys.readouterr().out.splitlines()[2:]
+    assert told.endswith("runs/boats/dataset/qa")
+    assert (tmp_path / "runs/boats/dataset/gone").is_dir()
+
+
+def test_japanese_messages_use_one_word_for_a_thing_and_one_style() -> None:
+    for text in catalogue("ja").values():
+        assert not [word for word in ("腕", "種を", "種か", "断片", "依頼") if word in text], text
+        plain = text.replace("ください。", "")
+        assert not [end for end in ("る。", "い。", "だ。", "る（", "試す") if end in plain], text

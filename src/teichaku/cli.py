@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from teichaku.core.run_folder import RunFolder
+    from teichaku.recipes.forecast import Cost
     from teichaku.recipes.progress import Progress
 
 app = typer.Typer(
@@ -166,29 +167,50 @@ def forecast(
     settings: Settings = None,
     sizes: Annotated[
         tuple[int, int],
-        typer.Option("--sizes", metavar="N M", help=_("How many passages to try it with, twice.")),
+        typer.Option(
+            "--sizes", metavar="N M", help=_("Try it with so many documents (or seeds), twice.")
+        ),
     ] = (2, 6),
+    runs: Runs = Path("runs"),
 ) -> None:
-    """Make two samples and draw the line through them out to all documents."""
+    """Make two samples and draw the line through them out to the whole."""
     from teichaku.recipes.forecast import forecast as measure
     from teichaku.recipes.load import find_recipe, load_recipe
-    from teichaku.recipes.progress import duration
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
+    if profile:
+        # Its run is another one, with a budget of its own: see the command `run`.
+        loaded = loaded.model_copy(update={"name": f"{loaded.name}-{profile}"})
     with _stoppable():
-        found = measure(loaded, path.parent, _progress(quiet=False), sizes)
-    table = _table(_("arm"), _("passages"), _("requests"), _("tokens in"), _("tokens out"),
+        found = measure(loaded, path.parent, _progress(quiet=False), sizes, runs=runs)
+    units = {
+        "documents": _("{count} documents"),
+        "instructions": _("{method}: {count} instructions"),
+        "new instructions": _("{method}: {count} new instructions"),
+    }
+    table = _table(_("arm"), _("from"), _("requests"), _("tokens in"), _("tokens out"),
                    _("examples"), _("time"), _("price"))  # fmt: skip
     for arm in found:
-        for cost in (*arm.samples, arm.whole):
-            counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens, cost.examples)
-            cells = [arm.arm, str(cost.passages), *(f"{round(count):,}" for count in counts)]
-            taken = "?" if cost.seconds is None else duration(cost.seconds)
-            style = "bold" if cost is arm.whole else "dim"
-            table.add_row(*cells, taken, f"{cost.price:.4f}", style=style)
+        for part in arm.parts:
+            for cost in (*part.samples, part.whole):
+                unit = units[part.unit].format(method=part.name, count=cost.units)
+                style = "bold" if cost is part.whole else "dim"
+                table.add_row(arm.arm, unit, *_cost_cells(cost), style=style)
+        if len(arm.parts) != 1:
+            table.add_row(arm.arm, _("all"), *_cost_cells(arm.whole), style="bold")
     _print_table(table)
-    typer.echo(_("The samples' replies are kept: the run does not ask for them again."))
+    typer.echo(_("Not in it: questions other than those of examples, and the judge."))
+    typer.echo(_("The samples' replies are kept: where a run asks the same, they cost nothing."))
+
+
+def _cost_cells(cost: "Cost") -> list[str]:
+    """Counts, time and price; a range of times where the server may be faster than was seen."""
+    from teichaku.recipes.progress import duration
+
+    counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens, cost.examples)
+    time = " - ".join(dict.fromkeys(map(duration, cost.seconds or ()))) or "?"
+    return [*(f"{round(count):,}" for count in counts), time, f"{cost.price:.4f}"]
 
 
 @app.command(help=_("Where a run stands: its stages, counts and seconds."))
@@ -294,9 +316,12 @@ def report(
     runs: Runs = Path("runs"),
 ) -> None:
     """Rebuild the report."""
+    from teichaku.recipes.dataset import require_student
+    from teichaku.recipes.load import load_recipe
     from teichaku.report.build import build_report
 
     folder = _open(run, runs)
+    require_student(folder, load_recipe(folder.path / "recipe.yaml"))
     build_report(folder, language or folder.read_json("run.json")["language"])
     _print_summary(folder.path)
 
@@ -363,7 +388,7 @@ def dataset(
     run: RunArgument,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help=_("Where to; default: dataset/ in the run.")),
+        typer.Option("--out", metavar="DIR", help=_("Where to; default: export/ in the run.")),
     ] = None,
     arm: Annotated[
         str, typer.Option("--arm", help=_("Which arm; default: each, in a folder of its own."))
@@ -404,21 +429,21 @@ def dataset(
 @recipe_app.command(help=_("Check a recipe: all mistakes at once, with their lines."))
 def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = None) -> None:
     """Load the recipe and say whether it is right."""
-    from teichaku.core.prompts import PromptPack
     from teichaku.recipes.arms import expand_arms
-    from teichaku.recipes.before import check_before
+    from teichaku.recipes.before import check_before, without_effect
     from teichaku.recipes.load import find_recipe, load_recipe
     from teichaku.recipes.terms import notice, teacher_terms
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
-    if loaded.prompts is not None:
-        PromptPack(loaded.language, path.parent / loaded.prompts)
     check_before(loaded, path.parent)
     heed = notice(teacher_terms(loaded, path.parent), loaded.teacher.model)
     if heed:
         typer.echo(f"! {heed}")
-    arms = ", ".join(arm.name for arm in expand_arms(loaded))
+    idle = ", ".join(without_effect(loaded))
+    if idle:
+        typer.echo("! " + _("Without a student these have no effect: {keys}").format(keys=idle))
+    arms = ", ".join([arm.name for arm in expand_arms(loaded)] or loaded.arms)
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
 
 
@@ -478,11 +503,12 @@ def _progress(quiet: bool) -> "Progress":
 
 def _print_summary(folder: Path) -> None:
     from teichaku.core.run_folder import RunFolder
+    from teichaku.recipes.dataset import dataset_folders
     from teichaku.report.build import summary_lines
 
     if not (folder / "report" / "report.json").is_file():
-        for card in sorted(folder.glob("dataset/*/README.md")):
-            typer.echo(_("Data set: {path}").format(path=card.parent.resolve()))
+        for found in dataset_folders(RunFolder(folder)):
+            typer.echo(_("Data set: {path}").format(path=found.resolve()))
         return
     report: dict[str, Any] = RunFolder(folder).read_json("report/report.json")
     for line in summary_lines(report, interface_language()):

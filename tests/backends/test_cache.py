@@ -370,12 +370,13 @@ def test_threads_and_processes_share_the_file(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from teichaku.backends.cache import RequestCache
+from teichaku.backends.cache import Charge, RequestCache
 from teichaku.core.records import Message, Reply, Request
 cache = RequestCache(Path(sys.argv[1]))
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
     request = Request((Message("user", str(number)),))
-    cache.put(f"{number:064}", "writer", Reply(request, "文" * 500, "stop", 1, 1))
+    reply = Reply(request, "文" * 500, "stop", 1, 1)
+    cache.put(f"{number:064}", "writer", reply, Charge("run", 2, 0.5))
     if number % 97 == 0:
         cache.flush()
         print(number, flush=True)
@@ -405,7 +406,10 @@ def test_what_was_flushed_survives_kill_at_any_moment(tmp_path: Path) -> None:
             told.add(int(process.stdout.readline()))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert {f"{number:064}" for number in told} <= stored_keys(path)
+    stored = stored_keys(path)
+    assert {f"{number:064}" for number in told} <= stored
+    with RequestCache(path) as cache:
+        assert cache.spent("run") == (2 * len(stored), 0.5 * len(stored))
 
 
 def test_a_process_that_ends_leaves_nothing_unwritten(tmp_path: Path) -> None:

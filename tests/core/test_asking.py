@@ -125,3 +125,18 @@ def test_what_stays_of_no_use_and_what_fails_is_lost_with_its_reason() -> None:
     )
     once = list(ask(ScriptedModel(script), [request("乙")], only_numbers, lost))
     assert once == ["unparseable_reply 乙: it is no number."]
+
+
+def test_a_model_is_told_in_the_language_of_its_prompts_and_people_in_english() -> None:
+    told: list[str] = []
+
+    def script(asked: Request) -> str:
+        told.append(asked.messages[-1].content)
+        return "なし"
+
+    def fails(reply: Reply) -> Iterator[str | Request]:
+        raise UnusableReplyError("no valid score in the reply.")
+
+    found = list(ask(ScriptedModel(script), [request("問")], fails, lost, AGAIN))
+    assert "返事に有効な点数がありません。" in told[1]
+    assert found == ["unparseable_reply 問: no valid score in the reply."]

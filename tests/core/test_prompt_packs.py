@@ -276,6 +276,29 @@ def test_a_document_without_title_leaves_no_trace_of_one(language: str, name: st
 
 
 @each_language
+@pytest.mark.parametrize("name", PASSAGE_FIRST)
+def test_a_document_without_title_is_called_the_first_one(language: str, name: str) -> None:
+    prompt, values = shipped_prompt(language, name), values_for(language, name)
+    last = rendered(prompt, **{**values, "title": ""}).splitlines()[-1].lower()
+    word, called = {"ja": ("文書", "はじめの文書"), "en": ("document", "the first document")}[
+        language
+    ]
+    assert called in last
+    assert last.count(word) == 1
+
+
+@each_language
+@pytest.mark.parametrize("name", ["paraphrase_easy", "paraphrase_medium", "fact_text"])
+def test_the_example_of_a_text_has_no_label_before_it(language: str, name: str) -> None:
+    text = rendered(shipped_prompt(language, name), **values_for(language, name))
+    answer = {"ja": "この例では、次の文章だけを書きます。\n", "en": "only the following text.\n"}
+    line = text.partition(answer[language])[2].splitlines()[0]
+    assert is_language(line, language)
+    assert "：" not in line
+    assert ":" not in line
+
+
+@each_language
 @pytest.mark.parametrize("name", ["closed_book", "open_book", "plain_template"])
 def test_what_the_student_is_asked_is_one_message_of_the_user(language: str, name: str) -> None:
     messages = shipped_prompt(language, name).messages(**values_for(language, name))

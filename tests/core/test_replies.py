@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from languages import texts
 from teichaku.core import replies
 from teichaku.core.replies import (
+    ListItem,
     json_objects,
     last_json_object,
+    list_item,
     text_value,
     visible_text,
     without_thinking,
@@ -115,3 +117,44 @@ def test_half_a_character_is_replaced_and_whole_ones_are_kept(written: str, expe
     found = text_value(json.loads(written))
     assert found == expected
     assert found.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "mark", "number", "text"),
+    [
+        ("9. 甲をせよ", "number", 9, "甲をせよ"),
+        ("  １０．乙", "number", 10, "乙"),
+        ("11） 丙", "number", 11, "丙"),
+        ("（2）丁", "number", 2, "丁"),
+        ("③戊", "number", 3, "戊"),
+        ("120: a fact", "number", 120, "a fact"),
+        ("**4. all of it bold**", "number", 4, "all of it bold"),
+        ("**4.** **bold** first", "number", 4, "**bold** first"),
+        ("## 5. a heading", "heading", 5, "a heading"),
+        ("### a heading", "heading", None, "a heading"),
+        ("- one", "bullet", None, "one"),
+        ("-注意", "bullet", None, "注意"),
+        ("・項目", "bullet", None, "項目"),
+        ("* one", "bullet", None, "one"),
+        ("7.", "number", 7, ""),
+    ],
+)
+def test_a_line_with_the_mark_of_a_list_begins_an_item(
+    line: str, mark: str, number: int | None, text: str
+) -> None:
+    assert list_item(line) == ListItem(mark, text, number)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["10:30発の電車", "16：00に始まります。", "48.5 km", "-5℃", "---", "**太字**の語", "2024. year",
+     "甲をせよ", "", "#"],
+)  # fmt: skip
+def test_times_figures_and_rules_begin_no_item(line: str) -> None:
+    assert list_item(line) is None
+
+
+@given(texts)
+def test_no_line_breaks_the_reader_of_lists(line: str) -> None:
+    found = list_item(line)
+    assert found is None or found.text in line

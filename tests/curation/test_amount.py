@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from made import example, passage
 from teichaku.core.records import Dropped, Example
-from teichaku.curation.amount import within_characters
+from teichaku.curation.amount import characters, within_characters
 
 PASSAGES = [passage(f"定員：{number}人", f"{number}号艇") for number in range(4)]
 EXAMPLES = [
@@ -47,3 +47,10 @@ def test_what_falls_names_the_limit() -> None:
     fallen = [d for d in within_characters(EXAMPLES, 20) if isinstance(d, Dropped)]
     assert fallen
     assert all("20 characters" in record.evidence for record in fallen)
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_what_is_spoken_for_counts(limit: int, taken: int) -> None:
+    found = [e for e in within_characters(EXAMPLES, limit, taken) if isinstance(e, Example)]
+    assert found == kept(EXAMPLES, limit - taken)
+    assert not found or characters(found) + taken <= limit

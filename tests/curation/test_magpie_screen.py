@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instructions import human_seeds, instruction, prompt
+from instructions import TOPICS, human_seeds, instruction, prompt
 from languages import natural_text, texts
 from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
-from teichaku.core.records import Dropped, Example, Request
+from teichaku.core.records import SEED, Dropped, Example, Request
 from teichaku.core.text import comparable
 from teichaku.curation.magpie_screen import (
     DIFFICULTIES,
@@ -49,7 +49,7 @@ def screen(
     by_id = {example.id: example.question for example in examples}
     kept = [record for record in found if isinstance(record, Example)]
     fallen = {by_id[d.record_id]: d.reason for d in found if isinstance(d, Dropped)}
-    assert len(noted) == sum(example.method != "seed" for example in examples)
+    assert len(noted) == sum(example.method != SEED for example in examples)
     return kept, fallen, {by_id[note.example_id]: note for note in noted}
 
 
@@ -194,9 +194,13 @@ def test_the_judge_sees_the_nearest_seeds_whatever_else_is_screened() -> None:
 
 
 class Axes:
-    """An embedder that knows two meanings."""
+    """An embedder that knows two meanings, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
     def embed(self, texts: Any) -> np.ndarray:
+        self.asked += texts
         rows = [[1.0, 0.0] if "猫" in text else [0.0, 1.0] for text in texts]
         return np.array(rows, np.float32)
 
@@ -210,6 +214,19 @@ def test_an_embedder_takes_the_place_of_the_characters() -> None:
     kept, fallen, _ = screen(examples, embedder=Axes())
     assert len(kept) == 2
     assert list(fallen.values()) == ["near_duplicate"]
+
+
+def test_nothing_is_embedded_twice() -> None:
+    embedder, seeds = Axes(), human_seeds()
+    screen([made("猫の飼い方を教えてください。"), made("犬の散歩")], embedder=embedder, seeds=seeds)
+    assert len(embedder.asked) == len(set(embedder.asked)) == 2 + len(seeds)
+
+
+def test_one_more_example_changes_no_distance_where_there_are_seeds() -> None:
+    twins = [made(f"川の水質を調べる手順を{n}つ述べてください。", id=f"{n}") for n in (3, 4)]
+    more = [made(f"水質を調べる手順の{n}番めです。", id=f"9{n}") for n in range(9)]
+    alone, beside = (screen(given, seeds=human_seeds())[2] for given in (twins, [*twins, *more]))
+    assert all(alone[twin.question] == beside[twin.question] for twin in twins)
 
 
 def test_the_order_of_the_input_changes_nothing() -> None:
@@ -252,7 +269,11 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = NgramVectors([]).embed([f"{n % 17}番の駅舎の歴史を述べてください。" for n in range(60)])
     whole = nearest_kept(rows, 0.05)
     monkeypatch.setattr("teichaku.curation.magpie_screen._BLOCK", 7)
+    monkeypatch.setattr("teichaku.curation.magpie_screen._COLUMNS", 5)
     assert nearest_kept(rows, 0.05) == whole
+    vectors = NgramVectors(TOPICS).embed(TOPICS)
+    monkeypatch.setattr("teichaku.curation.ngram_vectors._BLOCK", 3)
+    assert np.array_equal(NgramVectors(TOPICS).embed(TOPICS), vectors)
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instructions import instruction
 from languages import SENTENCES
 from made import example, passage, question
 from teichaku.backends.scripted import ScriptedModel
@@ -12,8 +13,10 @@ from teichaku.core.records import Dropped, Question
 from teichaku.evaluation.questions import (
     Rewording,
     hold_out,
+    told_in_text,
     trained_questions,
     unseen_questions,
+    without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex, names_in
 
@@ -66,6 +69,42 @@ def test_a_sibling_that_states_an_unseen_fact_is_dropped_from_training() -> None
         assert {d.reason for d in held.dropped} == {"same_fact_as_unseen"}
 
 
+def test_what_is_known_to_state_an_unseen_fact_is_dropped_whatever_its_words() -> None:
+    of = passage()
+    pairs = [
+        example("何人乗れるか。", "五十人より少し少ない", of, fact_ids=("f1",)),
+        example("定員は何人か。", "48人", of, fact_ids=("f1", "f2")),
+        example("船体は何か。", "檜", of, fact_ids=("f3",)),
+    ]
+    for seed in range(6):
+        held = hold_out(pairs, 1, seed)
+        (unseen,) = held.unseen
+        stating = {e.id for e in pairs if set(e.fact_ids) & set(unseen.fact_ids)}
+        assert {d.record_id for d in held.dropped} == stating - {unseen.id}
+
+
+def test_running_text_that_states_an_unseen_fact_or_was_written_around_it_falls() -> None:
+    unseen = example("定員は何人か。", "48人", fact_ids=("f1",))
+    around = example("", "この船の話。", parent_ids=("x", unseen.id))
+    stating = example("", "五十人近くが乗れる船。", fact_ids=("f0", "f1"))
+    other = example("", "檜の船。", parent_ids=("x",), fact_ids=("f0",))
+    kept, fallen = without_unseen_facts([around, stating, other], [unseen])
+    assert kept == [other]
+    assert [(d.record_id, d.reason) for d in fallen] == [
+        (around.id, "same_fact_as_unseen"),
+        (stating.id, "same_fact_as_unseen"),
+    ]
+    assert all(unseen.id in d.evidence for d in fallen)
+
+
+def test_unseen_questions_that_a_text_of_their_passage_answers_are_counted() -> None:
+    unseen = [example("定員は何人か。", "48人"), example("料金はいくらか。", "1,800円")]
+    text = example("", "あおば丸には４８人が乗れる。料金は11,800円ではない。")
+    elsewhere = example("", "料金は1800円。", passage("別の文", "みさき号"))
+    assert told_in_text(unseen, [text, elsewhere]) == [unseen[0].id]
+    assert told_in_text(unseen, []) == []
+
+
 def test_trained_questions_ask_each_fact_once_in_its_trained_wording() -> None:
     of = passage()
     same = [example("定員は？", "48人", of), example("何人乗れる？", "４８人", of)]
@@ -116,6 +155,45 @@ def test_a_name_that_all_documents_share_is_no_wording() -> None:
     index = WordingIndex(asked)
     assert not index.leak("株式会社あおば計器で休める日数は、どれほどになる？", passages[0])
     assert index.leak("株式会社あおば計器の休暇は何日ですか。", passages[0])
+
+
+def test_an_instruction_without_a_passage_counts_for_all_of_them() -> None:
+    others = [instruction(f"{number}の二乗はいくつですか。") for number in range(3)]
+    for same in (
+        instruction("遊覧船あおば丸のプレイ時間は何分ですか。"),
+        instruction("質問に答えてください。", input="遊覧船あおば丸のプレイ時間は何分ですか。"),
+        instruction("次に答えて。遊覧船あおば丸の料金は？"),
+    ):
+        asked = "遊覧船あおば丸の料金は？" if "料金" in same.question else TRAINED.question
+        assert WordingIndex([*others, same]).leak(asked, passage())
+        assert not WordingIndex(others).leak(asked, passage())
+    short = "遊覧船あおば丸の料金は？"
+    assert WordingIndex([instruction(short)]).leak(short, passage())
+    other = instruction("遊覧船みさき号の料金は？")
+    assert not WordingIndex([other]).leak(short, passage("料金：1,800円", "遊覧船あおば丸"))
+    text = instruction("", f"問い合わせ：{short}と聞かれた。")
+    assert text.is_text
+    assert WordingIndex([text]).leak(short, passage())
+
+
+def test_what_running_text_asks_is_a_training_question_of_its_passage() -> None:
+    of = passage("定員：48人", "あおば丸")
+    held = "あおば丸の定員は何人でしょうか？"
+    for text in (
+        "質問：あおば丸の定員は何人ですか？\n答え：48人です。",
+        "質問：あおば丸の定員は何人ですか。\n答え：48人です。",
+        "船の話をした。**学生：**あおば丸の定員は何人ですか？ 先生「48人だ。」",
+        "学生は「あおば丸の定員は何人なのですか？」と聞いた。",
+    ):
+        index = WordingIndex([example("", text, of)])
+        assert index.leak(held, of), text
+        assert not index.leak("あおば丸には全部でどれだけの客が乗れる？", of), text
+    told = WordingIndex([example("", "あおば丸の定員は何人か、案内板に書いてある。", of)])
+    assert not told.leak(held, of), "what a text only says leaks where it stands there whole"
+    pump = passage("The PX-20 weighs 5 kg.", "PX-20")
+    index = WordingIndex([example("", "Q: How much does the PX-20 weigh?\nA: 5 kg.", pump)])
+    assert index.leak("So how much does the PX-20 weigh?", pump)
+    assert not index.leak("Is the PX-20 heavy?", pump)
 
 
 def test_the_words_of_an_english_title_are_no_names() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import RECIPE, write_study
+from studies import RECIPE, run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
@@ -78,3 +78,24 @@ def test_a_check_looks_at_the_prompts_too(tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text("utf-8") + "prompts: nowhere\n", "utf-8")
     with pytest.raises(UserError, match="no folder of prompts"):
         cli.check(str(recipe))
+
+
+def test_a_run_that_ends_with_its_data_cannot_be_asked_or_reported(tmp_path: Path) -> None:
+    run = run_study(write_data_study(tmp_path))
+    for tell in (
+        lambda: list(asking.ask(run, "?", "", Silent())),
+        lambda: cli.report(str(run.path)),
+    ):
+        with pytest.raises(UserError, match="has no student") as caught:
+            tell()
+        assert str(run.path / "dataset" / "qa") in caught.value.hint
+    assert not (run.path / "report").exists()
+
+
+def test_an_arm_that_is_not_trained_names_the_command_that_goes_on(finished: RunFolder) -> None:
+    (finished.path / "training/qa@learning_rate=0.001/stage.json").unlink()
+    about = finished.read_json("run.json")
+    finished.write_json("run.json", {**about, "command": "teichaku run 'my boats' --quiet"})
+    with pytest.raises(UserError, match="not trained") as caught:
+        list(asking.ask(finished, "?", "qa@learning_rate=0.001", Silent()))
+    assert caught.value.hint == "Go on: teichaku run 'my boats' --quiet"

@@ -1,14 +1,26 @@
 """A run never spends more than it may, and goes on where it stopped."""
 
+import random
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studies import final_files, run_study, write_study
+from teichaku.backends import scripted
+from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.backends.scripted import ScriptedModel
+from teichaku.core.errors import UserError
 from teichaku.core.records import Message, Reply, Request, Sampling
+from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.budget import BudgetedModel, BudgetSpentError, Spending, price_of
+from teichaku.recipes.fictional import write_fictional
+from teichaku.recipes.forecast import forecast
+from teichaku.recipes.load import load_recipe
+from teichaku.recipes.progress import Silent
+from teichaku.recipes.run import Options, run_recipe
 from teichaku.recipes.schema import Budget, Price
 
 PRICE = Price(input=1.0, output=4.0)
@@ -19,7 +31,8 @@ def asked(number: int) -> Request:
 
 
 def spending(folder: Path, **limit: float) -> Spending:
-    return Spending(Budget.model_validate(limit), folder / "spending.json")
+    cache = RequestCache(folder / "requests.sqlite")
+    return Spending(Budget.model_validate(limit), cache, folder / "run")
 
 
 class Parallel:
@@ -90,3 +103,116 @@ def test_a_run_stops_at_its_budget_and_goes_on_to_the_same_files(tmp_path: Path)
     assert {n: h for n, h in found.items() if n != "recipe.yaml"} == {
         n: h for n, h in expected.items() if n != "recipe.yaml"
     }
+
+
+def test_replies_in_any_order_free_what_was_held_for_them_and_no_more(tmp_path: Path) -> None:
+    draws = random.Random(0)
+
+    class AnyOrder(Parallel):
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            on_the_way: list[Request] = []
+            for request in requests:
+                if request is not None:
+                    on_the_way.append(request)
+                    self.most = max(self.most, len(on_the_way))
+                elif not on_the_way:
+                    return
+                while on_the_way and (request is None or len(on_the_way) > draws.randrange(16)):
+                    place = draws.randrange(len(on_the_way))
+                    yield Reply(on_the_way.pop(place), "答", "stop", 100, draws.randrange(50))
+                    request = on_the_way[0] if on_the_way else None
+            yield from (Reply(request, "答", "stop", 100, 20) for request in on_the_way)
+
+    model, spent = AnyOrder(), spending(tmp_path, tokens=30_000, price=1.0)
+    replies = []
+    with pytest.raises(BudgetSpentError):
+        for reply in BudgetedModel(model, PRICE, spent).generate(map(asked, range(1000))):
+            replies.append(reply)
+    assert 30_000 - 200 < spent.tokens <= 30_000
+    assert spent.tokens == sum(r.prompt_tokens + r.completion_tokens for r in replies)
+    assert model.most > 8
+
+
+def test_a_run_without_a_limit_has_nothing_between_it_and_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BudgetedModel, "generate", None)
+    run = run_study(write_study(tmp_path))
+    # What it spent is known all the same: a limit may come later.
+    assert run.read_json("spending.json")["tokens"] > 0
+
+
+def test_what_was_spent_goes_with_a_reply_into_the_cache(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    with RequestCache(path) as cache:
+        spent = Spending(Budget(), cache, tmp_path / "run")
+        model = CachedModel(Parallel(), cache, lambda reply: spent.charge(PRICE, reply))
+        replies = model.generate(map(asked, range(20)))
+        # The process ends here, without a word to the account.
+        assert len([next(replies) for _ in range(7)]) == 7
+    with RequestCache(path) as cache:
+        again = Spending(Budget(), cache, tmp_path / "run")
+        assert again.tokens == 7 * 120
+        assert again.price == pytest.approx(7 * price_of(PRICE, 100, 20))
+        assert Spending(Budget(), cache, tmp_path / "another").tokens == 0
+
+
+def test_a_moved_run_takes_along_what_it_spent(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path / "here")
+    before = run_study(recipe).read_json("spending.json")["tokens"]
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    recipe = tmp_path / "there" / "recipe.yaml"
+    for _ in range(2):
+        assert run_study(recipe).read_json("spending.json")["tokens"] == before
+    text = recipe.read_text(encoding="utf-8")
+    (recipe.parent / "docs" / "new.md").write_text(
+        "---\ntitle: 白鷺\n---\n定員：30人\n料金：400円\n"
+    )
+    recipe.write_text(f"{text}budget: {{tokens: {before}}}\n", encoding="utf-8")
+    with pytest.raises(BudgetSpentError, match=f"{before:,} of {before:,} tokens"):
+        run_study(recipe)
+
+
+def limited(folder: Path, tokens: int) -> Path:
+    recipe = write_study(folder)
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(f"{text}budget: {{tokens: {tokens}}}\n", encoding="utf-8")
+    return recipe
+
+
+def test_a_forecast_spends_the_budget_of_its_run(tmp_path: Path) -> None:
+    recipe, cache = load_recipe(limited(tmp_path, 4000)), tmp_path / "cache.sqlite"
+    runs = tmp_path / "runs"
+    with pytest.raises(BudgetSpentError, match="boats"):
+        forecast(load_recipe(limited(tmp_path, 1000)), tmp_path, Silent(), (1, 2), cache, runs)
+    forecast(recipe, tmp_path, Silent(), (1, 2), cache, runs)
+    with RequestCache(cache) as opened:
+        spent = opened.spent(str((runs / "boats").resolve()))[0]
+    assert 0 < spent <= 4000
+    with pytest.raises(BudgetSpentError, match="of 4,000"):
+        run_recipe(recipe, tmp_path, Silent(), Options(runs, cache))
+    assert spent < RunFolder(runs / "boats").read_json("spending.json")["tokens"] <= 4000
+
+
+def test_nobody_else_spends_a_limited_budget_meanwhile(tmp_path: Path) -> None:
+    recipe, runs = load_recipe(limited(tmp_path, 9000)), tmp_path / "runs"
+    with RunFolder(runs / "boats").working(), pytest.raises(UserError, match="Another run"):
+        forecast(recipe, tmp_path, Silent(), (1, 2), tmp_path / "cache.sqlite", runs)
+
+
+def test_fictional_documents_of_a_teacher_spend_the_budget_of_its_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(request: Request) -> str:
+        sent.append(request)
+        return "分かりません。"
+
+    sent: list[Any] = []
+    monkeypatch.setenv("TEICHAKU_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(scripted, "scripted_teacher", script)
+    recipe = limited(tmp_path, 4000)
+    with pytest.raises(BudgetSpentError, match="boats"):
+        write_fictional(
+            tmp_path / "study", 20, teacher=str(recipe), progress=Silent(), runs=tmp_path / "runs"
+        )
+    assert len(sent) < 20

@@ -46,6 +46,7 @@ def run(tmp_path: Path) -> RunFolder:
     found = RunFolder(tmp_path / "runs" / "boats")
     found.write_json("run.json", {"name": "boats", "language": "ja"})
     found.begin_stages()
+    finish(found, "documents", [], [])
     finish(found, "synthesis/facts", [CAPACITY, BUILT, TEXT], facts())
     finish(found, "curation/facts", [CAPACITY, TEXT], [])
     finish(found, "synthesis/qa", [BUILT], [])
@@ -77,6 +78,10 @@ def test_a_run_without_facts_is_told_which_key_to_add(run: RunFolder) -> None:
     with pytest.raises(UserError, match="No arm") as caught:
         run_coverage(run)
     assert "facts: true" in caught.value.hint
+    run.write_json("run.json", {"command": "teichaku run boats.yaml"})
+    with pytest.raises(UserError, match="No arm") as caught:
+        run_coverage(run)
+    assert caught.value.hint.endswith("Go on: teichaku run boats.yaml")
     with pytest.raises(UserError, match="no arm 'q'") as unknown:
         run_coverage(run, "q")
     assert "facts, qa" in unknown.value.hint
@@ -117,3 +122,13 @@ def test_json_has_every_figure_and_every_fact(run: RunFolder) -> None:
         STATEMENTS[0], STATEMENTS[2], STATEMENTS[3],
     ]  # fmt: skip
     assert qa["curated"] is None
+
+
+def test_a_run_of_seeds_alone_is_not_told_to_list_facts(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.begin_stages()
+    finish(run, "synthesis/spread", [example("俳句を。", "夏草や", document_id="")], [])
+    with pytest.raises(UserError, match="begins with seeds alone") as caught:
+        run_coverage(run)
+    assert "facts: true" not in caught.value.hint
+    assert str(tmp_path) in caught.value.hint

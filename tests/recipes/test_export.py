@@ -14,14 +14,14 @@ from hypothesis import given
 
 from languages import texts
 from made import example
-from studies import run_study, write_study
+from studies import run_study, write_data_study, write_study
 from teichaku.core.errors import UserError
-from teichaku.core.formats import FORMATS
 from teichaku.core.records import Document, Dropped, Example, Fact, content_id
 from teichaku.core.run_folder import RunFolder, StageFolder, dropped, read_records
 from teichaku.recipes.data_card import card_languages, citations, render_card, size_category
 from teichaku.recipes.dataset import read_dataset, source_of
 from teichaku.recipes.export import Options, export_run, write_dataset
+from teichaku.recipes.formats import FORMATS
 from teichaku.recipes.method_schema import Method
 
 TEXT = example("", "みさき号は2003年に建造された連絡船である。", method="paraphrase", style="easy")
@@ -261,7 +261,7 @@ def test_terms_that_forbid_training_refuse_the_export_until_accepted(run: RunFol
         with pytest.raises(UserError, match="gpt-4o") as caught:
             export_run(run, options=options)
         assert "accept_terms: [openai-api]" in caught.value.hint
-    assert not (run.path / "dataset").exists()
+    assert not (run.path / "export").exists()
     taught_by(run, "gpt-4o", "openai-api")
     folder = exported(run, language="en")
     card = (folder / "README.md").read_text("utf-8")
@@ -291,7 +291,7 @@ def test_licences_that_forbid_publishing_refuse_it_but_for_private_use(run: RunF
     with pytest.raises(UserError, match=r"CC BY-ND 4\.0") as caught:
         export_run(run)
     assert "--private" in caught.value.hint
-    assert not (run.path / "dataset").exists()
+    assert not (run.path / "export").exists()
     folder = exported(run, private=True, language="en")
     card = (folder / "README.md").read_text("utf-8")
     assert "not for publishing" in card
@@ -508,3 +508,39 @@ def test_the_sample_cannot_end_its_block(run: RunFolder) -> None:
     card = (exported(run, language="en") / "README.md").read_text("utf-8")
     assert "````json" in card
     assert "\n# no heading" not in card
+
+
+def test_an_export_leaves_the_data_set_of_the_run_alone(tmp_path: Path) -> None:
+    run = run_study(write_data_study(tmp_path))
+    owned = run.path / "dataset" / "qa"
+    before = sorted(owned.iterdir())
+    (found,) = export_run(run, options=Options(formats=("chat",)))
+    assert found.folder == run.path / "export" / "qa"
+    assert sorted(owned.iterdir()) == before
+    assert (owned / "alpaca.jsonl").is_file()
+    for out in (owned, owned.parent):
+        with pytest.raises(UserError, match="holds a stage of a run"):
+            export_run(run, out)
+    assert sorted(owned.iterdir()) == before
+
+
+def test_the_exports_of_one_arm_and_of_all_are_told_apart(
+    two_arms: RunFolder, tmp_path: Path
+) -> None:
+    export_run(two_arms, tmp_path / "one", "few")
+    with pytest.raises(UserError, match="holds the export of one arm") as caught:
+        export_run(two_arms, tmp_path / "one")
+    assert "--arm" in caught.value.hint
+    export_run(two_arms, tmp_path / "all")
+    with pytest.raises(UserError, match="holds the exports of several arms"):
+        export_run(two_arms, tmp_path / "all", "few")
+    export_run(two_arms, tmp_path / "all" / "few", "few")
+
+
+def test_terms_that_changed_since_the_run_are_told_with_what_they_were(run: RunFolder) -> None:
+    about = run.read_json("run.json")
+    run.write_json("run.json", {**about, "command": "teichaku run boats.yaml"})
+    taught_by(run, "gpt-4o")
+    with pytest.raises(UserError, match="When the run was made, its terms were scripted") as caught:
+        export_run(run)
+    assert caught.value.hint.endswith("Go on: teichaku run boats.yaml")

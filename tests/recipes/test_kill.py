@@ -62,6 +62,14 @@ def cached_keys(folder: Path) -> set[str]:
         return {key for (key,) in connection.execute("select key from replies")}
 
 
+def paid_tokens(folder: Path) -> int:
+    """The tokens of all replies of the teacher, each of which was paid for once."""
+    with sqlite3.connect(folder / "cache" / "requests.sqlite") as connection:
+        query = "select sum(prompt_tokens + completion_tokens) from replies where identity = ?"
+        (found,) = connection.execute(query, ("scripted:scripted",)).fetchone()
+    return int(found)
+
+
 def sent(log: Path) -> list[str]:
     return log.read_text().split() if log.is_file() else []
 
@@ -92,7 +100,9 @@ def test_twenty_kills_end_in_the_same_files_and_send_no_finished_request_again(
             assert b"Traceback" not in errors, errors.decode()
             done = child.returncode == 0
         finished += 1
-        assert final_files(RunFolder(folder / "runs" / "boats")) == undisturbed
+        run = RunFolder(folder / "runs" / "boats")
+        assert final_files(run) == undisturbed
+        assert run.read_json("spending.json")["tokens"] == paid_tokens(folder)
     assert len(hit) >= 3, f"the kills fell only after {hit}"
 
 

@@ -406,3 +406,57 @@ def _numbers(value: Any) -> Any:
         return [_numbers(child) for child in value]
     is_number = isinstance(value, str) and re.fullmatch(r"\d+e-\d+", value)
     return float(value) if is_number else value
+
+
+SEED_ARM = GOOD.replace("{method: document_qa}", "{method: document_qa}, {method: self_instruct}")
+WITHOUT_DOCUMENTS = GOOD.replace(
+    "documents: {paths: [docs]}", "seeds: {path: seeds.jsonl}"
+).replace("student: {backend: scripted}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (SEED_ARM, ["7: arms.qa.examples[1]: self_instruct begins with instructions"]),
+        (WITHOUT_DOCUMENTS, ["6: arms.qa.examples[0]: document_qa begins with passages"]),
+        (
+            WITHOUT_DOCUMENTS.replace("document_qa", "evol_instruct")
+            + "    facts: true\n    until: {statements_per_fact: 5}\n",
+            ["7: arms.qa.facts: facts are listed", "8: arms.qa.until: facts are listed"],
+        ),
+        (GOOD + "budget: {price: 5}\n", ["8: budget.price: no model of the recipe has a price"]),
+        (
+            GOOD.replace("teacher: {backend: scripted}", "teacher: {backend: llama_cpp, model: q}")
+            + "judge: {backend: scripted, price: {currency: JPY}}\nbudget: {price: 5}\n",
+            ["9: budget.price: no model of the recipe has a price"],
+        ),
+        (
+            GOOD.replace("r: {backend: scripted}", "r: {backend: scripted, price: {input: 1}}")
+            + "judge:\n  backend: scripted\n  price: {output: 2, currency: JPY}\n",
+            ["10: judge.price.currency: the judge's prices are in JPY, the teacher's in USD"],
+        ),
+        (GOOD + "questions: {kinds: []}\n", ["8: questions.kinds: no question would be asked"]),
+    ],
+)
+def test_what_would_be_left_out_or_never_stop_is_told_at_its_line(
+    tmp_path: Path, text: str, told: list[str]
+) -> None:
+    found = refused(written(tmp_path, text))
+    for line in told:
+        assert f"recipe.yaml:{line}" in found
+    assert len(found.splitlines()) == 2 + len(told)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SEED_ARM + "seeds: {path: seeds.jsonl}\n",
+        WITHOUT_DOCUMENTS.replace("document_qa", "domain_spread"),
+        GOOD.replace("r: {backend: scripted}", "r: {backend: scripted, price: {input: 1}}")
+        + "budget: {price: 5}\njudge: {backend: scripted, price: {currency: JPY}}\n",
+        GOOD + "budget: {price: 5}\njudge: {backend: scripted, price: {output: 1}}\n",
+        GOOD + "questions: {kinds: [], hold_out: {per_category: 1}}\n",
+    ],
+)
+def test_what_has_its_beginning_and_its_price_is_right(tmp_path: Path, text: str) -> None:
+    load_recipe(written(tmp_path, text))

@@ -7,14 +7,16 @@ import pytest
 import yaml
 
 from studies import DOCUMENTS, final_files, run_study, write_study
+from teichaku.backends import scripted
 from teichaku.core.errors import UserError
-from teichaku.core.records import Dropped, Example, Fact, Question, TrainingLoss
-from teichaku.recipes.method_schema import TEXT_METHODS, Method
+from teichaku.core.records import Dropped, Example, Fact, Question, Request, TrainingLoss
+from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS, Method
 from teichaku.recipes.methods import _BUILDERS
 from teichaku.recipes.seed_methods import SEED_BUILDERS
 
 SECTIONS = {get_args(s.model_fields["method"].annotation)[0] for s in get_args(get_args(Method)[0])}
 OF_DOCUMENTS = sorted(_BUILDERS)
+TEACHER = scripted.scripted_teacher
 
 
 def study_of(folder: Path, arm: dict[str, Any], **changes: Any) -> Path:
@@ -34,6 +36,7 @@ def study_of(folder: Path, arm: dict[str, Any], **changes: Any) -> Path:
 def test_every_method_of_the_schema_can_be_built() -> None:
     assert {*_BUILDERS, *SEED_BUILDERS} == SECTIONS
     assert not _BUILDERS.keys() & SEED_BUILDERS.keys()
+    assert SEED_BUILDERS.keys() == SEED_METHODS
 
 
 @pytest.mark.parametrize("method", OF_DOCUMENTS)
@@ -61,6 +64,39 @@ def test_a_study_runs_with_it_and_every_example_can_be_traced(tmp_path: Path, me
     assert {q.kind for q in questions} == {"independent"}
     assert len({q.document_id for q in questions}) == len(DOCUMENTS)
     assert (run.path / "report" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *({"examples": [{"method": method}]} for method in OF_DOCUMENTS),
+        {"examples": [{"method": "document_qa"}], "until": {"statements_per_fact": 3}},
+        {"examples": [{"method": "facts"}, {"method": "reverse"}]},
+    ],
+)
+def test_a_new_document_asks_the_teacher_about_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: dict[str, Any]
+) -> None:
+    asked: list[str] = []
+
+    def teacher(request: Request) -> str:
+        asked.append(request.subject.unit.title)
+        return TEACHER(request)
+
+    monkeypatch.setattr(scripted, "scripted_teacher", teacher)
+    recipe = study_of(tmp_path, arm)
+    run_study(recipe)
+    without_teacher = arm["examples"][0]["method"] == "verbatim"
+    assert set(asked) == (set() if without_teacher else set(DOCUMENTS))
+    asked.clear()
+    new = (
+        "---\ntitle: 白鷺\nlicence: CC0 1.0\n---\n種別：渡し船\n定員：30人\n料金：400円\n船体：欅\n"
+    )
+    (tmp_path / "docs" / "new.md").write_text(new, encoding="utf-8")
+    run = run_study(recipe)
+    assert set(asked) == (set() if without_teacher else {"白鷺"})
+    made = run.stage("synthesis/arm").read("examples", Example)
+    assert len({example.document_id for example in made}) == len(DOCUMENTS) + 1
 
 
 def test_facts_are_counted_for_any_method_and_gaps_are_filled(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from teichaku.recipes.progress import Pace, Plain, duration
+from teichaku.recipes.progress import Pace, Plain, beyond, duration
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,20 @@ def test_a_stage_that_asks_again_counts_to_its_new_total() -> None:
     pace.advance(1, 0)
     assert pace.text().startswith("4/5")
     assert "left" in pace.text()
+
+
+@pytest.mark.parametrize("told", [[3, 4, 5, 0, 2], [14], [10, 4], [1] * 14])
+def test_a_stage_with_an_estimate_grows_only_where_more_comes(told: list[int]) -> None:
+    pace = Pace(10)
+    more = beyond(10, pace.expect_more)
+    for count in told:
+        before = pace.total
+        more(count)
+        assert before is not None and pace.total is not None and pace.total >= before
+    assert pace.total == 14
+    short = Pace(10)
+    beyond(10, short.expect_more)(7)
+    assert short.total == 10
 
 
 def test_a_stage_of_unknown_length_tells_no_total() -> None:

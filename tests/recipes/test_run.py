@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from studies import DOCUMENTS, final_files, run_study, write_study
+from studies import DOCUMENTS, final_files, run_study, write_data_study, write_study
 from teichaku.backends import scripted
+from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError, UserError
 from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
 from teichaku.core.run_folder import RunFolder, StageFolder
@@ -113,26 +114,6 @@ def test_re_ordered_and_renamed_documents_change_no_record(tmp_path: Path) -> No
     first, second = run_study(one), run_study(two)
     for name in ("curation/qa/examples.parquet", "questions/questions.parquet"):
         assert final_files(first)[name] == final_files(second)[name]
-
-
-def test_a_new_document_asks_the_teacher_about_itself_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    def teacher(request: Request) -> str:
-        if "document_qa" in request.prompt:
-            asked.append(request.subject.unit.title)
-        return TEACHER(request)
-
-    monkeypatch.setattr(scripted, "scripted_teacher", teacher)
-    recipe = write_study(tmp_path)
-    run_study(recipe)
-    assert sorted(asked) == sorted(DOCUMENTS)
-    asked.clear()
-    (tmp_path / "docs" / "new.md").write_text("---\ntitle: 白鷺\n---\n定員：30人\n料金：400円\n")
-    run_study(recipe)
-    assert asked == ["白鷺"]
 
 
 def test_training_alone_is_done_again_where_only_training_changed(tmp_path: Path) -> None:
@@ -273,3 +254,63 @@ def test_the_cost_of_an_interrupted_run_is_not_forgotten(
     spent = run.read_json("synthesis/qa/timing.json")
     assert spent["requests"] == run.stages()["synthesis/qa"]["notes"]["requests"]
     assert spent["cached_requests"] == spent["requests"]
+
+
+def test_a_new_price_is_written_into_examples_and_trains_nothing_again(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path)
+    run = run_study(recipe)
+    kept = final_files(run)
+    assert {e.price for e in run.stage("curation/qa").read("examples", Example)} == {0.0}
+    text = recipe.read_text("utf-8")
+    priced = "teacher: {backend: scripted, price: {input: 1, output: 2}"
+    recipe.write_text(text.replace("teacher: {backend: scripted", priced), "utf-8")
+    run = run_study(recipe)
+    for stage in ("synthesis/qa", "curation/qa"):
+        for example in run.stage(stage).read("examples", Example):
+            paid = example.prompt_tokens + 2 * example.completion_tokens
+            assert example.price == pytest.approx(paid / 1e6) and paid
+    changed = final_files(run)
+    differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
+    assert differing == {"synthesis", "curation", "recipe.yaml", "stages.json"}
+
+
+def test_new_terms_are_written_into_examples_and_into_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_data_study(tmp_path)
+    run = run_study(recipe)
+    card = (run.path / "dataset" / "qa" / "README.md").read_text("utf-8")
+    terms = Terms("other", "other terms", "conditions", "Name the teacher in the model's name.")
+    monkeypatch.setattr("teichaku.recipes.run.teacher_terms", lambda *_: terms)
+    run = run_study(recipe)
+    for stage in ("synthesis/qa", "curation/qa", "dataset/qa"):
+        found = run.stage(stage).read("examples", Example)
+        assert {example.licence_class for example in found} == {"conditions"}
+    assert terms.clause not in card
+    assert terms.clause in (run.path / "dataset" / "qa" / "README.md").read_text("utf-8")
+
+
+def test_terms_that_change_no_example_change_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_data_study(tmp_path)
+    run_study(recipe)
+    terms = Terms("other", "other terms", "permissive", "Anything goes, says the new table.")
+    monkeypatch.setattr("teichaku.recipes.run.teacher_terms", lambda *_: terms)
+    run = run_study(recipe)
+    assert terms.clause in (run.path / "dataset" / "qa" / "README.md").read_text("utf-8")
+
+
+def test_stages_name_the_seeds_by_their_fingerprint(tmp_path: Path) -> None:
+    arms = {"a": {"examples": [{"method": "domain_spread", "per_seed": 1}]}}
+    recipe = write_data_study(tmp_path, arms=arms, documents=None, seeds={"path": "seeds.jsonl"})
+    seeds = tmp_path / "seeds.jsonl"
+    run = run_study(recipe)
+    for stage in ("synthesis/a", "curation/a"):
+        told = (run.path / stage / "stage.json").read_text("utf-8")
+        for seed in seeds.read_text("utf-8").splitlines():
+            assert json.loads(seed)["instruction"] not in told
+    before = run.stages()["curation/a"]["fingerprint"]
+    changed = seeds.read_text("utf-8").splitlines()
+    seeds.write_text("\n".join(changed[1:]), "utf-8")
+    assert run_study(recipe).stages()["curation/a"]["fingerprint"] != before

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from made import example, passage, question
-from studies import run_study, write_study
+from studies import run_study, write_data_study, write_study
+from teichaku.core.errors import UserError
 from teichaku.core.records import Document, Dropped, Fact
 from teichaku.core.run_folder import RunFolder, dropped, record_as_json
 from teichaku.recipes.show import stage_rows
+from teichaku.recipes.study import require
 
 BOAT = passage()
 
@@ -81,3 +83,24 @@ def test_every_stage_of_a_run_can_be_shown(tmp_path: Path) -> None:
         assert total
         assert rows
         stage_rows(run, name, dropped=True, limit=1)
+
+
+def test_the_data_set_that_a_run_ends_with_can_be_shown(tmp_path: Path) -> None:
+    run = run_study(write_data_study(tmp_path))
+    for name in ("dataset/qa", "dataset"):
+        total, (row,) = stage_rows(run, name, dropped=False, limit=1)
+        assert total == 15
+        assert row["question"]
+    left = dropped(example("定員は？", "480人", BOAT), "export", "same_fact_as_unseen", "48人")
+    run.stage("dataset/qa").write("left_out", Dropped, [left])
+    total, (fallen_row,) = stage_rows(run, "dataset/qa", dropped=True, limit=1)
+    assert (total, fallen_row["reason"]) == (1, "same_fact_as_unseen")
+
+
+def test_a_hint_names_the_run(run: RunFolder) -> None:
+    with pytest.raises(UserError, match="not begun") as caught:
+        stage_rows(run, "curation/qa", dropped=False, limit=1)
+    assert caught.value.hint == f"See: teichaku status {run.path}"
+    with pytest.raises(UserError, match="no example left") as caught:
+        require([], "curation/qa", "example", {}, run=run)
+    assert f"teichaku show {run.path} curation/qa --dropped" in caught.value.hint

@@ -128,6 +128,34 @@ def test_an_arm_that_keeps_its_last_checkpoint_was_not_chosen(tmp_path: Path) ->
     assert build_report(run, "en")["headline"]["caveats"] == []
 
 
+def with_notes(run: RunFolder, **notes: Any) -> RunFolder:
+    """``run`` with more in the notes of its questions."""
+    marker = run.read_json("questions/stage.json")
+    run.write_json("questions/stage.json", {**marker, "notes": {**marker["notes"], **notes}})
+    return run
+
+
+def test_a_kind_that_was_asked_for_and_has_no_question_is_admitted(tmp_path: Path) -> None:
+    run = with_notes(write_run(tmp_path / "drinks", LEARNT), empty_kinds=["independent"])
+    caveats = build_report(run, "en")["headline"]["caveats"]
+    told = "The recipe asks for questions made apart from the training examples, but none is left"
+    assert sum(told in caveat for caveat in caveats) == 1
+    caveats = build_report(run, "ja")["headline"]["caveats"]
+    assert sum("レシピは学習例とは別に作った質問を求めていますが" in one for one in caveats) == 1
+
+
+def test_running_text_of_the_best_arm_that_tells_unseen_answers_is_admitted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain, kinds=["unseen"]))
+    data = run.read_json("run.json")["arms"][0]["data"]
+    with_notes(run, leak_check={"unseen_told_in_text": {data: 3, "other": 0}})
+    report = build_report(run, "en")["headline"]
+    told = "The answers to 3 of 12 unseen questions stand in running text"
+    assert sum(told in caveat for caveat in report["caveats"]) == 1
+    with_notes(run, leak_check={"unseen_told_in_text": {data: 0, "other": 3}})
+    report = build_report(run, "en")["headline"]
+    assert not any("unseen" in caveat for caveat in report["caveats"])
+
+
 def test_examples_come_from_different_documents(report: dict[str, Any]) -> None:
     good = report["examples"]["good"]
     assert len({example["title"] for example in good}) == 4

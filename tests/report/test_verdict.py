@@ -70,6 +70,77 @@ def situations() -> Iterator[tuple[dict[str, str], str, Verdict]]:
                 yield read, "absent" if gap == "few" else gap, verdict
 
 
+def with_independent() -> Iterator[tuple[dict[str, str], Verdict]]:
+    """Every reading of held-out and independent questions, beside some of the others."""
+    kinds = ("trained", "held_out", "independent", "unseen")
+    for scorer in ("containment", "judge"):
+        for case in product(("absent", "up", "down"), CASES, CASES, ("absent", "up", "down")):
+            cases = dict(zip(kinds, case, strict=True))
+            read = {kind: "absent" if name == "few" else name for kind, name in cases.items()}
+            rows = [cell(kind, CASES[name], scorer=scorer) for kind, name in cases.items()]
+            rows = [row for row in rows if row.difference] or [cell("all", LEVEL, scorer=scorer)]
+            opened = [cell(kind, FLAT, "open_book", scorer) for kind in kinds]
+            yield read, decide(rows, opened)
+
+
+def test_questions_made_apart_count_as_other_wording() -> None:
+    for read, verdict in with_independent():
+        shown = verdict.shown.question_kind if verdict.shown else ""
+        beside = verdict.beside.question_kind if verdict.beside else ""
+        assert (verdict.outcome == "worse") == ("down" in read.values()), (read, verdict)
+        if verdict.outcome == "worse":
+            assert verdict.decision == "not_yet"
+            assert read[shown] == "down"
+            continue
+        if read["held_out"] == "absent":
+            assert (verdict.outcome == "learnt") == (read["independent"] == "up")
+            assert shown != "held_out" or verdict.outcome == "too_few"
+        if verdict.outcome == "learnt":
+            assert read[shown] == "up"
+            is_denied = read["held_out"] == "up" and read["independent"] == "flat"
+            assert (beside == "independent") == is_denied, (read, verdict)
+        if read["independent"] == "up":
+            assert verdict.outcome not in ("wording_only", "not_learnt", "task_only"), read
+        assert (verdict.outcome == "independent_only") == (
+            read["independent"] == "up" and read["held_out"] in ("flat", "wide")
+        )
+
+
+def test_a_fall_on_questions_made_apart_is_not_hidden_by_a_gain_on_held_out_ones() -> None:
+    rows = [cell("held_out", UP), cell("independent", DOWN)]
+    verdict = decide(rows, gaps(FLAT))
+    assert (verdict.outcome, verdict.decision) == ("worse", "not_yet")
+    first, _ = sentences(verdict, "containment", Wording("en"))
+    assert first.startswith("Training did harm: on questions made apart")
+    assert "although on questions in a wording that training never showed it rose" in first
+
+
+def test_a_gain_that_questions_made_apart_deny_is_told_with_that() -> None:
+    verdict = decide([cell("held_out", UP), cell("independent", FLAT)], gaps(FLAT))
+    assert (verdict.outcome, verdict.decision) == ("learnt", "train")
+    for language, told in (
+        ("en", "on questions made apart from the training examples the 95% interval of the "),
+        ("ja", "学習例とは別に作った質問では差の 95% 区間（"),
+    ):
+        assert told in sentences(verdict, "containment", Wording(language))[0]
+
+
+def test_where_running_text_tells_unseen_answers_a_gain_there_may_be_learning() -> None:
+    for rows, before in (
+        ([cell("unseen", UP)], "generalised"),
+        ([cell("held_out", FLAT), cell("unseen", UP)], "task_only"),
+        ([cell("independent", WIDE), cell("unseen", UP)], "task_only"),
+    ):
+        plain, taught = decide(rows, gaps(FLAT)), decide(rows, gaps(FLAT), True)
+        assert (plain.outcome, taught.outcome) == (before, "unseen_only")
+        assert replace(taught, outcome=plain.outcome) == plain
+        first, _ = sentences(taught, "containment", Wording("en"))
+        assert "whether it learnt them or got better at the task cannot be told" in first
+        assert not first.startswith("It got better at the task")
+    learnt = [cell("held_out", UP), cell("unseen", UP)]
+    assert decide(learnt, gaps(FLAT), True) == decide(learnt, gaps(FLAT))
+
+
 def test_no_outcome_claims_more_than_the_intervals_carry() -> None:
     told = 0
     for read, _, verdict in situations():
@@ -198,9 +269,13 @@ def test_without_any_score_nothing_is_claimed() -> None:
 def test_every_verdict_has_words_in_its_scorers_units(language: str, scorer: str) -> None:
     words, outcomes, decisions = Wording(language), set(), set()
     base = Cell("all", "closed_book", scorer, LEVEL, None, None)
+    both = (("held_out", FLAT), ("unseen", UP))
     verdicts = [
         *(verdict for _, _, verdict in situations() if verdict.shown),
         *(decide([base], gaps(gap, scorer)) for gap in (UP, None)),
+        *(verdict for _, verdict in with_independent() if verdict.shown),
+        decide([cell("unseen", UP, scorer=scorer)], gaps(FLAT, scorer), True),
+        decide([cell(k, d, scorer=scorer) for k, d in both], gaps(FLAT, scorer), True),
         decide([], []),
         UNFINISHED,
     ]

@@ -7,7 +7,7 @@ from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Example
 from teichaku.synthesis.diverse_prompts import KINDS, DiversePrompts
-from teichaku.synthesis.method import synthesize
+from teichaku.synthesis.method import UnusableReplyError, synthesize
 
 
 def method(samples: int = 1, language: str = "ja") -> DiversePrompts:
@@ -47,6 +47,12 @@ def test_a_reply_of_any_kind_is_running_text() -> None:
         (example,) = method().parse(reply(text, request.subject))
         assert (example.is_text, example.answer) == (True, text)
         assert example.style == request.subject.style
+
+
+def test_a_copy_of_the_passage_is_of_no_kind() -> None:
+    for request in method().requests(passage()):
+        with pytest.raises(UnusableReplyError, match="copied"):
+            list(method().parse(reply(f"{passage().text}\n定員：48人", request.subject)))
 
 
 def test_the_kinds_give_different_examples_of_one_passage() -> None:

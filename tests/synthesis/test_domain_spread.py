@@ -14,6 +14,7 @@ from languages import texts
 from made import reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.records import Dropped, Example
+from teichaku.core.replies import json_objects
 from teichaku.recipes.seed_methods import read_domains
 from teichaku.synthesis.domain_spread import Domain
 from teichaku.synthesis.method import Subject, UnusableReplyError
@@ -114,6 +115,14 @@ def test_what_cannot_be_used_is_told(parts: dict[str, str], reason: str) -> None
     (record,) = spread(**parts)
     assert isinstance(record, Dropped)
     assert record.reason == reason
+
+
+def test_the_worked_example_of_the_prompt_falls() -> None:
+    (section,) = (text for role, text in METHOD.prompt.sections if role == "user")
+    (shown,) = json_objects(section)
+    (record,) = spread(**shown)
+    assert isinstance(record, Dropped)
+    assert record.reason == "copies_the_prompt"
 
 
 def test_a_translation_into_the_language_may_have_a_foreign_input() -> None:

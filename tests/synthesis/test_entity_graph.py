@@ -15,7 +15,7 @@ from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, content_id
 from teichaku.recipes.methods import builtin_angles
-from teichaku.synthesis.entities import entity_key, ranked_pairs, salient_entities
+from teichaku.synthesis.entities import entity_key, is_named, ranked_pairs, salient_entities
 from teichaku.synthesis.entity_graph import EntityGraph, joined_documents
 from teichaku.synthesis.method import Made, Subject, UnusableReplyError, synthesize
 
@@ -23,6 +23,7 @@ PROMPTS = PromptPack("ja")
 FIRST = "あおば丸は北浜造船が建造した。船体は檜である。檜は北浜造船が選んだ。"
 SECOND = "船長は佐伯さんで、みさき港から出る。料金は1,800円。"
 ENTITIES = ["あおば丸", "北浜造船", "檜", "佐伯", "みさき港"]
+SUMMARY = "あおば丸は、北浜造船が檜で建造し、みさき港から出る船である。"
 
 
 def unit(index: int = 0) -> Passage:
@@ -37,7 +38,7 @@ def graph(documents: dict[str, str] | None = None, **settings: Any) -> EntityGra
     )  # fmt: skip
 
 
-def listing(entities: list[Any], summary: str = "あおば丸の要約。") -> str:
+def listing(entities: list[Any], summary: str = SUMMARY) -> str:
     return json.dumps({"summary": summary, "entities": entities}, ensure_ascii=False)
 
 
@@ -69,7 +70,26 @@ def test_one_request_a_document_asks_for_summary_and_entities() -> None:
 def test_the_summary_is_training_text() -> None:
     summary, *_ = after_list(graph(), ENTITIES)
     assert isinstance(summary, Example)
-    assert (summary.is_text, summary.answer, summary.style) == (True, "あおば丸の要約。", "summary")
+    assert (summary.is_text, summary.answer, summary.style) == (True, SUMMARY, "summary")
+
+
+@pytest.mark.parametrize("summary", ["x", "要約。", f"{FIRST}\n{SECOND}"])
+def test_a_summary_that_is_no_text_is_dropped_and_the_entities_stay(summary: str) -> None:
+    (first,) = graph().requests(unit())
+    assert isinstance(first, Request)
+    fallen, *others = graph().parse(Reply(first, listing(ENTITIES, summary), "stop", key="k"))
+    assert isinstance(fallen, Dropped)
+    assert (fallen.kind, fallen.reason, fallen.raw) == ("Example", "unusable_summary", summary)
+    assert len(others) == 20
+
+
+def test_an_announcement_before_the_summary_is_taken_off() -> None:
+    (first,) = graph().requests(unit())
+    assert isinstance(first, Request)
+    text = listing(ENTITIES, f"以下は文書の要約です。\n{SUMMARY}")
+    (made, *_) = graph().parse(Reply(first, text, "stop", key="k"))
+    assert isinstance(made, Example)
+    assert made.answer == SUMMARY
 
 
 def test_all_pairs_come_first_then_triples_in_a_shuffled_order() -> None:
@@ -127,6 +147,22 @@ def test_what_the_document_does_not_name_is_dropped_and_never_asked_about() -> N
     assert asked == {"あおば丸", "北浜造船", "檜"}
 
 
+def test_entities_over_the_limit_are_dropped_one_by_one() -> None:
+    listed = [*ENTITIES, "佐伯さん", "北浜造船社"]
+    found = after_list(graph(max_entities=2), listed)
+    fallen = [record for record in found if isinstance(record, Dropped)]
+    assert {(drop.kind, drop.reason) for drop in fallen} == {("Entity", "over_limit")}
+    kept = {name for r in found if isinstance(r, Request) for name in r.subject.detail}
+    assert kept | {drop.raw for drop in fallen} == set(ENTITIES)
+    assert len(fallen) == len({drop.record_id for drop in fallen}) == 3
+
+
+def test_a_name_inside_a_longer_word_is_not_in_the_document() -> None:
+    method = graph({"d": "The discussion of the cloak went on. The ferry is old."})
+    fallen = [r for r in after_list(method, ["US", "oak", "ferry"]) if isinstance(r, Dropped)]
+    assert [drop.raw for drop in fallen if drop.kind == "Entity"] == ["US", "oak"]
+
+
 def test_the_title_is_an_entity_also_where_the_text_does_not_name_it() -> None:
     method = graph({"d": "北浜造船が建造した。船体は檜である。"})
     asked = {name for r in relations(method, ["あおば丸", "檜"]) for name in r.subject.detail}
@@ -140,10 +176,41 @@ def test_a_text_about_a_relation_names_what_it_is_about() -> None:
     (found,) = method.parse(Reply(request, text, "stop", key="k"))
     assert isinstance(found, Example)
     assert (found.question, found.answer, found.style) == ("", text, "pair")
-    with pytest.raises(UnusableReplyError, match="names none"):
-        list(
-            method.parse(Reply(request, "海は青く、空は広い。それはとても良いことである。", "stop"))
-        )
+    for lacking in (
+        "海は青く、空は広い。それはとても良いことである。",
+        "あおば丸は、檜で造られている船で、定員の決まった遊覧船である。",
+        "北浜造船は檜を選び、木の船を建造した造船所として知られている。",
+    ):
+        with pytest.raises(UnusableReplyError, match="does not name"):
+            list(method.parse(Reply(request, lacking, "stop")))
+
+
+def relation_of(names: dict[str, tuple[str, ...]], title: str, text: str) -> str:
+    of = Passage(content_id("d"), "d", 0, title, FIRST, "あおば丸.txt")
+    subject = Subject(of, graph(), "relation", "pair", detail=names)
+    (made,) = graph().parse(reply(text, subject))
+    assert isinstance(made, Example)
+    return made.answer
+
+
+def test_an_entity_may_be_named_by_an_alias_and_the_title_by_a_part_of_it() -> None:
+    names = {"北浜造船株式会社": ("北浜造船株式会社", "北浜造船"), "檜": ("檜",)}
+    text = "あおば丸の船体には、北浜造船の選んだ檜という木が使われている。"
+    for title in ("あおば丸", "あおば丸（AOBA MARU）", "檜の船", ""):
+        assert relation_of(names, title, text) == text
+    with pytest.raises(UnusableReplyError, match="does not name: みどり丸"):
+        relation_of(names, "みどり丸", text)
+
+
+def test_a_relation_may_use_lines_of_all_that_was_shown_but_not_copy_it() -> None:
+    method = graph()
+    request = next(r for r in relations(method) if set(r.subject.detail) == {"佐伯", "みさき港"})
+    text = f"{SECOND}\nあおば丸は北浜造船の船で、佐伯とみさき港は、この船の船長と港である。"
+    (made,) = method.parse(Reply(request, text, "stop", key="k"))
+    assert isinstance(made, Example)
+    assert made.answer == text
+    with pytest.raises(UnusableReplyError, match="copied"):
+        list(method.parse(Reply(request, f"{SECOND}\n{FIRST}", "stop")))
 
 
 @pytest.mark.parametrize("text", ["", "要約です。", '{"summary": "x"}', '{"entities": []}'])
@@ -185,11 +252,25 @@ def test_one_stream_gives_summary_pairs_and_triples() -> None:
     ("one", "other"),
     [
         ("佐伯さん", "佐伯"), ("ｱｵﾊﾞ丸", "アオバ丸"), ("株式会社北浜造船", "北浜造船"), ("㈱北浜", "北浜"),
-        ("北浜造船社", "北浜造船"), ("田中氏", "田中"), ("PX-20", "ＰＸ－２０"), ("Ada  Byron", "ada byron"),
+        ("北浜造船社", "北浜造船"), ("田中氏", "田中"), ("佐伯様", "佐伯さん"), ("北浜(株)", "北浜"), ("PX-20", "ＰＸ－２０"), ("Ada  Byron", "ada byron"),
     ],
 )  # fmt: skip
 def test_forms_of_one_name_are_one(one: str, other: str) -> None:
     assert entity_key(one) == entity_key(other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["明治神社", "製品仕様", "縞模様", "ベルサイユ宮殿", "大学教授", "経済学博士", "通信社", "お母さん", "たくさん", "株式会社法"],
+)  # fmt: skip
+def test_a_word_that_ends_like_a_form_of_address_stays_whole(name: str) -> None:
+    assert entity_key(name) == name
+
+
+def test_what_stands_before_a_title_is_not_named_by_it() -> None:
+    assert not is_named("山田は経済学を学んだ。", "経済学博士")
+    assert is_named("佐伯は船長である。", "佐伯さん")
+    assert is_named("Northshore Yard built it.", "株式会社Northshore Yard")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +279,13 @@ def test_forms_of_one_name_are_one(one: str, other: str) -> None:
         (["PX-20", "小型ポンプPX-20"], "小型ポンプPX-20は軽い。PX-20は青い。", ["小型ポンプPX-20"]),
         (["東京", "東京大学"], "東京に住む。東京大学は遠い。", ["東京", "東京大学"]),
         (["Larkspur", "Ferry Larkspur"], "Ferry Larkspur sails. Larkspur is old.", ["Ferry Larkspur"]),
-        (["art", "artist"], "The artist works. Her art sells.", ["art", "artist"]),
+        (["art", "artist"], "The artist works. Her art sells.", ["artist", "art"]),
+        (["US", "oak"], "The discussion of the cloak. The US and oak. The US.", ["US", "oak"]),
+        (["日本", "日本銀行"], "日本銀行は銀行である。日本の物価を見る。", ["日本", "日本銀行"]),
+        (["日本", "日本銀行"], "日本銀行は銀行である。日本銀行は古い。", ["日本銀行"]),
+        (["佐伯", "佐伯教授"], "佐伯教授は船に乗った。佐伯は笑った。", ["佐伯教授"]),
+        (["大学", "大学教授"], "大学教授が来た。大学は古い。", ["大学", "大学教授"]),
+        (["St. Ives", "Penzance"], "They left Penzance for St. Ives.", ["St. Ives", "Penzance"]),
         (["佐伯さん", "佐伯氏"], "佐伯さんは船長。", ["佐伯さん"]),
         (["檜", "杉", "檜"], "杉と檜。檜は香る。", ["檜", "杉"]),
     ],
@@ -212,10 +299,10 @@ def test_entities_are_put_together_and_ranked_by_mentions(
 @given(st.lists(texts, max_size=8), st.lists(sentence, min_size=1).map("".join))
 def test_entities_are_in_the_document_and_all_pairs_are_ranked(names: list[str], text: str) -> None:
     found = salient_entities([*names, text[:3], text[-4:]], text)
-    keys = [key for entity in found for key in entity.names]
-    assert len(keys) == len(set(keys))
-    assert all(entity.first >= 0 and entity.mentions > 0 for entity in found)
-    pairs = ranked_pairs(found, text)
+    forms = [name for entity in found for name in entity.names]
+    assert len({entity_key(name) for name in forms}) == len(forms)
+    assert all(entity.sentences and is_named(text, entity.name) for entity in found)
+    pairs = ranked_pairs(found)
     assert len(pairs) == len(set(pairs)) == len(found) * (len(found) - 1) // 2
 
 
@@ -223,6 +310,6 @@ def test_entities_are_in_the_document_and_all_pairs_are_ranked(names: list[str],
 def test_no_reply_breaks_the_parser(text: str) -> None:
     method = graph()
     for step in ("entities", "relation"):
-        subject = Subject(unit(), method, step, detail=("あおば丸", "檜"))
+        subject = Subject(unit(), method, step, detail={"あおば丸": ("あおば丸",), "檜": ("檜",)})
         with contextlib.suppress(UnusableReplyError):
             assert list(method.parse(reply(text, subject)))

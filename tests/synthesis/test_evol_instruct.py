@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from instructions import TOPICS, evol_instruct, human_seeds, instruction, prompt
 from languages import texts
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.records import Dropped, Example, Reply, Request
+from teichaku.core.replies import last_json_object
 from teichaku.synthesis.evol_instruct import IN_BREADTH, IN_DEPTH
 from teichaku.synthesis.method import UnusableReplyError
 
@@ -92,6 +94,23 @@ def test_each_operator_has_a_prompt_of_its_own_with_the_budget_of_words(
     assert len(asked) == 6
 
 
+@pytest.mark.parametrize(
+    ("language", "label", "low", "high"),
+    [("ja", "元の指示：", 25, 50), ("en", "Original instruction: ", 10, 20)],
+)
+def test_the_worked_examples_keep_to_the_budget_that_they_stand_below(
+    language: str, label: str, low: int, high: int
+) -> None:
+    size = len if language == "ja" else (lambda text: len(text.split()))
+    for operator in IN_DEPTH:
+        shown = evol_instruct(language).prompts.in_depth
+        text = shown.messages(instruction="", input="", operator=operator)[-1].content
+        parent = re.search(f"{label}(.+)", text)
+        child = last_json_object(text, ("instruction",))
+        assert parent and child
+        assert low <= size(child["instruction"]) - size(parent[1]) <= high, operator
+
+
 def test_an_evolution_is_judged_then_answered_then_evolved_again_for_four_rounds() -> None:
     found, asked = chain(steps())
     assert [type(record) for record in found] == [Example] * 4
@@ -112,6 +131,13 @@ def test_an_evolution_is_judged_then_answered_then_evolved_again_for_four_rounds
         (steps(answer="申し訳ありませんが、お答えできません。"), "refusal"),
         (steps(answer="です。……"), "empty_answer"),
         (steps(answer="。。。"), "empty_answer"),
+        (steps(answer="<think>まず、発酵の例を三つ考える。"), "empty_answer"),
+        (
+            steps(
+                evolve="発酵とは何か、同じ微生物の働きでも腐敗とは結果が分かれる理由にも触れながら説明してください。"
+            ),
+            "copies_the_prompt",
+        ),
         (
             steps(evolve="与えられたプロンプトの発酵を、例を挙げて説明してください。"),
             "copies_the_prompt",
@@ -134,6 +160,29 @@ def test_what_the_eliminator_takes_out_goes_back_unchanged(
     assert "round 1" in found[0].evidence
 
 
+TABLE = instruction("次の表から、合計を求めてください。", "7", input="月,3\n火,4")
+
+
+@pytest.mark.parametrize(
+    ("operator", "question", "given", "expected"),
+    [
+        ("add_constraint", "次の表から、円の単位で合計を求めてください。", "", TABLE.input),
+        ("add_constraint", "次の表から、合計と平均を求めてください。", "なし", TABLE.input),
+        ("complicate_input", "次の表から、合計と平均を求めてください。", "月,5", "月,5"),
+        ("deepen", "次の表から、合計とその増え方を求めてください。月,3 火,4", "", ""),
+        (IN_BREADTH, "家計簿の費目の分け方を教えてください。", "", ""),
+    ],
+)
+def test_a_rewriting_in_depth_does_not_lose_what_it_is_applied_to(
+    operator: str, question: str, given: str, expected: str
+) -> None:
+    (request,) = evol_instruct(operators=(operator,)).requests(TABLE)
+    text = json.dumps({"instruction": question, "input": given})
+    (equal,) = request.subject.method.parse(Reply(request, text, "stop"))
+    assert isinstance(equal, Request)
+    assert equal.subject.detail.input == expected
+
+
 def test_the_eliminator_speaks_english_too() -> None:
     seed = instruction("Explain what fermentation is.", "Microbes at work.", language="en")
     cases = {
@@ -149,7 +198,7 @@ def test_the_eliminator_speaks_english_too() -> None:
 def test_a_long_answer_may_say_sorry_and_a_short_one_may_decline_politely_without_it() -> None:
     letter = "お待たせして申し訳ございません。" + "ご注文の品は、明日の午前に発送いたします。" * 8
     assert 160 < len(letter) < 400
-    for answer in (letter, "案内文には書かれていないため、分かりません。", "はい"):
+    for answer in (letter, "案内文には書かれていないため、分かりません。", "はい", "A.", "に"):
         found, _ = chain(steps(answer=answer), rounds=1)
         assert [record.answer for record in found] == [answer]
 
@@ -157,7 +206,7 @@ def test_a_long_answer_may_say_sorry_and_a_short_one_may_decline_politely_withou
 def test_the_labels_of_the_prompts_are_among_the_words_that_give_a_copy_away() -> None:
     for language, label in (("ja", "元の指示"), ("en", "original instruction")):
         method = evol_instruct(language)
-        assert label in method.words.template
+        assert label in {word.strip("|") for word in method.words.template}
         for shown in (method.prompts.in_depth, method.prompts.in_breadth):
             messages = shown.messages(instruction="X", input="", operator="deepen")
             assert label in messages[-1].content.lower()

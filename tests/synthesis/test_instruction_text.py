@@ -66,6 +66,30 @@ def test_the_index_finds_the_most_similar_text(known: list[str], text: str) -> N
         assert found is None
 
 
+@settings(deadline=None)
+@given(
+    st.lists(natural_text, max_size=8),
+    st.lists(natural_text, max_size=6),
+    st.integers(1, 20),
+)
+def test_many_are_looked_for_as_one_by_one(known: list[str], wanted: list[str], cells: int) -> None:
+    index = SimilarityIndex(known)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("teichaku.synthesis.instruction_text._CELLS", cells)
+        found = index.nearest_each(wanted, 0.3)
+    assert found == [index.nearest(text, 0.3) for text in wanted]
+
+
+def test_what_was_looked_through_before_is_left_out() -> None:
+    index = SimilarityIndex(["春の海を詠んでください。", "秋の山を詠んでください。"])
+    assert index.nearest("春の海を詠んでください。", 0.9) is not None
+    assert index.nearest("春の海を詠んでください。", 0.9, since=1) is None
+    assert index.nearest("秋の山を詠んでください。", 0.9, since=1) == (
+        "秋の山を詠んでください。",
+        1,
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -118,8 +142,15 @@ def test_words_are_found_alone_and_not_inside_longer_ones() -> None:
         "最初のパラグラフを書き直してください。",
         "図書館の意図を説明してください。",
         "プロファイルとは何ですか。",
+        "次の図書館のお知らせを要約してください。",
+        "この図鑑の紹介文を書いてください。",
+        "会の合図に示された順に並べてください。",
     ):
         assert not mentioned(harmless, words), harmless
+    for pointing in ("次の図を見て答えてください。", "数値はこの図1のとおりです。", "図に示した順"):
+        assert mentioned(pointing, words), pointing
+    assert not mentioned("地元の指示に従う手順を説明してください。", JAPANESE.template)
+    assert mentioned("この元の指示文を直してください。", JAPANESE.template) == "元の指示"
     assert mentioned("Describe the MAP.", ENGLISH.beyond_text) == "map"
     assert not mentioned("Explain data mapping and graphite.", ENGLISH.beyond_text)
 
@@ -129,18 +160,38 @@ def test_a_mark_at_the_beginning_is_seen(text: str) -> None:
     assert begins_with_punctuation(text)
 
 
-@pytest.mark.parametrize("text", ["「雨」の読みは？", "日本", "ไทย", "“Yes” or no?", "3つ", ""])
-def test_letters_digits_and_opening_quotes_are_no_marks(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["「雨」の読みは？", "日本", "ไทย", "“Yes” or no?", "3つ", "", "¿Qué es la marea?", "¡Cuenta!",
+     "（例）のように直してください。", "(a) or (b)?", "$5 is how many yen?", "€5", "￥500で買える物は？"],
+)  # fmt: skip
+def test_letters_digits_opening_marks_and_currency_are_no_marks(text: str) -> None:
     assert not begins_with_punctuation(text)
 
 
 def test_punctuation_and_empty_words_say_nothing() -> None:
-    for text in ("", "。。。", "です。", "… は", "—"):
+    for text in ("", "。。。", "です。", "… は。も", "—"):
         assert says_nothing(text, JAPANESE.empty), text
-    for text in ("はい", "もも", "○", "3", "みかんです。", "是"):
+    for text in ("はい", "もも", "○", "3", "みかんです。", "是", "に", "A."):
         assert not says_nothing(text, JAPANESE.empty), text
     assert says_nothing("It is.", ENGLISH.empty)
-    assert not says_nothing("It is Rome.", ENGLISH.empty)
+    for text in ("It is Rome.", "A", "A.", "(I)", "On", "May", "US"):
+        assert not says_nothing(text, ENGLISH.empty), text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_refusal"),
+    [
+        ("I'm sorry, but no.", True),
+        ("I can’t help with that.", True),
+        ("I cannot provide legal advice.", True),
+        ("As an AI, I have no taste.", True),
+        ("I can't wait to see you on Saturday!", False),
+        ("I am unable to come on Friday, so let us meet on Monday.", False),
+    ],
+)
+def test_a_refusal_is_told_from_a_friendly_letter(text: str, is_refusal: bool) -> None:
+    assert bool(mentioned(text, ENGLISH.refusals)) == is_refusal
 
 
 def test_what_stands_for_no_input_or_repeats_the_instruction_is_none() -> None:
@@ -150,15 +201,18 @@ def test_what_stands_for_no_input_or_repeats_the_instruction_is_none() -> None:
         "なし",
         "（なし）",
         "特になし。",
+        "（空）",
         "N/A",
         "null",
         "-",
         "果物の名前を挙げてください",
     ):
         assert own_input(text, asked, words) == "", text
-    for text in ("梨", "なしの礫", "0", "「はい」", "果物"):
+    for text in ("梨", "なしの礫", "0", "「はい」", "果物", "空", "「空」"):
         assert own_input(text, asked, words) == text
     assert own_input("<no input>", "Name a tree.", ENGLISH.no_input) == ""
+    for text in ("Na", "empty"):
+        assert own_input(text, "Name the opposite, or the element.", ENGLISH.no_input) == text
 
 
 def test_quotes_around_the_whole_are_taken_off_and_no_others() -> None:

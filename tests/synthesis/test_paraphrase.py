@@ -57,6 +57,33 @@ def test_a_reply_is_one_running_text_in_its_style_also_in_the_style_of_questions
         list(method().parse(reply("できません。", request.subject)))
 
 
+def test_a_passage_with_its_beginning_again_is_no_paraphrase() -> None:
+    (request, *_) = method().requests(passage())
+    with pytest.raises(UnusableReplyError, match="copied"):
+        list(method().parse(reply(f"{passage().text}\n{passage().text[:20]}", request.subject)))
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_no_example_shows_a_label_that_a_reply_could_repeat(language: str) -> None:
+    for request in method(language=language).requests(passage()):
+        lines = request.messages[-1].content.splitlines()
+        assert not any(line.startswith(("書き直し", "Rewritten")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "あおば丸は、みさき港の西桟橋から毎朝九時に出航し、湾を一周して戻る檜造りの遊覧船である。船長は佐伯。",
+        "Ferry Larkspur was built in 1987 by the men of Northshore Yard, who chose oak for her hull.",
+    ],
+)
+def test_the_scripted_teacher_retells_prose_too(text: str) -> None:
+    model = ScriptedModel(scripted_teacher)
+    found = list(synthesize([passage(text, "あおば丸")], [method(per_style=3)], model))
+    assert len(found) == 12
+    assert all(isinstance(record, Example) for record in found)
+
+
 def test_every_text_of_a_run_is_made_or_dropped() -> None:
     def script(request: Request) -> str:
         return "" if request.subject.style == "hard" else scripted_teacher(request)

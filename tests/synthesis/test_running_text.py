@@ -13,10 +13,24 @@ from teichaku.core.records import Message, Reply, Request, Sampling
 from teichaku.core.text import comparable
 from teichaku.synthesis.method import Subject, UnusableReplyError
 from teichaku.synthesis.paraphrase import Paraphrase
-from teichaku.synthesis.running_text import running_text, whole_sentences, word_count
+from teichaku.synthesis.running_text import (
+    copied_share,
+    rewritten_text,
+    running_text,
+    whole_sentences,
+    word_count,
+)
 
 ABOUT = Subject(passage(), Paraphrase({"easy": PromptPack("ja").load("paraphrase_easy")}, "ja"))
 TEXT = "遊覧船あおば丸は、檜で造られた船です。\n1987年に生まれ、48人まで乗れます。"
+TERMS = passage(
+    "会員証は港の事務所で受け取る。他人には貸せない。規約に反した会員は退会とする。", "会員の規約"
+)
+FERRY = passage(
+    "Ferry Larkspur was built in 1987. Her hull is oak, and she carries 48 people. A member books "
+    "a seat at the harbour office.",
+    "Ferry Larkspur",
+)
 
 
 def read(text: str, **changes: str) -> str:
@@ -39,6 +53,89 @@ def read(text: str, **changes: str) -> str:
 )
 def test_what_is_said_to_the_one_who_asked_is_taken_off(framed: str) -> None:
     assert read(framed) == TEXT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Sure! Here is a version of the document in other words:",
+        "Here are 5 questions and answers about Ferry Larkspur:",
+        "I hope this helps! Let me know if you have any other questions.",
+        "If you have any further questions, feel free to ask.",
+        "This text provides an overview of Ferry Larkspur.",
+    ],
+)
+def test_an_english_frame_may_name_the_title(line: str) -> None:
+    text = "Ferry Larkspur is an oak boat.\nShe dates from 1987 and takes 48 people."
+    framed = f"{line}\n{text}" if line.endswith(":") else f"{text}\n{line}"
+    assert running_text(reply(framed, Subject(FERRY, ABOUT.method))) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ご不明な点がございましたら、お気軽にお尋ねください。",
+        "他に何かお手伝いできることはありますか？",
+        "何か他に必要なことがあれば、お気軽にお知らせください！",
+        "以上が書き直した文章です。",
+    ],
+)
+def test_an_offer_at_the_end_is_taken_off(line: str) -> None:
+    assert read(f"{TEXT}\n\n{line}") == TEXT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "他の人に会員証を貸さないでください。",
+        "何か忘れ物をしたときは、港の事務所に電話でお知らせください。",
+        "以上が利用の条件であり、違反した会員は退会になります。",
+        "この説明は、機種Bにも当てはまります。",
+        "この文書は、会員が港の事務所で受け取る会員証のきまりを説明しています。",
+        "退会については、お気軽に港の事務所へお尋ねください。",
+    ],
+)
+def test_a_last_line_of_the_matter_stays(line: str) -> None:
+    text = f"会員には会員証が渡されます。それは人に貸せません。\n{line}"
+    assert running_text(reply(text, Subject(TERMS, ABOUT.method))) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "If you need more than 48 seats, you have to book two crossings.",
+        "This version draws 45 watts and weighs 2.4 kg.",
+        "This document describes the oak hull of the ferry.",
+        "If you want a seat, let the harbour office know, or feel free to ask a member.",
+    ],
+)
+def test_an_english_last_line_of_the_matter_stays(line: str) -> None:
+    text = f"Ferry Larkspur is an oak boat that dates from 1987.\n{line}"
+    assert running_text(reply(text, Subject(FERRY, ABOUT.method))) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "以下は会員証についての説明です。",
+        "次の一覧は、会員が退会となる場合です。",
+        "Here is what a member books:",
+    ],
+)
+def test_a_first_line_of_the_matter_stays(line: str) -> None:
+    text = f"{line}\nBook a seat. 席は事務所で取り、証は人に貸さないこと。"
+    of = TERMS if comparable(line)[0] != "h" else FERRY
+    assert running_text(reply(text, Subject(of, ABOUT.method))) == text
+
+
+def test_the_lines_of_all_that_was_shown_are_no_lines_of_the_instructions() -> None:
+    whole = f"{passage().text}\n燃料には菜種の油だけを使い、港で補給する。"
+    messages = (Message("user", f"文書：\n{whole}\n決まり：\n短く書く。"),)
+    text = "燃料には菜種の油だけを使い、港で補給する。\nあおば丸はそういう遊覧船である。"
+    given = Reply(Request(messages, Sampling(), subject=ABOUT), text)
+    assert running_text(given, shown=whole) == text
+    with pytest.raises(UnusableReplyError, match="document itself"):
+        running_text(Reply(given.request, whole), shown=whole)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +191,14 @@ def test_a_reply_cut_at_the_limit_ends_with_its_last_whole_sentence() -> None:
         read("遊覧船あおば丸は檜で造られた船で、1987年に生まれ、48人まで", finish_reason="length")
 
 
+def test_a_cut_reply_without_sentence_marks_ends_at_its_last_space() -> None:
+    thai = "เรือลำนี้สร้างในปี 2530 ราคา 1,800 บาท จุคนได้ 48 ค"
+    assert whole_sentences(thai) == "เรือลำนี้สร้างในปี 2530 ราคา 1,800 บาท จุคนได้ 48"
+    assert whole_sentences(f"ราคา 1,800 บาท\n{thai}").endswith("จุคนได้ 48")
+    assert read(thai, finish_reason="length") in thai
+    assert whole_sentences("遊覧船 あおば丸は 檜で") == ""
+
+
 @pytest.mark.parametrize(
     "text", ["", "  \n", "<think>まだ考えて", "```\n```", "はい、承知しました。"]
 )
@@ -118,11 +223,77 @@ def test_the_passage_itself_is_no_text_about_it() -> None:
             read(copied)
 
 
+PROSE = (
+    "あおば丸は、みさき港の西桟橋から毎朝九時に出航し、湾を一周して戻る檜造りの遊覧船である。"
+    "建造したのは北浜造船で、船長の佐伯が沿岸の地形と灯台の由来をマイクで案内する。"
+)
+REWRITTEN = (
+    "檜で造られた遊覧船あおば丸は、毎朝九時になるとみさき港の西桟橋を離れ、湾をひとめぐりする。"
+    "船は北浜造船の手になるもので、船長の佐伯は、灯台の由来や沿岸の地形を客に語って聞かせる。"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (PROSE + PROSE[:40], PROSE),
+        (PROSE.replace("である。", "です。").replace("案内する。", "案内します。"), PROSE),
+        ("まとめ：\n" + PROSE, PROSE),
+        (FERRY.text + " Ferry Larkspur was built in 1987.", FERRY.text),
+        ("船は檜だ。" * 3, "船は檜だ。"),
+    ],
+)
+def test_a_text_that_is_copied_in_long_pieces_is_no_rewriting(text: str, source: str) -> None:
+    assert copied_share(text, source) > 0.9
+    given = reply(text, Subject(passage(source), ABOUT.method))
+    assert running_text(given, 1) == text
+    with pytest.raises(UnusableReplyError, match="copied"):
+        rewritten_text(given, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (REWRITTEN, PROSE),
+        (
+            f"質問：いつ、どこから出るのですか。\n答え：{PROSE[:44]}\n質問：案内は誰がしますか。\n答え：船長の佐伯です。",
+            PROSE,
+        ),
+        (
+            "Larkspur, an oaken ferry of 1987, has room for 48 people; members book their seats at "
+            "the harbour office.",
+            FERRY.text,
+        ),
+        (
+            "料金は1,800円、定員は48人。遊覧船あおば丸が檜の船体で生まれたのは1987年だ。",
+            passage().text,
+        ),
+    ],
+)
+def test_names_terms_and_figures_are_no_copy(text: str, source: str) -> None:
+    assert copied_share(text, source) < 0.7
+    assert rewritten_text(reply(text, Subject(passage(source), ABOUT.method))) == text
+
+
+@given(texts, texts)
+def test_the_copied_share_is_a_share_and_whole_for_a_copy(text: str, source: str) -> None:
+    assert 0 <= copied_share(text, source) <= 1
+    assert copied_share(source, source) == (1 if copied_share(source, source) else 0)
+
+
 def test_a_text_that_goes_round_in_circles_is_of_no_use() -> None:
     circle = "質問：これは何の茶でしょうか。\n答え：霧降茶という緑茶です。\n"
     assert read(circle)
     with pytest.raises(UnusableReplyError, match="again and again"):
         read(circle * 4)
+
+
+def test_a_title_with_end_marks_makes_no_circle() -> None:
+    title = "ぽい！知らんけど。"
+    of = Subject(passage("種別：カードゲーム\n人数：3人から6人\n時間：15分", title), ABOUT.method)
+    facts = ["種別はカードゲームだ。", "人数は3人から6人だ。", "時間は15分だ。", "子も遊べる。"]
+    text = "\n".join(f"{title}の{fact}" for fact in facts)
+    assert running_text(reply(text, of)) == text
 
 
 def test_two_letters_without_spaces_count_as_one_word() -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from instructions import TOPICS, human_seeds, instruction, prompt, self_instruct
+from instructions import TOPICS, human_seeds, instruction, many_seeds, prompt, self_instruct
 from languages import texts
 from made import reply
 from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
 from teichaku.core.models import ChatModel
+from teichaku.core.prompts import parse_prompt
 from teichaku.core.records import Dropped, Example, Reply, Request
 from teichaku.synthesis.instruction_text import SimilarityIndex
 from teichaku.synthesis.method import Subject, UnusableReplyError
@@ -25,8 +26,14 @@ METHOD = self_instruct()
 UNIT = instruction("次の文を敬語に直してください。", "")
 
 
-def run(teacher: ChatModel, pool: Iterable[Example] = (), **changes: Any) -> list[Any]:
-    return list(self_instruct(**changes).run(human_seeds(), list(pool), teacher))
+def run(
+    teacher: ChatModel,
+    pool: Iterable[Example] = (),
+    seeds: Iterable[Example] | None = None,
+    **changes: Any,
+) -> list[Any]:
+    seeds = human_seeds() if seeds is None else seeds
+    return list(self_instruct(**changes).run(list(seeds), list(pool), teacher))
 
 
 def by_reason(found: Iterable[Any]) -> Counter[str]:
@@ -49,7 +56,12 @@ def shown(request: Request) -> list[str]:
     return re.findall(r"^\d+\. (.+)$", request.messages[-1].content.partition("一覧：")[2], re.M)
 
 
-def list_requests(teacher: ChatModel, pool: Iterable[Example] = (), **changes: Any) -> list[Any]:
+def list_requests(
+    teacher: ChatModel,
+    pool: Iterable[Example] = (),
+    seeds: Iterable[Example] | None = None,
+    **changes: Any,
+) -> list[Any]:
     asked: list[Request] = []
 
     class Listening:
@@ -61,15 +73,14 @@ def list_requests(teacher: ChatModel, pool: Iterable[Example] = (), **changes: A
                     asked.append(request)
                     yield from teacher.generate([request])
 
-    run(Listening(), pool, **changes)
+    run(Listening(), pool, seeds, **changes)
     return [request for request in asked if "self_instruct@" in request.prompt]
 
 
 def test_the_numbers_of_the_paper() -> None:
-    lists, classify = METHOD.list_sampling, METHOD.classify_sampling
+    lists = METHOD.list_sampling
     assert (lists.temperature, lists.top_p, lists.presence_penalty) == (0.7, 0.5, 2)
-    assert (lists.max_tokens, lists.stop) == (1024, ("\n16",))
-    assert (classify.temperature, classify.max_tokens) == (0, 32)
+    assert lists.max_tokens == 1024
     for sampling, tokens in (
         (METHOD.input_first_sampling, 350),
         (METHOD.output_first_sampling, 300),
@@ -79,18 +90,70 @@ def test_the_numbers_of_the_paper() -> None:
     assert (METHOD.similarity, METHOD.instances) == (0.7, 5)
 
 
+def test_what_differs_from_the_paper_and_is_said_to() -> None:
+    classify = METHOD.classify_sampling
+    assert (classify.temperature, classify.max_tokens) == (0, 32)  # published: 3
+    for language in ("ja", "en"):
+        text = prompt("self_instruct_classify", language).messages(instruction="X")[-1].content
+        assert text.count('{"classification"') == 10  # published: 31
+    assert METHOD.list_sampling.stop == ()  # published: the sixteenth item
+
+
 def test_a_list_shows_eight_people_first_and_then_six_with_two_of_the_machine() -> None:
-    teacher = ScriptedModel(scripted_teacher)
-    asked = list_requests(teacher, instructions=60, requests_per_round=2, max_rounds=3)
+    teacher, seeds = ScriptedModel(scripted_teacher), many_seeds(20)
+    asked = list_requests(teacher, seeds=seeds, instructions=60, requests_per_round=2, max_rounds=3)
+    by_people = {seed.question for seed in seeds}
     assert len(asked) == 6
     for request in asked[:2]:
         assert len(shown(request)) == 8
-        assert set(shown(request)) <= set(TOPICS)
+        assert set(shown(request)) <= by_people
     for request in asked[2:]:
         assert len(shown(request)) == 8
-        assert len(set(shown(request)) & set(TOPICS)) == 6
+        assert len(set(shown(request)) & by_people) == 6
     assert len({tuple(shown(request)) for request in asked}) == 6
     assert "9番から15番まで" in asked[0].messages[-1].content
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_prompt_shows_no_task_beside_the_eight(language: str) -> None:
+    eight = [f"«task {n}»" for n in range(8)]
+    messages = prompt("self_instruct", language).messages(instructions=eight, first=9, last=15)
+    numbered = re.findall(r"^(\d+)\. (.+)$", messages[-1].content, re.MULTILINE)
+    assert [text for _, text in numbered[-8:]] == eight
+    assert [number for number, _ in numbered[:-8]] == ["1", "2", "3", "4"]  # the rules
+
+
+def test_an_item_that_stands_in_the_prompt_does_not_join_the_pool() -> None:
+    task = "時速4kmで歩く人が90分で進む道のりを求め、式も示してください。"
+    source = f"version: 1\n[user]\n例：\n3. {task}\n\n{{{{ instructions }}}}{{{{ first }}}}{{{{ last }}}}"
+    own = parse_prompt(source, "ja/self_instruct")
+    method = self_instruct(instructions=1, max_rounds=1)
+    method = replace(method, prompts=replace(method.prompts, more=own))
+    found = list(method.run(human_seeds(), [], script(f"9. {task}")))
+    assert by_reason(found) == {"too_similar": 1}
+
+
+def test_an_instruction_is_shown_once_however_many_instances_it_has() -> None:
+    asked = "次の文を短く書き直してください。"
+    people = [instruction(asked, input=f"文{n}") for n in range(10)]
+    machine = [instruction(TOPICS[0], input=f"{n}", method="evol_instruct") for n in range(10)]
+    machine += [instruction(f"{asked}　", input=f"行{n}", method="domain_spread") for n in range(5)]
+    text = "9. 海辺の町の一日を日記に書いてください。"
+    (request,) = list_requests(script(text), machine, people, instructions=1, max_rounds=1)
+    assert sorted(shown(request)) == sorted([asked, TOPICS[0]])
+
+
+def test_a_round_asks_for_less_than_the_pool_has() -> None:
+    seeds = many_seeds(40)
+    asked = list_requests(
+        ScriptedModel(scripted_teacher), seeds=seeds, instructions=90, requests_per_round=64,
+        max_rounds=3,
+    )  # fmt: skip
+    rounds = Counter(request.sample_index // 64 for request in asked)
+    assert rounds[0] == 5
+    assert rounds[1] > rounds[0]
+    few = list_requests(script(), seeds=seeds[:3], instructions=90, max_rounds=1)
+    assert len(few) == 1
 
 
 def test_what_was_made_before_is_of_the_machine_but_not_what_belongs_to_a_document() -> None:
@@ -110,9 +173,19 @@ def test_what_was_made_before_is_of_the_machine_but_not_what_belongs_to_a_docume
 
 
 def test_the_list_is_read_up_to_the_sixteenth_item() -> None:
-    text = "はい。\n9. 甲をせよ\n10．乙を\n  せよ\n11） **丙をせよ**\n\n以上です。\n15. 丁をせよ\n16. 戊をせよ"
-    assert list(numbered_items(text)) == ["甲をせよ", "乙を\n  せよ", "丙をせよ", "丁をせよ"]
-    assert list(numbered_items("<think>9. no\n</think>９. 甲をせよ")) == ["甲をせよ"]
+    text = "はい。\n9. 甲をせよ\n10．乙を\n  せよ\n11） **丙をせよ**\n\n以上です。\n15. 丁をせよ"
+    items = ["甲をせよ", "乙を\n  せよ", "丙をせよ", "丁をせよ"]
+    assert numbered_items(text) == (items, False)
+    assert numbered_items(f"{text}\n16. 戊をせよ") == (items, True)
+    assert numbered_items("<think>9. no\n16. no\n</think>９. 甲をせよ") == (["甲をせよ"], False)
+
+
+def test_a_time_of_day_neither_begins_an_item_nor_ends_the_list() -> None:
+    text = (
+        "9. 次の案内を直してください。\n10:30発の電車は遅れます。\n16:00に着きます。\n10. 乙をせよ"
+    )
+    first = "次の案内を直してください。\n10:30発の電車は遅れます。\n16:00に着きます。"
+    assert numbered_items(text) == ([first, "乙をせよ"], False)
 
 
 def test_each_item_falls_for_its_own_reason() -> None:
@@ -167,30 +240,47 @@ def test_no_two_instructions_of_the_pool_are_more_than_seven_tenths_alike() -> N
 
 
 def test_the_last_item_of_a_list_that_was_cut_falls() -> None:
-    text = "9. 海辺の町の一日を日記に書いてください。\n10. 与えられた数の平均を"
+    diary, mean = (
+        "海辺の町の一日を日記に書いてください。",
+        "与えられた数の平均を小数で求めてください。",
+    )
 
     class Cut:
         identity = "cut"
 
+        def __init__(self, text: str) -> None:
+            self.text = text
+
         def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
             for request in filter(None, requests):
                 is_list = "self_instruct@" in request.prompt
-                answer = text if is_list else scripted_teacher(request)
+                answer = self.text if is_list else scripted_teacher(request)
                 yield Reply(request, answer, "length" if is_list else "stop")
 
-    found = run(Cut(), instructions=1, max_rounds=1)
+    found = run(Cut(f"14. {diary}\n15. {mean}"), instructions=1, max_rounds=1)
     assert by_reason(found) == {"truncated": 1}
-    assert {e.question for e in found if isinstance(e, Example)} == {
-        "海辺の町の一日を日記に書いてください。"
-    }
+    assert {e.question for e in found if isinstance(e, Example)} == {diary}
+    whole = run(Cut(f"14. {diary}\n15. {mean}\n16. 与えられ"), instructions=1, max_rounds=1)
+    assert not by_reason(whole)
+    assert {e.question for e in whole if isinstance(e, Example)} == {diary, mean}
+
+
+def test_of_two_lists_of_a_round_with_one_item_the_first_gives_it() -> None:
+    item = "9. 海辺の町の一日を日記に書いてください。"
+    found = run(
+        script(item, item), seeds=many_seeds(16), instructions=9, requests_per_round=2, max_rounds=1
+    )
+    assert by_reason(found) == {"too_similar": 1}
+    assert "list 2" in next(d.evidence for d in found if isinstance(d, Dropped))
 
 
 def test_it_goes_on_in_rounds_until_there_are_enough_and_asks_for_no_more_than_is_missing() -> None:
     teacher = ScriptedModel(scripted_teacher)
     few = list_requests(teacher, instructions=7, requests_per_round=16, max_rounds=1)
     assert len(few) == 1
-    none = script(*["9. 短い"] * 4)
-    assert len(list_requests(none, instructions=50, requests_per_round=2, max_rounds=2)) == 4
+    none, many = script(*["9. 短い"] * 4), many_seeds(16)
+    asked = list_requests(none, seeds=many, instructions=50, requests_per_round=2, max_rounds=2)
+    assert len(asked) == 4
 
 
 def test_it_ends_where_three_rounds_in_a_row_gave_nothing() -> None:
@@ -219,14 +309,13 @@ class Backwards:
 
 def test_the_order_of_the_replies_and_of_the_seeds_changes_nothing() -> None:
     method = self_instruct(instructions=30, requests_per_round=4, max_rounds=4)
-    straight = list(method.run(human_seeds(), [], ScriptedModel(scripted_teacher)))
-    turned = list(method.run(human_seeds()[::-1], [], Backwards()))
+    seeds = many_seeds(40)
+    straight = list(method.run(seeds, [], ScriptedModel(scripted_teacher)))
+    turned = list(method.run(seeds[::-1], [], Backwards()))
     order = lambda record: record.id if isinstance(record, Example) else record.record_id  # noqa: E731
     assert sorted(straight, key=order) == sorted(turned, key=order)
     other = self_instruct(instructions=30, requests_per_round=4, max_rounds=4, seed=1)
-    assert sorted(other.run(human_seeds(), [], Backwards()), key=order) != sorted(
-        straight, key=order
-    )
+    assert sorted(other.run(seeds, [], Backwards()), key=order) != sorted(straight, key=order)
 
 
 def test_the_requests_are_told_and_a_failed_list_is_told_with_its_place() -> None:
@@ -239,7 +328,7 @@ def test_the_requests_are_told_and_a_failed_list_is_told_with_its_place() -> Non
 
     teacher = ScriptedModel(failing)
     method = self_instruct(instructions=20, requests_per_round=3, max_rounds=2)
-    found = list(method.run(human_seeds(), [], teacher, None, told.append))
+    found = list(method.run(many_seeds(24), [], teacher, None, told.append))
     assert sum(told) == sum(teacher.sent.values())
     (lost,) = (d for d in found if isinstance(d, Dropped) and d.reason == "request_failed")
     assert "round 1, list 2" in lost.evidence
@@ -313,6 +402,16 @@ def test_an_instance_that_comes_again_falls_and_no_input_has_one_answer() -> Non
     assert by_reason(found) == {"repeated_input": 1}
 
 
+def test_an_instance_that_the_prompt_shows_falls() -> None:
+    copied, own = (
+        ("明日、そっちに行くよ。", "明日、そちらに伺います。"),
+        ("もう帰るね。", "失礼いたします。"),
+    )
+    found = instances(copied, own)
+    assert by_reason(found) == {"copies_the_prompt": 1}
+    assert [e.input for e in found if isinstance(e, Example)] == [own[0]]
+
+
 def test_of_a_reply_that_was_cut_the_last_instance_falls() -> None:
     whole = '{"instances": [{"input": "文", "output": "答え"}, {"input": "別の文", "output": "途'
     found = instances(text=whole, finish_reason="length")
@@ -345,6 +444,6 @@ def test_a_list_that_cannot_be_read_is_asked_for_once_more() -> None:
 @settings(deadline=None)
 @given(texts)
 def test_no_reply_breaks_the_parser(text: str) -> None:
-    assert all(numbered_items(text))
+    assert all(numbered_items(text)[0])
     with contextlib.suppress(UnusableReplyError):
         assert instances(text=text, finish_reason="length")

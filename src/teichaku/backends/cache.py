@@ -10,13 +10,13 @@ import json
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
-from teichaku.backends.reply_store import ReplyStore
+from teichaku.backends.reply_store import CHARGE, ReplyStore
 from teichaku.core.errors import UserError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Reply, Request
@@ -60,6 +60,15 @@ class StoredReply:
     completion_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What was paid, in tokens and in money, and on whose account."""
+
+    account: str
+    tokens: int
+    price: float
+
+
 class RequestCache:
     """The replies in the SQLite file at ``path``, which is made where there is none.
 
@@ -86,11 +95,27 @@ class RequestCache:
         row = self._store.find(key)
         return None if row is None else StoredReply(*row)
 
-    def put(self, key: str, identity: str, reply: Reply) -> None:
-        """Keep a reply; one that is there already stays. Durable soon, see :meth:`flush`."""
+    def put(self, key: str, identity: str, reply: Reply, charge: Charge | None = None) -> None:
+        """Keep a reply; one that is there already stays. Durable soon, see :meth:`flush`.
+
+        ``charge`` is what it cost: written in the same transaction, so that no reply is kept
+        whose cost is forgotten, whenever the process is killed.
+        """
         text = reply.text.encode("utf-8", "replace").decode("utf-8")
         counts = (reply.prompt_tokens, reply.completion_tokens, time.time())
-        self._store.add(key, (identity, text, reply.finish_reason, *counts))
+        row = (identity, text, reply.finish_reason, *counts)
+        self._store.add(key, row, None if charge is None else astuple(charge))
+
+    def charge(self, charge: Charge) -> None:
+        """Note what was paid for replies that are not here."""
+        self._store.execute(CHARGE, astuple(charge))
+
+    def spent(self, account: str) -> tuple[int, float]:
+        """The tokens and the price of all that ``account`` was charged."""
+        self.flush()
+        asked = "SELECT tokens, price FROM spending WHERE account = ?"
+        (found,) = self._store.execute(asked, (account,)) or [(0, 0.0)]
+        return found[0], found[1]
 
     def flush(self) -> None:
         """Put everything on the disk now."""
@@ -137,11 +162,19 @@ class CachedModel:
 
     A model whose ``hands_on_replies`` is true takes replies among its requests and hands them
     on at once; with any other, what is found in the cache may wait for the model's next reply.
+
+    ``charge`` says what a reply cost that was sent for.
     """
 
-    def __init__(self, model: ChatModel, cache: RequestCache) -> None:
+    def __init__(
+        self,
+        model: ChatModel,
+        cache: RequestCache,
+        charge: Callable[[Reply], Charge | None] = lambda reply: None,
+    ) -> None:
         self._model = model
         self._cache = cache
+        self._charge = charge
 
     @property
     def identity(self) -> str:
@@ -150,7 +183,7 @@ class CachedModel:
 
     def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer every request once: from the cache at once, the others as they come."""
-        stream = _CachedStream(self._model, self._cache, iter(requests))
+        stream = _CachedStream(self._model, self._cache, self._charge, iter(requests))
         yield from stream.replies()
         self._cache.flush()
 
@@ -164,11 +197,16 @@ class _CachedStream:
     """
 
     def __init__(
-        self, model: ChatModel, cache: RequestCache, requests: Iterator[Request | None]
+        self,
+        model: ChatModel,
+        cache: RequestCache,
+        charge: Callable[[Reply], Charge | None],
+        requests: Iterator[Request | None],
     ) -> None:
         self._model = model
         self._identity = model.identity
         self._cache = cache
+        self._charge = charge
         self._requests = requests
         self._hands_on = bool(getattr(model, "hands_on_replies", False))
         self._waiting: dict[str, list[Request]] = {}
@@ -261,7 +299,7 @@ class _CachedStream:
         # A model may also hand back a request that is equal to the one it was given.
         key = self._keys.pop(id(reply.request), "") or request_key(self._identity, reply.request)
         if not reply.error:
-            self._cache.put(key, self._identity, reply)
+            self._cache.put(key, self._identity, reply, self._charge(reply))
         requests = self._waiting.pop(key)
         self._keys.pop(id(requests[0]), None)
         self._joined -= len(requests) - 1

@@ -153,6 +153,8 @@ class Engine:
         self._in_flight: dict[Try, None] = {}
         self._ready: list[Reply] = []
         self._replies = 0
+        #: What the last server said, or failed to, before it counted as dead.
+        self._why_dead = ""
         self._latencies = Latencies(rules.watchdog)
         self._alarm: asyncio.TimerHandle | None = None
         seconds = min(_LONGEST_CHECK, rules.timeout_seconds / _CHECKS_A_TIMEOUT)
@@ -373,9 +375,6 @@ class Engine:
             _LOG.warning("%s: the requests go to the other servers", failure.error)
         endpoint.not_before = max(endpoint.not_before, now + wait)
         self._why_dead = self._said(attempt, failure)
-
-    #: What the last server said, or failed to, before it counted as dead.
-    _why_dead = ""
 
     def _another(self, endpoint: Endpoint) -> bool:
         """Whether there is another server that may answer."""

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,37 @@ CREATE TABLE IF NOT EXISTS speeds (
     prompt_tokens INTEGER NOT NULL, seconds REAL NOT NULL, created REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS speeds_of ON speeds (identity, created);
+CREATE TABLE IF NOT EXISTS spending (
+    account TEXT PRIMARY KEY, tokens INTEGER NOT NULL, price REAL NOT NULL
+) STRICT;
 """
 _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 _INSERT = "INSERT OR IGNORE INTO replies VALUES "
 _FOUND = "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
+#: Adds (account, tokens, price) to what the account has spent.
+CHARGE = (
+    "INSERT INTO spending VALUES (?, ?, ?) ON CONFLICT (account) "
+    "DO UPDATE SET tokens = tokens + excluded.tokens, price = price + excluded.price"
+)
+
+
+@dataclass
+class _Group:
+    """Rows by key, and what accounts are charged for them: written in one transaction."""
+
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    charges: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def charge(self, account: str, tokens: int, price: float) -> None:
+        """Add to what ``account`` is charged."""
+        before = self.charges.get(account, (0, 0.0))
+        self.charges[account] = (before[0] + tokens, before[1] + price)
+
+    def take_back(self, other: "_Group") -> None:
+        """Put what could not be written before what came since."""
+        self.rows = {**other.rows, **self.rows}
+        for account, charged in other.charges.items():
+            self.charge(account, *charged)
 
 
 class ReplyStore:
@@ -46,8 +74,7 @@ class ReplyStore:
         self._writing_lock = threading.Lock()
         self._reading_lock = threading.Lock()
         self._awake, self._full = threading.Event(), threading.Event()
-        self._waiting: dict[str, tuple[Any, ...]] = {}
-        self._being_written: dict[str, tuple[Any, ...]] = {}
+        self._waiting, self._being_written = _Group(), _Group()
         self._failure: UserError | None = None
         self._closed = False
         self._added = 0.0
@@ -59,7 +86,7 @@ class ReplyStore:
     def find(self, key: str) -> tuple[Any, ...] | None:
         """Text, finish reason, prompt and completion tokens of a reply, if it is here."""
         with self._lock:
-            waiting = self._waiting.get(key) or self._being_written.get(key)
+            waiting = self._waiting.rows.get(key) or self._being_written.rows.get(key)
         if waiting is not None:
             return waiting[1:5]
         with self._reading_lock:
@@ -68,13 +95,19 @@ class ReplyStore:
             )
         return found
 
-    def add(self, key: str, row: tuple[Any, ...]) -> None:
-        """Write a row, at once where it comes alone, else with the next group."""
+    def add(
+        self, key: str, row: tuple[Any, ...], charge: tuple[str, int, float] | None = None
+    ) -> None:
+        """Write a row, at once where it comes alone, else with the next group; and with it,
+        ``charge`` (account, tokens, price).
+        """
         now = time.monotonic()
         with self._lock:
             self._raise_failure()
-            self._waiting[key] = row
-            waiting = len(self._waiting)
+            self._waiting.rows[key] = row
+            if charge is not None:
+                self._waiting.charge(*charge)
+            waiting = len(self._waiting.rows)
             alone = now - self._added >= _GROUP_SECONDS
             self._added = now
         if alone or waiting >= _MOST_WAITING:
@@ -126,20 +159,20 @@ class ReplyStore:
     def _write(self) -> None:
         with self._writing_lock:
             with self._lock:
-                self._being_written, self._waiting = self._waiting, {}
+                self._being_written, self._waiting = self._waiting, _Group()
             try:
-                if self._being_written:
-                    rows = [(key, *row) for key, row in self._being_written.items()]
-                    self._guarded(lambda: self._commit(rows))
+                if self._being_written.rows:
+                    self._guarded(lambda: self._commit(self._being_written))
             except UserError:
                 with self._lock:
-                    self._waiting = {**self._being_written, **self._waiting}
+                    self._waiting.take_back(self._being_written)
                 raise
             finally:
                 with self._lock:
-                    self._being_written = {}
+                    self._being_written = _Group()
 
-    def _commit(self, rows: list[tuple[Any, ...]]) -> None:
+    def _commit(self, written: _Group) -> None:
+        rows = [(key, *row) for key, row in written.rows.items()]
         # The context manager commits, and rolls back where anything fails.
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -147,6 +180,8 @@ class ReplyStore:
                 group = rows[start : start + _STATEMENT_ROWS]
                 values = [value for row in group for value in row]
                 self._writer.execute(_INSERT + ", ".join([_ROW] * len(group)), values)
+            for account, (tokens, price) in written.charges.items():
+                self._writer.execute(CHARGE, (account, tokens, price))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

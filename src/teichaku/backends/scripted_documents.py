@@ -5,10 +5,16 @@ order that differs from sample to sample.
 """
 
 import json
+import re
 from collections.abc import Callable
 
 from teichaku.core.records import Passage, Request
 from teichaku.core.text import comparable, sentences
+
+#: A longer statement is told in pieces, each of which ends at hiragana, a mark or a space: a text
+#: that copies whole sentences is no rewriting.
+_LONGEST_WHOLE = 30
+_PIECE = re.compile(r".{8,}?(?:[ぁ-ん]|\W|$)|.+", re.DOTALL)
 
 
 def stated(passage: Passage) -> list[tuple[str, str]]:
@@ -42,9 +48,16 @@ def statements(passage: Passage) -> list[str]:
     return found or [passage.text.strip()]
 
 
+def _told(statement: str) -> str:
+    """``statement``, in pieces where it is long."""
+    if len(statement) <= _LONGEST_WHOLE:
+        return statement
+    return f"「{'」、続けて「'.join(_PIECE.findall(statement))}」"
+
+
 def _text(request: Request) -> str:
     """The statements after the title and the style, turned by one place a sample."""
-    found = statements(request.subject.unit)
+    found = list(map(_told, statements(request.subject.unit)))
     turn = request.sample_index % len(found)
     opening = f"{request.subject.unit.title}（{request.subject.style}）"
     return "\n".join([opening, *found[turn:], *found[:turn]])
@@ -54,7 +67,8 @@ def _conversation(request: Request) -> str:
     """The pairs as lines of question and answer, in the same order."""
     found = stated(request.subject.unit)
     turn = request.sample_index % len(found)
-    return "\n".join(f"質問：{q}\n答え：{a}" for q, a in [*found[turn:], *found[:turn]])
+    turned = [*found[turn:], *found[:turn]]
+    return "\n".join(f"質問：{_told(q)}\n答え：{_told(a)}" for q, a in turned)
 
 
 def _strategies(request: Request) -> str:

@@ -1,6 +1,7 @@
-"""What the scripted teacher replies to prompts for facts and entities."""
+"""What the scripted teacher replies to prompts for facts, entities and blanks of templates."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,9 @@ from teichaku.core.records import Fact, Passage, Request
 
 #: Wordings of a question, so that pairs about one fact differ.
 _WORDINGS = ("{}は？", "{}を答えてください。", "{}を教えてください。", "{}とは、どれですか。")
+
+#: An example in the note on a blank.
+_SHOWN = re.compile(r"（例：(?P<ja>.+)）|\(such as (?P<en>.+)\)")
 
 
 def _fact_listing(request: Request) -> str:
@@ -69,6 +73,15 @@ def _entity_relation(request: Request) -> str:
     return f"{told}どちらも{title}に関わる。"
 
 
+def _fictional_fill(request: Request) -> str:
+    """Each blank filled with the example in its note; a name that has none with one of its own."""
+    values = {}
+    for number, (name, slot) in enumerate(request.subject.category.slots.items()):
+        shown = _SHOWN.search(slot.about)
+        values[name] = shown["ja"] or shown["en"] if shown else f"見本{number}"
+    return _json(values)
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -81,4 +94,5 @@ REPLIES: dict[str, Callable[[Request], str]] = {
     "reverse": _reverse,
     "entity_list": _entity_list,
     "entity_relation": _entity_relation,
+    "fictional_fill": _fictional_fill,
 }

@@ -11,17 +11,32 @@ from dataclasses import replace
 from typing import TypeVar
 
 from teichaku.core.models import ChatModel
-from teichaku.core.prompts import Prompt
+from teichaku.core.prompts import Prompt, problem_texts
 from teichaku.core.records import Message, Reply, Request
 
 Record = TypeVar("Record")
 
 #: A reply that is shown to the model again may have run on for long.
 _LONGEST_SHOWN = 1500
+_CUT = "The reply ran into the token limit."
 
 
 class UnusableReplyError(Exception):
-    """A reply does not hold what was asked for; the message says what is missing in it."""
+    """A reply does not hold what was asked for.
+
+    ``problem`` says what is missing in it, with places in braces for ``values``: the model is
+    told in the language of its prompts (``prompts/LANGUAGE/problems.yaml``).
+    """
+
+    def __init__(self, problem: str, **values: object) -> None:
+        super().__init__(problem.format(**values) if values else problem)
+        self.problem = problem
+        self.values = values
+
+    def told_in(self, language: str) -> str:
+        """The problem in ``language``; in English where the pack has no words for it."""
+        text = problem_texts(language).get(self.problem, self.problem)
+        return text.format(**self.values) if self.values else text
 
 
 def ask(
@@ -81,19 +96,19 @@ def _outcome(
     try:
         found = list(read(reply))
     except UnusableReplyError as unusable:
-        cut = " The reply ran into the token limit." if reply.finish_reason == "length" else ""
-        what = f"{unusable}{cut}"
         if again is not None and reply.request.attempt == 0:
-            yield _once_more(reply, what, again)
+            yield _once_more(reply, unusable, again)
         else:
-            yield lost(reply, "unparseable_reply", what)
+            what = [str(unusable), *([_CUT] if reply.finish_reason == "length" else [])]
+            yield lost(reply, "unparseable_reply", " ".join(what))
         return
     yield from found
 
 
-def _once_more(reply: Reply, what: str, again: Prompt) -> Request:
+def _once_more(reply: Reply, unusable: UnusableReplyError, again: Prompt) -> Request:
     request, shown = reply.request, reply.text[:_LONGEST_SHOWN].strip()
-    asked = again.text(problem=what)
+    problems = [unusable, *([UnusableReplyError(_CUT)] if reply.finish_reason == "length" else [])]
+    asked = again.text(problem=" ".join(p.told_in(again.language) for p in problems))
     if shown:
         messages = (*request.messages, Message("assistant", shown), Message("user", asked))
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+import yaml
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.visitor import NodeTransformer
 from rapidfuzz import process
@@ -34,6 +35,11 @@ class Prompt:
 
     name: str
     sections: tuple[tuple[str, str], ...]
+
+    @property
+    def language(self) -> str:
+        """The language that the prompt is written in."""
+        return self.name.partition("/")[0]
 
     def messages(self, **values: object) -> tuple[Message, ...]:
         """The rendered messages. Raises ``UserError`` where a placeholder has no value."""
@@ -187,6 +193,16 @@ def builtin_prompts() -> list[str]:
 def _builtin_folder(language: str) -> Path:
     own = _BUILTIN / language
     return own if own.is_dir() else _BUILTIN / "en"
+
+
+@cache
+def problem_texts(language: str) -> dict[str, str]:
+    """What may be wrong with a reply, as the code says it, to the words of a pack."""
+    path = _BUILTIN / language / "problems.yaml"
+    if not path.is_file():
+        return {}
+    loaded: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
 
 
 def category_file(language: str, name: str) -> Path | None:

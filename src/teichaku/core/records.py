@@ -15,6 +15,9 @@ Condition = Literal["closed_book", "open_book"]
 
 BASE_CHECKPOINT = "base"
 
+#: The method of examples that people wrote: other methods begin with them.
+SEED = "seed"
+
 
 def content_id(*parts: str | int) -> str:
     """A 16-digit hexadecimal identifier of ``parts``; order and boundaries count."""

@@ -1,9 +1,13 @@
-"""Reading what a model replied: JSON wherever it stands, thinking at the start left out."""
+"""Reading what a model replied: JSON wherever it stands, the marks of lists, thinking at the
+start left out.
+"""
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 #: Blocks at the start, the last one perhaps cut off. Some templates open the block in the prompt,
 #: so the reply shows only its end; one that begins with JSON or code merely quotes the tag.
@@ -17,6 +21,14 @@ _DECODER = json.JSONDecoder(strict=False)
 #: costs (its error counts lines): a reply of nothing but brackets must not take square time.
 _READINGS = 64
 _FAILURES_A_READING = 100
+#: The marks that begin an item of a list. A time such as 10:30, a figure such as 48.5 and a minus
+#: before a digit are none.
+_HEADING = re.compile(r"\s*#{1,6}\s*(?=\S)")
+_NUMBER = re.compile(
+    r"\s*(?P<bold>\**)\s*(?:[（(]?(?P<digits>\d{1,3})\s*[.．)）、:：](?!\d)|(?P<circled>[①-⑳]))"
+    r"(?P<closed>\**)"
+)
+_BULLET = re.compile(r"\s*(?:[・•●]|[-*](?=\s)|-(?=[^\s\d-]))")
 #: Halves of a character, which JSON can escape and UTF-8 cannot write.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -65,6 +77,34 @@ def last_json_object(text: str, keys: Sequence[str]) -> dict[str, Any] | None:
     """The last JSON object in ``text`` that has all ``keys``; None where there is none."""
     found = [value for value in json_objects(text) if all(key in value for key in keys)]
     return found[-1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListItem:
+    """The beginning of an item of a list: its kind of ``mark``, the ``text`` of the line behind
+    the mark, and the ``number`` of a numbered one.
+    """
+
+    mark: Literal["heading", "number", "bullet"]
+    text: str
+    number: int | None = None
+
+
+def list_item(line: str) -> ListItem | None:
+    """What ``line`` begins; None where it begins no item. A heading may have a number, too."""
+    heading = _HEADING.match(line)
+    rest = line[heading.end() :] if heading else line
+    if numbered := _NUMBER.match(rest):
+        text = rest[numbered.end() :].strip()
+        if numbered["bold"] and not numbered["closed"]:
+            text = text.removesuffix(numbered["bold"]).rstrip()
+        number = int(numbered["digits"] or unicodedata.numeric(numbered["circled"]))
+        return ListItem("heading" if heading else "number", text, number)
+    if heading:
+        return ListItem("heading", rest.strip())
+    if bullet := _BULLET.match(line):
+        return ListItem("bullet", line[bullet.end() :].strip())
+    return None
 
 
 def text_value(value: Any) -> str:

@@ -13,7 +13,7 @@ _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−－〜～~∼"), "-")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SENTENCE_END = re.compile(
-    r"[。！？!?｡．]+[」』）)】”\"']*\s*"  # an end mark and the closing brackets after it
+    r"[。！？!?｡．।॥။។]+[」』）)】”\"']*\s*"  # an end mark and the closing brackets after it
     r"|\.+[”\"')]*(?=\s|$)\s*"  # a Latin full stop, but no decimal point
     r"|\n+"
 )

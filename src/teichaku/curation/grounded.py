@@ -5,7 +5,6 @@ in the passage, and nearly all of its content terms do. What containment cannot 
 a judge, where one is given.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
-from teichaku.core.replies import last_json_object, text_value
+from teichaku.core.replies import last_json_object, list_item, text_value
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import Support, support
 
@@ -23,8 +22,6 @@ _SCHEMA = {
     "properties": {"explanation": {"type": "string"}, "supported": {"type": "boolean"}},
     "required": ["explanation", "supported"],
 }
-
-_ENUMERATOR = re.compile(r"^\s*[*#]*\s*\d{1,2}\s*[.．)）、:：](?!\d)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,12 @@ class Grounded:
 
 def _claim(example: Example) -> str:
     """What the example claims; the numbers of a list that a text has claim nothing."""
-    return _ENUMERATOR.sub("", example.answer) if example.is_text else example.answer
+    if not example.is_text:
+        return example.answer
+    lines = ((line, list_item(line)) for line in example.answer.split("\n"))
+    return "\n".join(
+        item.text if item and item.number is not None else line for line, item in lines
+    )
 
 
 def _judged(reply: Reply) -> Iterator[Example | Dropped | Request]:

@@ -10,8 +10,8 @@ Magpie's filter is all there is of Magpie here: instructions are not drawn from 
 the user. And it differs: the judge, mostly the teacher itself, scores in place of a reward model
 (FsfairX, over -10); there is no Llama-Guard and no tag of task or language; of instructions
 closer than 0.05 the best scored stays, not the one of the smallest number; the distance is one
-minus the cosine of character n-grams unless an embedder is given (Magpie: all-mpnet, an English
-one); nothing is chosen for its length.
+minus the cosine of character n-grams (Magpie: all-mpnet, an English embedder), and only code can
+hand in an embedder, for no key of a recipe does; nothing is chosen for its length.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,17 +23,18 @@ import numpy as np
 from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel, Embedder
 from teichaku.core.prompts import Prompt
-from teichaku.core.records import Dropped, Example, Reply, Request, Sampling
+from teichaku.core.records import SEED, Dropped, Example, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
 from teichaku.curation.ngram_vectors import NgramVectors
 
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
 QUALITIES = ("very poor", "poor", "average", "good", "excellent")
-#: Examples of this method were written by people: the measure, not the measured.
-_SEED = "seed"
-_BLOCK = 512
+#: Rows are compared so many at a time, with so many columns.
+_BLOCK, _COLUMNS = 1024, 8192
 _DECIMALS = 6
+#: Cosines that differ by less are the same.
+_SAME = 5e-7
 _COLONS = (":", "：")
 
 
@@ -68,7 +69,9 @@ class MagpieScreen:
 
     ``note`` is given the :class:`Screening` of each example. ``again`` asks once more where the
     judge's reply cannot be read; what it does not score then is dropped, never scored by
-    default. Without ``embedder`` character n-grams are compared.
+    default. Without ``embedder`` character n-grams are compared, weighted by how many seeds have
+    them, so that one more example changes neither a request nor a distance; without seeds by how
+    many examples have them.
     """
 
     judge: ChatModel
@@ -86,10 +89,13 @@ class MagpieScreen:
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, or its place as dropped; the written ones of people pass."""
         everyone = sorted(examples, key=lambda example: example.id)
-        by_people = [example for example in everyone if example.method == _SEED]
-        asked = [example for example in everyone if example.method != _SEED]
+        by_people = [example for example in everyone if example.method == SEED]
+        asked = [example for example in everyone if example.method != SEED]
+        by_id = {seed.id: seed for seed in (*self.seeds, *by_people)}
+        people = [by_id[name] for name in sorted(by_id)]
+        vectors = self._vectors([*people, *asked])
         screened: list[tuple[Example, Screening]] = []
-        requests = self._requests(asked)
+        requests = self._requests(asked, self._nearest_seeds(people, vectors))
         stream: Iterator[_Marked] = ask(self.judge, requests, self._read, self._lost, self.again)
         for example, screening in stream:
             fault = self._fault(example, screening)
@@ -100,12 +106,21 @@ class MagpieScreen:
                 yield dropped(example, "curation", *fault, screening.raw)
         yield from by_people
         screened.sort(key=lambda pair: (-(pair[1].score or 0.0), pair[0].id))
-        people = {seed.id: seed for seed in (*self.seeds, *by_people)}
-        yield from self._apart([people[name] for name in sorted(people)], screened)
+        rows = {example.id: len(people) + place for place, example in enumerate(asked)}
+        order = [*range(len(people)), *(rows[example.id] for example, _ in screened)]
+        yield from self._apart(people, screened, vectors[order])
 
-    def _requests(self, examples: Sequence[Example]) -> Iterator[Request]:
+    def _vectors(self, examples: Sequence[Example]) -> np.ndarray:
+        """A row of unit length for each example."""
+        texts = [example.asked for example in examples]
+        embedder = self.embedder or NgramVectors([seed.asked for seed in self.seeds] or texts)
+        return embedder.embed(texts)
+
+    def _requests(
+        self, examples: Sequence[Example], references: Iterable[list[Example]]
+    ) -> Iterator[Request]:
         """One request an example; its seeds, which it shares with its like, come before it."""
-        for example, nearest in zip(examples, self._nearest_seeds(examples), strict=True):
+        for example, nearest in zip(examples, references, strict=True):
             messages = self.prompt.messages(
                 references=[
                     {"instruction": s.question, "input": s.input, "output": s.answer}
@@ -118,19 +133,17 @@ class MagpieScreen:
             subject = _Screened(example, tuple(seed.id for seed in nearest))
             yield Request(messages, self.sampling, _SCHEMA, 0, self.prompt.name, subject)
 
-    def _nearest_seeds(self, examples: Sequence[Example]) -> Iterator[list[Example]]:
-        """The seeds nearest to each example, the nearest last, next to what is judged."""
-        seeds = sorted(self.seeds, key=lambda seed: seed.id)
-        if not seeds or not self.references:
-            yield from ([] for _ in examples)
-            return
-        # Weights by the seeds alone: one more example changes no other request.
-        texts = [seed.asked for seed in seeds]
-        embedder = self.embedder or NgramVectors(texts)
-        known = embedder.embed(texts)
-        for start in range(0, len(examples), _BLOCK):
-            block = [example.asked for example in examples[start : start + _BLOCK]]
-            near = np.round(embedder.embed(block) @ known.T, _DECIMALS)
+    def _nearest_seeds(
+        self, people: Sequence[Example], vectors: np.ndarray
+    ) -> Iterator[list[Example]]:
+        """The seeds nearest to each row of ``vectors`` behind those of ``people``, the nearest
+        last, next to what is judged.
+        """
+        own = {seed.id for seed in self.seeds}
+        known = [row for row, example in enumerate(people) if example.id in own]
+        seeds, measure = [people[row] for row in known], vectors[known]
+        for start in range(len(people), len(vectors), _BLOCK):
+            near = np.round(vectors[start : start + _BLOCK] @ measure.T, _DECIMALS)
             order = np.argsort(-near, axis=1, kind="stable")[:, : self.references]
             yield from ([seeds[place] for place in reversed(row)] for row in order.tolist())
 
@@ -143,8 +156,9 @@ class MagpieScreen:
         )
         if difficulty not in DIFFICULTIES or quality not in QUALITIES:
             raise UnusableReplyError(
-                f"difficulty is one of {', '.join(DIFFICULTIES)}, "
-                f"quality one of {', '.join(QUALITIES)}."
+                "difficulty is one of {difficulties}, quality one of {qualities}.",
+                difficulties=", ".join(DIFFICULTIES),
+                qualities=", ".join(QUALITIES),
             )
         screening = replace(
             self._empty(reply),
@@ -180,15 +194,16 @@ class MagpieScreen:
         return None
 
     def _apart(
-        self, by_people: Sequence[Example], screened: Sequence[tuple[Example, Screening]]
+        self,
+        people: Sequence[Example],
+        screened: Sequence[tuple[Example, Screening]],
+        vectors: np.ndarray,
     ) -> Iterator[Example | Dropped]:
         """The best scored of each group of neighbours; what people wrote goes before it."""
-        everyone = [*by_people, *(example for example, _ in screened)]
-        texts = [example.asked for example in everyone]
-        vectors = (self.embedder or NgramVectors(texts)).embed(texts)
-        nearest = nearest_kept(vectors, self.min_distance, always=len(by_people))
+        everyone = [*people, *(example for example, _ in screened)]
+        nearest = nearest_kept(vectors, self.min_distance, always=len(people))
         for (example, screening), (distance, place) in zip(
-            screened, nearest[len(by_people) :], strict=True
+            screened, nearest[len(people) :], strict=True
         ):
             neighbour = everyone[place] if place >= 0 else None
             self.note(
@@ -215,26 +230,45 @@ def nearest_kept(
     rows stay in any case.
     """
     found: list[tuple[float | None, int]] = []
-    kept: list[int] = []
+    kept, count = np.empty(len(vectors), np.int64), 0
     for start in range(0, len(vectors), _BLOCK):
         block = vectors[start : start + _BLOCK]
-        before, here = list(kept), len(kept)
-        to_before = _distances(block, vectors[before])
+        before, here = _nearest(block, vectors, kept[:count]), count
         inside = _distances(block, block)
-        for row in range(len(block)):
-            candidates = []
-            if before:
-                best = int(to_before[row].argmin())
-                candidates.append((float(to_before[row, best]), before[best]))
-            if kept[here:]:
-                places = np.array(kept[here:])
-                best = int(inside[row, places - start].argmin())
-                candidates.append((float(inside[row, places[best] - start]), int(places[best])))
-            distance, place = min(candidates, default=(None, -1))
+        for row, (distance, place) in enumerate(before):
+            beside = kept[here:count] - start
+            if len(beside):
+                best = int(inside[row, beside].argmin())
+                closest = float(inside[row, beside[best]])
+                if distance is None or closest < distance:
+                    distance, place = closest, start + int(beside[best])
             found.append((distance, place))
             if start + row < always or distance is None or distance >= min_distance:
-                kept.append(start + row)
+                kept[count] = start + row
+                count += 1
     return found
+
+
+def _nearest(
+    block: np.ndarray, vectors: np.ndarray, kept: np.ndarray
+) -> list[tuple[float | None, int]]:
+    """For each row of ``block`` the distance to the nearest of the rows ``kept`` of ``vectors``,
+    and which that is; of several as near the first.
+    """
+    closest = np.full(len(block), np.inf)
+    which = np.full(len(block), -1)
+    for start in range(0, len(kept), _COLUMNS):
+        columns = kept[start : start + _COLUMNS]
+        cosines = block @ vectors[columns].T
+        # Rounding all of them would take as long as the product.
+        best = (cosines >= cosines.max(axis=1, keepdims=True) - _SAME).argmax(axis=1)
+        distances = np.round(1 - np.take_along_axis(cosines, best[:, None], 1)[:, 0], _DECIMALS)
+        is_closer = distances < closest
+        closest[is_closer], which[is_closer] = distances[is_closer], columns[best[is_closer]]
+    return [
+        (None, -1) if place < 0 else (distance, place)
+        for distance, place in zip(closest.tolist(), which.tolist(), strict=True)
+    ]
 
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -260,7 +294,7 @@ def _score(found: Mapping[str, Any]) -> float:
     except ValueError as error:
         raise UnusableReplyError("the score is no number.") from error
     if isinstance(found["score"], bool) or not 1 <= score <= 10:
-        raise UnusableReplyError(f"the score is {score:g}, not from 1 to 10.")
+        raise UnusableReplyError("the score is {score:g}, not from 1 to 10.", score=score)
     return score
 
 

@@ -5,8 +5,6 @@ the English sentence embedders that most pipelines come with cannot do. The vect
 wording, not meaning: they find what is said in nearly the same words.
 """
 
-import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import log
 
@@ -17,6 +15,11 @@ from teichaku.core.text import comparable
 #: The cosine of two texts with nothing in common strays from zero by about one over its root.
 _DIMENSIONS = 2048
 _SIZES = (2, 3)
+#: So many texts are hashed at a time.
+_BLOCK = 1024
+#: Odd multipliers with bits all over, for hashes of 64 bits that wrap around.
+_STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
+_LAST = np.array([2**64 - 1], np.uint64)
 
 
 class NgramVectors:
@@ -25,30 +28,67 @@ class NgramVectors:
     """
 
     def __init__(self, corpus: Iterable[str]) -> None:
-        having: Counter[str] = Counter()
-        self._texts = 0
-        for text in corpus:
-            self._texts += 1
-            having.update(_ngrams(text).keys())
-        self._having = having
+        texts = list(corpus)
+        found = []
+        for start in range(0, len(texts), _BLOCK):
+            owners, ngrams = _ngrams(texts[start : start + _BLOCK])
+            order = np.lexsort((ngrams, owners))
+            owners, ngrams = owners[order], ngrams[order]
+            is_first = np.ones(len(ngrams), bool)
+            is_first[1:] = (ngrams[1:] != ngrams[:-1]) | (owners[1:] != owners[:-1])
+            found.append(ngrams[is_first])
+        known, having = np.unique(np.concatenate([_LAST[:0], *found]), return_counts=True)
+        self._rarest = 1 + log(1 + len(texts))
+        # The last one stands for what lies behind all that is known.
+        self._known = np.concatenate([known, _LAST])
+        self._weights = np.append(self._rarest - np.log(1 + having), self._rarest)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """An (n, 2048) float32 array of rows of unit length; zero for a text without letters."""
         rows = np.zeros((len(texts), _DIMENSIONS), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            for ngram, count in _ngrams(text).items():
-                weight = 1 + log((1 + self._texts) / (1 + self._having[ngram]))
-                drawn = zlib.crc32(ngram.encode("utf-8", "surrogatepass"))
-                # The sign lets n-grams that fall on one place cancel out on average.
-                sign = 1 if drawn & 1 << 31 else -1
-                row[drawn % _DIMENSIONS] += sign * count * weight
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.asarray(rows / np.maximum(lengths, 1e-9), np.float32)
+        for start in range(0, len(texts), _BLOCK):
+            block = texts[start : start + _BLOCK]
+            owners, ngrams = _ngrams(block)
+            places = (ngrams % np.uint64(_DIMENSIONS)).astype(np.int64)
+            # The sign lets n-grams that fall on one place cancel out on average.
+            signs = np.where(ngrams >> np.uint64(63), 1.0, -1.0)
+            sums = np.bincount(
+                owners * _DIMENSIONS + places,
+                signs * self._weight(ngrams),
+                len(block) * _DIMENSIONS,
+            ).reshape(len(block), _DIMENSIONS)
+            lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+            rows[start : start + len(block)] = sums / np.maximum(lengths, 1e-9)
+        return rows
+
+    def _weight(self, ngrams: np.ndarray) -> np.ndarray:
+        places = np.searchsorted(self._known, ngrams)
+        return np.where(self._known[places] == ngrams, self._weights[places], self._rarest)
 
 
-def _ngrams(text: str) -> Counter[str]:
-    whole = comparable(text)
-    found = Counter(
-        whole[start : start + size] for size in _SIZES for start in range(len(whole) - size + 1)
-    )
-    return found or Counter([whole] if whole else [])
+def _ngrams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The n-grams of all ``texts`` as hashes, each as often as it occurs, and whose they are. A
+    text of one character has that alone.
+    """
+    wholes = [comparable(text) for text in texts]
+    encoded = "".join(wholes).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(encoded, "<u4").astype(np.uint64)
+    owner = np.repeat(np.arange(len(wholes)), [len(whole) for whole in wholes])
+    alone = np.array([len(whole) == 1 for whole in wholes], bool)[owner]
+    owners, ngrams = [owner[alone]], [_hashed(codes[alone], 1)]
+    for size in _SIZES:
+        count = max(0, len(codes) - size + 1)
+        joined = np.zeros(count, np.uint64)
+        for place in range(size):
+            joined = joined * _STEP + codes[place : place + count]
+        is_inside = owner[:count] == owner[len(codes) - count :]
+        owners.append(owner[:count][is_inside])
+        ngrams.append(_hashed(joined[is_inside], size))
+    return np.concatenate(owners), np.concatenate(ngrams)
+
+
+def _hashed(values: np.ndarray, size: int) -> np.ndarray:
+    """``values`` spread over all 64 bits, another way for each ``size`` of n-gram."""
+    mixed = (values + np.uint64(size)) * _MIX
+    mixed = (mixed ^ (mixed >> np.uint64(32))) * _MIX
+    return np.asarray(mixed ^ (mixed >> np.uint64(29)))

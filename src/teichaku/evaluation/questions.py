@@ -50,8 +50,8 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
     that depends on the examples and not on their order.
 
     No category gives more than a third of its examples, so that small sets still train.
-    An example of the same passage that asks the same, or whose answer holds the other's, states
-    the same fact: it falls.
+    An example of the same passage that asks the same, whose answer holds the other's, or that is
+    known to state a fact of the other's, states the same fact: it falls.
     """
     by_category: dict[str, list[Example]] = {}
     for example in sorted(examples, key=lambda example: content_id(seed, example.id)):
@@ -77,20 +77,41 @@ def hold_out(examples: Iterable[Example], per_category: int, seed: int) -> HeldO
     return HeldOut(_by_id(unseen), _by_id(training), tuple(fallen))
 
 
-def without_parents(
+def without_unseen_facts(
     texts: Iterable[Example], unseen: Iterable[Example]
 ) -> tuple[list[Example], list[Dropped]]:
-    """``texts`` but for those that were written around an unseen example, which fall."""
-    kept_apart = {example.id: example for example in unseen}
+    """``texts`` but for those that were written around an unseen example or state a fact of
+    one (known where facts were listed), which fall.
+    """
+    unseen = list(unseen)
+    by_id = {example.id: example for example in unseen}
+    by_fact = {fact: example for example in unseen for fact in example.fact_ids}
     kept, fallen = [], []
     for text in texts:
-        parents = [kept_apart[parent] for parent in text.parent_ids if parent in kept_apart]
-        if parents:
-            evidence = f"written around the unseen example {parents[0].id}: {parents[0].question}"
+        parents = [by_id[parent] for parent in text.parent_ids if parent in by_id]
+        stated = [by_fact[fact] for fact in text.fact_ids if fact in by_fact]
+        if parents or stated:
+            how = "written around" if parents else "states a fact of"
+            twin = (*parents, *stated)[0]
+            evidence = f"{how} the unseen example {twin.id}: {twin.question}"
             fallen.append(dropped(text, "questions", "same_fact_as_unseen", evidence))
         else:
             kept.append(text)
     return kept, fallen
+
+
+def told_in_text(unseen: Iterable[Example], texts: Iterable[Example]) -> list[str]:
+    """The ids of the unseen examples whose answer stands in one of the ``texts`` about the same
+    passage: these may well teach what is asked.
+    """
+    by_passage: dict[str, list[str]] = {}
+    for text in texts:
+        by_passage.setdefault(text.passage_id, []).append(text.answer)
+    return [
+        example.id
+        for example in unseen
+        if any(contains(text, example.answer) for text in by_passage.get(example.passage_id, ()))
+    ]
 
 
 def _states_the_same(example: Example, other: Example) -> bool:
@@ -98,6 +119,7 @@ def _states_the_same(example: Example, other: Example) -> bool:
         question_key(example.question) == question_key(other.question)
         or contains(example.answer, other.answer)
         or contains(other.answer, example.answer)
+        or not set(example.fact_ids).isdisjoint(other.fact_ids)
     )
 
 

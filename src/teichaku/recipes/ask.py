@@ -9,8 +9,10 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Request, Sampling
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.arms import StudyArm, expand_arms
+from teichaku.recipes.dataset import require_student
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.progress import Progress
+from teichaku.recipes.study import go_on
 from teichaku.recipes.workshop import Workshop
 
 
@@ -18,9 +20,10 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     """(who, answer) of the base model and of a tuned one, closed book, decoded greedily.
 
     ``arm`` empty means the arm that the report calls the best. Raises ``UserError`` where the
-    run has no such arm or has not trained it yet.
+    run has no student, or no such arm, or has not trained it yet.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
+    require_student(run, recipe)
     root = (run.path.resolve() / run.read_json("run.json")["root"]).resolve()
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)
@@ -28,10 +31,7 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     stage = run.stage(f"training/{chosen.name}")
     summary = stage.summary()
     if summary is None:
-        raise UserError(
-            f"Arm '{chosen.name}' is not trained yet.",
-            f"Go on: teichaku run (recipe of {run.path})",
-        )
+        raise UserError(f"Arm '{chosen.name}' is not trained yet.", go_on(run))
     evaluated = (run.stage("evaluation").summary() or {"notes": {}})["notes"]
     last = f"epoch-{chosen.training.epochs}"
     checkpoint = evaluated.get("selected_checkpoints", {}).get(chosen.name, last)

@@ -1,22 +1,33 @@
 """What can be known to fail before a study spends anything."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from teichaku.backends import registry
 from teichaku.core.errors import RecipeError
+from teichaku.core.prompts import PromptPack
+from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
+from teichaku.recipes.data_stages import is_judged
 from teichaku.recipes.independent import read_questions
 from teichaku.recipes.method_schema import TEXT_METHODS
+from teichaku.recipes.methods import arm_methods
+from teichaku.recipes.progress import Silent
 from teichaku.recipes.schema import Http, LlamaCpp, Recipe, Transformers
+from teichaku.recipes.seeds import read_seeds
+from teichaku.recipes.study import Study
+from teichaku.recipes.terms import teacher_terms
+from teichaku.recipes.workshop import Workshop
 
 
 def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
-    """The hashes of the recipe's files.
+    """The hashes of the recipe's documents.
 
-    Raises ``RecipeError`` where there is no file or a key is missing, and
-    ``ModelUnavailableError`` for a name that can be no model.
+    Everything that the recipe names is read once, so that nothing fails where something was paid
+    for. Raises ``RecipeError`` where there is no document or a key is missing, ``UserError``
+    where a file cannot be used, and ``ModelUnavailableError`` for a name that can be no model.
     """
     students = [arm.student for arm in expand_arms(recipe)]
     for config in (recipe.teacher, recipe.judge, *students):
@@ -29,6 +40,7 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
                 f"export {config.api_key_env}=..., or take api_key_env out of the recipe.",
             )
     _check_questions(recipe, root)
+    _check_methods(recipe, root)
     inputs = hash_inputs(recipe.documents.paths, root) if recipe.documents else {}
     if recipe.documents and not inputs:
         raise RecipeError(
@@ -36,6 +48,38 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
             "Put documents there, or mend documents.paths in the recipe.",
         )
     return inputs
+
+
+def without_effect(recipe: Recipe) -> list[str]:
+    """The keys that ``recipe`` gives for a student that it has not."""
+    if recipe.student is not None:
+        return []
+    idle = ["questions", "training", "evaluation"]
+    if not any(map(is_judged, recipe.curation)):
+        idle.insert(0, "judge")
+    arms = recipe.arms.items()
+    return [
+        *(name for name in idle if name in recipe.model_fields_set),
+        *(f"arms.{name}.training" for name, arm in arms if "training" in arm.model_fields_set),
+    ]
+
+
+def _check_methods(recipe: Recipe, root: Path) -> None:
+    """Read the seeds, and build the methods with all that they read from files: prompts,
+    categories, domains, words. No model is loaded. Raises ``UserError``.
+    """
+    if recipe.seeds is not None:
+        read_seeds(root / recipe.seeds.path, recipe.language, recipe.seeds.licence)
+    prompts = PromptPack(recipe.language, None if recipe.prompts is None else root / recipe.prompts)
+    with tempfile.TemporaryDirectory() as folder:
+        run, silent, terms = RunFolder(Path(folder)), Silent(), teacher_terms(recipe, root)
+        workshop = Workshop(recipe, prompts, silent, run.path / "requests.sqlite")
+        try:
+            study = Study(recipe, root, run, workshop, prompts, silent, (), terms)
+            for data in study.data_arms():
+                arm_methods(study, data)
+        finally:
+            workshop.close()
 
 
 def _check_questions(recipe: Recipe, root: Path) -> None:

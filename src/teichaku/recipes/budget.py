@@ -5,22 +5,23 @@ nothing is begun that could go beyond it. Cached replies cost nothing: the budge
 the cache.
 """
 
-import time
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from teichaku.backends.cache import Charge, RequestCache
 from teichaku.core.errors import UserError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Reply, Request
-from teichaku.core.run_folder import json_bytes, write_aside
+from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
 from teichaku.recipes.schema import Budget, Price
 
 _MILLION = 1_000_000
 #: Until a model has answered, a character of its prompts counts as a token.
 _REPLIES_TO_MEASURE = 8
 _ROOM_FOR_ERROR = 1.2
-_SECONDS_BETWEEN_NOTES = 2.0
+_NOTE = "spending.json"
 
 
 class BudgetSpentError(UserError):
@@ -32,22 +33,36 @@ def price_of(price: Price, prompt_tokens: float, completion_tokens: float) -> fl
     return (prompt_tokens * price.input + completion_tokens * price.output) / _MILLION
 
 
-@dataclass
 class Spending:
-    """What a run has spent, and may spend. ``file`` keeps it from one attempt to the next."""
+    """What the run in ``folder`` has spent, and may spend.
 
-    limit: Budget
-    file: Path
-    tokens: int = 0
-    price: float = 0.0
-    _noted: float = 0.0
+    The request cache keeps it by the folder's path, each reply with what it cost, so nothing is
+    forgotten whenever a run is killed. ``spending.json`` in the folder takes it along where the
+    folder, or the cache, is moved.
+    """
 
-    def add(self, tokens: int, price: float) -> None:
+    def __init__(self, limit: Budget, cache: RequestCache, folder: Path) -> None:
+        self.limit = limit
+        self._cache = cache
+        self._folder = folder
+        self._account = str(folder.resolve())
+        self._take_along()
+        self.tokens, self.price = cache.spent(self._account)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.limit.tokens is not None or self.limit.price is not None
+
+    def charge(self, price: Price, reply: Reply) -> Charge:
+        """What ``reply`` cost, on the account of the run."""
+        asked, answered = reply.prompt_tokens, reply.completion_tokens
+        return Charge(self._account, asked + answered, price_of(price, asked, answered))
+
+    def add(self, charge: Charge) -> None:
         """Count a reply that was paid for."""
-        self.tokens += tokens
-        self.price += price
-        if time.monotonic() - self._noted >= _SECONDS_BETWEEN_NOTES:
-            self.note()
+        self.tokens += charge.tokens
+        self.price += charge.price
 
     def has_room(self, tokens: float, price: float) -> bool:
         """Whether so much more stays within the budget."""
@@ -57,11 +72,20 @@ class Spending:
         )
 
     def note(self) -> None:
-        """Write down what was spent."""
-        if self.tokens:
-            self._noted = time.monotonic()
-            content = {"tokens": self.tokens, "price": round(self.price, 6)}
-            write_aside(self.file, json_bytes(content))
+        """Write into the run's folder what was spent; a forecast may come before there is one."""
+        tokens, price = self._cache.spent(self._account)
+        if tokens and (self._folder / "run.json").is_file():
+            content = {"tokens": tokens, "price": round(price, 6)}
+            write_aside(self._folder / _NOTE, json_bytes(content))
+
+    def _take_along(self) -> None:
+        file = self._folder / _NOTE
+        noted = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        tokens, price = self._cache.spent(self._account)
+        missing = noted.get("tokens", 0) - tokens
+        if missing > 0:
+            more = max(0.0, noted.get("price", 0.0) - price)
+            self._cache.charge(Charge(self._account, missing, more))
 
     def spent(self) -> BudgetSpentError:
         """The error that ends the run."""
@@ -71,7 +95,8 @@ class Spending:
         if self.limit.price is not None:
             limits.append(f"{self.price:.4f} of {self.limit.price:g} (price)")
         return BudgetSpentError(
-            f"The budget has no room for a further request: {' and '.join(limits)} are spent.",
+            f"The budget has no room for a further request: {' and '.join(limits)} are spent "
+            f"by the run {self._folder}.",
             "Every reply that was paid for is kept. Raise 'budget' in the recipe, and the same "
             "command goes on where it stopped; or take fewer documents (--limit).",
         )
@@ -93,7 +118,7 @@ class BudgetedModel:
         """The model's replies. Raises :class:`BudgetSpentError` where a request does not fit
         and every earlier one is answered.
         """
-        reserved: dict[int, tuple[float, float]] = {}
+        reserved = _Reserved()
 
         def within() -> Iterator[Request | Reply | None]:
             for request in requests:
@@ -101,25 +126,21 @@ class BudgetedModel:
                     yield request
                     continue
                 needed = self._most(request)
-                while not self._has_room(needed, reserved):
-                    if not reserved:
+                while not self._spending.has_room(
+                    reserved.tokens + needed[0], reserved.price + needed[1]
+                ):
+                    if not reserved.each:
                         raise self._spending.spent()
                     yield None
-                reserved[id(request)] = needed
+                reserved.add(request, *needed)
                 yield request
 
         # The contract of the model, widened where it hands on replies.
         for reply in self._model.generate(within()):  # type: ignore[arg-type]
             if not reply.cached:
-                reserved.pop(id(reply.request), None)
+                reserved.free(reply.request)
                 self._count(reply)
             yield reply
-
-    def _has_room(
-        self, needed: tuple[float, float], reserved: dict[int, tuple[float, float]]
-    ) -> bool:
-        waiting = [needed, *reserved.values()]
-        return self._spending.has_room(sum(t for t, _ in waiting), sum(p for _, p in waiting))
 
     def _most(self, request: Request) -> tuple[float, float]:
         """The most tokens that ``request`` can cost, and their price."""
@@ -130,9 +151,35 @@ class BudgetedModel:
         return asked + answered, price_of(self._price, asked, answered)
 
     def _count(self, reply: Reply) -> None:
-        asked, answered = reply.prompt_tokens, reply.completion_tokens
-        self._spending.add(asked + answered, price_of(self._price, asked, answered))
-        if asked:
+        self._spending.add(self._spending.charge(self._price, reply))
+        if reply.prompt_tokens:
             self._replies += 1
-            self._tokens += asked
+            self._tokens += reply.prompt_tokens
             self._characters += sum(len(message.content) for message in reply.request.messages)
+
+
+class _Reserved:
+    """What the requests on their way may cost at most: each, by its identity, and in sum."""
+
+    def __init__(self) -> None:
+        self.each: dict[int, tuple[float, float]] = {}
+        self.tokens = self.price = 0.0
+
+    def add(self, request: Request, tokens: float, price: float) -> None:
+        self.each[id(request)] = (tokens, price)
+        self.tokens += tokens
+        self.price += price
+
+    def free(self, request: Request) -> None:
+        tokens, price = self.each.pop(id(request), (0.0, 0.0))
+        # Nothing on its way is nothing, and not what rounding left.
+        self.tokens = self.tokens - tokens if self.each else 0.0
+        self.price = self.price - price if self.each else 0.0
+
+
+def alone(budget: Budget, run: RunFolder) -> AbstractContextManager[None]:
+    """Meanwhile nobody else spends what ``run`` may; without a limit everybody may.
+
+    Raises ``UserError`` where another process works in the run.
+    """
+    return nullcontext() if budget == Budget() else run.working()

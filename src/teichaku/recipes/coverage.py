@@ -1,11 +1,13 @@
 """Which facts of the documents the examples of a run state, before and after curation."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Example, Fact
 from teichaku.core.run_folder import RunFolder
+from teichaku.recipes.study import go_on
 from teichaku.synthesis.coverage import Coverage, CoverageRow, assign_facts, coverage_table
 
 
@@ -45,11 +47,17 @@ def run_coverage(run: RunFolder, arm: str = "") -> list[ArmCoverage]:
         known = ", ".join(arms) or "none yet"
         raise UserError(f"There is no arm '{arm}' with examples.", f"There are: {known}.")
     facts = _facts(run, arms)
+    if not facts and "documents" not in finished:
+        raise UserError(
+            f"{run.path} begins with seeds alone: it has no documents with facts to be counted.",
+            f"What it made: teichaku status {shlex.quote(str(run.path))}",
+        )
     if not facts:
         raise UserError(
             f"No arm of {run.path} has facts, so what its examples state cannot be counted.",
             "Add 'facts: true' to an arm of the recipe and run it again: only the requests for "
-            "the facts are sent. The methods 'facts' and 'reverse' list them anyway.",
+            "the facts are sent. The methods 'facts' and 'reverse' list them anyway. "
+            f"{go_on(run)}",
         )
     found = []
     for name in [arm] if arm else arms:

@@ -17,14 +17,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from teichaku import __version__
-from teichaku.core.records import Example
+from teichaku.core.records import SEED, Example
 from teichaku.recipes.dataset import Dataset, set_licence, unpublishable
 from teichaku.recipes.licences import keeps_from_publishing
 
 _CARDS = Path(__file__).parent / "cards"
 _FALLBACK = "en"
-#: The method of instructions that people wrote.
-SEED = "seed"
 #: Documents that the card names; all of them stand in documents.jsonl.
 _DOCUMENTS = 50
 #: Longest text of a sample, in characters.

@@ -4,12 +4,13 @@ Each function gets the study and the stage's folder, writes its files there, and
 to put in ``stage.json``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from teichaku.core.records import Document, Dropped, Example, Passage, Question
+from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, fingerprint
-from teichaku.curation.amount import within_characters
+from teichaku.curation.amount import characters, within_characters
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded, GroundingJudge
@@ -21,9 +22,10 @@ from teichaku.documents.passages import split_passages
 from teichaku.evaluation.questions import (
     Rewording,
     hold_out,
+    told_in_text,
     trained_questions,
     unseen_questions,
-    without_parents,
+    without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes import schema
@@ -33,6 +35,9 @@ from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 from teichaku.synthesis.focal_rewrite import mix_by_tokens
+
+#: An arm that reaches this share of ``characters`` counts as being of that size.
+_SAME_SIZE = 0.95
 
 
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
@@ -79,8 +84,8 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     filters = [build_filter(study, config, screened.append) for config in study.recipe.curation]
     study.progress.begin(stage, None)
     # What people wrote is not for a filter to drop.
-    seeds = [example for example in examples if example.method == "seed"]
-    written = [example for example in examples if example.method != "seed"]
+    seeds = [example for example in examples if example.method == SEED]
+    written = [example for example in examples if example.method != SEED]
     kept, fallen = separate(curate(written, filters))
     for method in study.recipe.arms[data].examples:
         if isinstance(method, FocalRewrite):
@@ -88,14 +93,32 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
             fallen += surplus
     limit = study.recipe.arms[data].characters
     if limit is not None:
-        kept, surplus = separate(within_characters(kept, limit))
+        kept, surplus = separate(within_characters(kept, limit, characters(seeds)))
         fallen += surplus
     kept += seeds
+    reached = characters(kept)
+    if limit is not None:
+        _tell_size(study, stage, reached, limit)
     if screened:
         folder.write("screening", Screening, sorted(screened, key=lambda s: s.example_id))
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(kept, stage, "example", reasons, fallen)
-    return Outcome(len(examples), len(kept), reasons)
+    require(kept, stage, "example", reasons, fallen, study.run)
+    return Outcome(len(examples), len(kept), reasons, {"characters": reached})
+
+
+def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:
+    """Say so where an arm has not the size that the recipe asks for."""
+    told = f"! {stage}: {reached:,} of {limit:,} characters"
+    if reached < _SAME_SIZE * limit:
+        study.progress.say(
+            f"{told}; arms that reach them have more to learn from. Let its methods make more, or "
+            "lower 'characters' in every arm."
+        )
+    elif reached > limit:
+        study.progress.say(
+            f"{told}; its seeds are never left out. Raise 'characters' in every arm, or say "
+            "seeds: {include: false}."
+        )
 
 
 def build_filter(
@@ -158,32 +181,56 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         for data in study.data_arms()
     }
     examples = {example.id: example for made in by_arm.values() for example in made}
-    common = set.intersection(*({example.id for example in made} for made in by_arm.values()))
-    texts = [example for example in examples.values() if example.is_text]
+    ids = {data: {example.id for example in made} for data, made in by_arm.items()}
+    common = set.intersection(*ids.values())
     pairs = [example for example in examples.values() if example.passage_id and not example.is_text]
     held = hold_out(pairs, config.hold_out.per_category, seed)
     trained = trained_questions(held.training, config.per_document, seed, common)
+    running = (example for example in examples.values() if example.is_text)
+    texts, about_unseen = without_unseen_facts(running, held.unseen)
+    instructions = (e for e in examples.values() if not e.passage_id and not e.is_text)
+    training_text = WordingIndex([*held.training, *texts, *instructions])
     questions: list[Question] = unseen_questions(held.unseen)
     if "trained" in config.kinds:
         questions += trained
-    texts, about_unseen = without_parents(texts, held.unseen)
-    training_text = WordingIndex([*held.training, *texts])
-    fallen: list[Dropped] = []
+    lost: dict[str, list[Dropped]] = {}
     study.progress.begin("questions", len(questions))
     if "held_out" in config.kinds:
-        reworded, fallen = separate(_reword(study, trained, training_text))
+        reworded, lost["held_out"] = separate(_reword(study, trained, training_text))
         questions += reworded
-        if len(reworded) + len(fallen) != len(trained):
+        if len(reworded) + len(lost["held_out"]) != len(trained):
             raise AssertionError(f"{len(trained)} questions to ask in other words got lost")
     if "independent" in config.kinds:
-        apart, lost = separate(_independent(study, training_text))
-        questions, fallen = questions + apart, fallen + lost
+        apart, lost["independent"] = separate(_independent(study, training_text))
+        questions += apart
+    fallen = [record for records in lost.values() for record in records]
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
-    require(questions, "questions", "question", reasons, fallen)
+    require(questions, "questions", "question", reasons, fallen, study.run)
     folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
-    notes = {"examples": len(examples), "kinds": _kinds(questions)}
+    notes: dict[str, Any] = {"examples": len(examples), "kinds": _kinds(questions)}
+    notes["empty_kinds"] = _empty_kinds(study, notes["kinds"], lost)
     notes["leak_check"] = prove_apart(questions, training_text, study.passages)
+    notes["leak_check"]["unseen_told_in_text"] = {
+        data: len(told_in_text(held.unseen, (text for text in texts if text.id in ids[data])))
+        for data in by_arm
+    }
     return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)
+
+
+def _empty_kinds(
+    study: Study, kinds: Mapping[str, int], lost: Mapping[str, Sequence[Dropped]]
+) -> list[str]:
+    """The kinds of questions that the recipe asks for and that have none, which is told."""
+    found = {*kinds, *(["trained"] if "trained_by_some" in kinds else [])}
+    empty: list[str] = sorted(set(study.recipe.questions.kinds) - found)
+    for kind in empty:
+        reasons = Counter(record.reason for record in lost.get(kind, ()))
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        study.progress.say(
+            f"! questions: none of the kind '{kind}' is left ({why or 'nothing came in'}), so "
+            "the verdict cannot rest on it"
+        )
+    return empty
 
 
 def independent_fingerprint(study: Study) -> list[str]:

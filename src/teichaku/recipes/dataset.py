@@ -12,7 +12,7 @@ from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.licences import hub_identifier, keeps_from_publishing
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.schema import Recipe, Seeds
-from teichaku.recipes.study import kept_apart
+from teichaku.recipes.study import go_on, kept_apart
 from teichaku.recipes.terms import teacher_terms
 
 
@@ -76,19 +76,35 @@ def source_of(run: RunFolder) -> Source:
     recipe = load_recipe(run.path / "recipe.yaml")
     about = run.read_json("run.json")
     root = (run.path.resolve() / about["root"]).resolve()
-    licences = {
-        model["licence"] for model in about.get("models", ()) if model.get("role") == "teacher"
-    }
-    return Source(run, recipe, allowed_terms(recipe, root), "".join(licences - {"unknown"}))
-
-
-def allowed_terms(recipe: Recipe, root: Path) -> Terms:
-    """The terms of the recipe's teacher. Raises ``UserError`` where a set may not be exported."""
+    teachers = [model for model in about.get("models", ()) if model.get("role") == "teacher"]
     try:
-        return teacher_terms(recipe, root)
+        terms = teacher_terms(recipe, root)
     except RecipeError as error:
-        hint = "Write it into the recipe and run that again; what is finished is kept."
-        raise UserError(error.message, f"{error.hint} {hint}") from error
+        stated = [model["terms"] for model in teachers if "terms" in model]
+        before = [f"{told['name']} ({told['licence_class']})" for told in stated]
+        told = f"When the run was made, its terms were {before[0]}. " if before else ""
+        raise UserError(
+            f"{told}{error.message}",
+            f"{error.hint} in the recipe; what is finished is kept. {go_on(run)}",
+        ) from error
+    licences = {model["licence"] for model in teachers}
+    return Source(run, recipe, terms, "".join(licences - {"unknown"}))
+
+
+def dataset_folders(run: RunFolder) -> list[Path]:
+    """The data sets that ``run`` ends with, for each arm of its recipe as that is now."""
+    return [run.path / name for name in run.stages() if name.startswith("dataset/")]
+
+
+def require_student(run: RunFolder, recipe: Recipe) -> None:
+    """Raise ``UserError`` where the run ends with its data and has no model to ask or tell of."""
+    if recipe.student is not None:
+        return
+    folders = ", ".join(map(str, dataset_folders(run)))
+    raise UserError(
+        f"{run.path} has no student: it ends with the data set.",
+        f"That is in {folders}" if folders else f"It is not finished. {go_on(run)}",
+    )
 
 
 def read_dataset(source: Source, arm: str) -> Dataset:
@@ -98,7 +114,7 @@ def read_dataset(source: Source, arm: str) -> Dataset:
     if f"curation/{arm}" not in stages:
         raise UserError(
             f"The examples of arm '{arm}' are not finished in {run.path}.",
-            "Run the recipe (again): teichaku run RECIPE",
+            go_on(run),
         )
     curated = list(run.stage(f"curation/{arm}").read("examples", Example))
     asked = "questions" in stages

@@ -5,6 +5,7 @@ methods over instructions.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from teichaku.core.models import ChatModel
 from teichaku.core.records import Dropped, Example, Fact, Passage, Request
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import curate
@@ -16,6 +17,8 @@ from teichaku.recipes.methods import (
     fact_listing,
     gap_filler,
 )
+from teichaku.recipes.progress import beyond
+from teichaku.recipes.seed_amounts import expected_requests
 from teichaku.recipes.study import Outcome, Study, require, write_outcome
 from teichaku.recipes.workshop import price_per_token
 from teichaku.synthesis.coverage import assign_facts
@@ -27,7 +30,7 @@ _LISTS_FACTS = frozenset({"facts", "reverse"})
 
 
 @dataclass
-class _Collected:
+class Collected:
     """What was made so far."""
 
     examples: list[Example] = field(default_factory=list)
@@ -49,28 +52,46 @@ class _Collected:
         if self.facts:
             self.examples = list(assign_facts(self.examples, self.facts.values()))
 
+    def all_fallen(self) -> list[Dropped]:
+        """What fell, in an order of its own; what fell of a list of facts that several methods
+        asked for stands once.
+        """
+        facts = {record for record in self.fallen if record.kind == Fact.__name__}
+        others = (record for record in self.fallen if record.kind != Fact.__name__)
+        return sorted([*facts, *others], key=lambda d: (d.record_id, d.reason, d.evidence, d.raw))
+
 
 def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Passages and seeds to examples, by the methods of the arm."""
-    stage = f"synthesis/{data}"
+    stage, teacher = f"synthesis/{data}", study.workshop.teacher
     passages = list(study.passages.values())
-    made = _Collected()
-    methods = _with_facts(study, data, build_methods(study, data))
-    _over_passages(study, stage, passages, methods, made)
-    made.assign_facts()
-    _fill_gaps(study, data, passages, made)
+    made = from_passages(study, data, stage, passages, teacher)
     _over_seeds(study, data, made)
-    made.fallen = list({record.record_id: record for record in made.fallen}.values())
+    fallen = made.all_fallen()
     signed = [_signed(study, example) for example in made.examples]
-    teacher = study.workshop.teacher.identity
     facts = sorted(made.facts.values(), key=lambda fact: fact.id)
-    folder.write("facts", Fact, (replace(fact, teacher=teacher) for fact in facts))
-    reasons = write_outcome(folder, "examples", Example, signed, made.fallen)
-    require(signed, stage, "example", reasons, made.fallen)
+    folder.write("facts", Fact, (replace(fact, teacher=teacher.identity) for fact in facts))
+    reasons = write_outcome(folder, "examples", Example, signed, fallen)
+    require(signed, stage, "example", reasons, fallen, study.run)
     usage = study.workshop.usage
     requests = usage.requests + usage.cached_requests
     notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}
-    return Outcome(len(signed) + len(made.fallen), len(signed), reasons, notes)
+    return Outcome(len(signed) + len(fallen), len(signed), reasons, notes)
+
+
+def from_passages(
+    study: Study, data: str, stage: str, passages: Sequence[Passage], teacher: ChatModel
+) -> Collected:
+    """What the methods of an arm make of ``passages``, with their facts and what fills the gaps.
+
+    ``stage`` is what the progress calls it.
+    """
+    made = Collected()
+    methods = _with_facts(study, data, build_methods(study, data))
+    _over_passages(study, stage, passages, methods, made, teacher)
+    made.assign_facts()
+    _fill_gaps(study, data, stage, passages, made, teacher)
+    return made
 
 
 def _with_facts(study: Study, data: str, methods: list[Method]) -> list[Method]:
@@ -83,9 +104,14 @@ def _with_facts(study: Study, data: str, methods: list[Method]) -> list[Method]:
 
 
 def _over_passages(
-    study: Study, stage: str, passages: Sequence[Passage], methods: list[Method], made: _Collected
+    study: Study,
+    stage: str,
+    passages: Sequence[Passage],
+    methods: list[Method],
+    made: Collected,
+    teacher: ChatModel,
 ) -> None:
-    teacher, progress = study.workshop.teacher, study.progress
+    progress = study.progress
     first = (request for p in passages for method in methods for request in method.requests(p))
     asked = (request for request in first if isinstance(request, Request))
     total, estimate = study.workshop.estimate(teacher, asked)
@@ -95,7 +121,14 @@ def _over_passages(
     made.take(synthesize(passages, methods, teacher, again, progress.expect_more))
 
 
-def _fill_gaps(study: Study, data: str, passages: Sequence[Passage], made: _Collected) -> None:
+def _fill_gaps(
+    study: Study,
+    data: str,
+    stage: str,
+    passages: Sequence[Passage],
+    made: Collected,
+    teacher: ChatModel,
+) -> None:
     """Ask again for the facts that too few examples state, as often as the recipe allows.
 
     Only examples count that the recipe's filters will keep, but for those that ask a judge.
@@ -112,30 +145,31 @@ def _fill_gaps(study: Study, data: str, passages: Sequence[Passage], made: _Coll
         if not facts:
             return
         study.progress.say(
-            f"  synthesis/{data}: {facts} of {len(made.facts)} facts have fewer than "
+            f"  {stage}: {facts} of {len(made.facts)} facts have fewer than "
             f"{until.statements_per_fact} statements; round {number}"
         )
         lacking = [passage for passage in passages if passage.id in gaps.lacking]
         study.progress.expect_more(sum(1 for p in lacking for _ in gaps.requests(p)))
         more = study.progress.expect_more
-        made.take(synthesize(lacking, [gaps], study.workshop.teacher, again, more))
+        made.take(synthesize(lacking, [gaps], teacher, again, more))
         made.assign_facts()
 
 
-def _over_seeds(study: Study, data: str, made: _Collected) -> None:
+def _over_seeds(study: Study, data: str, made: Collected) -> None:
     """Methods over instructions, one after another: each sees what those before it made."""
     seeds = study.seeds
     if not seeds:
         return
-    again, progress = study.prompts.load("ask_again"), study.progress
-    pool = [*seeds] if study.recipe.seeds and study.recipe.seeds.include else []
-    made.examples += pool
+    again, progress, workshop = study.prompts.load("ask_again"), study.progress, study.workshop
+    made.examples += seeds if study.recipe.seeds and study.recipe.seeds.include else []
     grown: list[Example] = []
     for method in build_seed_methods(study, data):
-        progress.begin(f"synthesis/{data}, {method.name}", 0)
-        own = _Collected()
-        teacher = study.workshop.teacher
-        own.take(method.run(seeds, grown, teacher, again, progress.expect_more))
+        expected = expected_requests(method, seeds, grown)
+        total, estimate = workshop.rough_estimate(workshop.teacher, expected)
+        progress.begin(f"synthesis/{data}, {method.name}", total, estimate)
+        own = Collected()
+        more = beyond(total, progress.expect_more)
+        own.take(method.run(seeds, grown, workshop.teacher, again, more))
         grown = sorted([*grown, *own.examples], key=lambda example: example.id)
         made.take([*own.examples, *own.fallen])
 

@@ -1,7 +1,7 @@
 """A run's curated examples as files that other tools read, with a card that says what they are.
 
 ``examples.parquet`` has every example with every field of the record; other files have them in
-the forms of :mod:`teichaku.core.formats`, as JSON lines and as Parquet. ``export.json`` comes
+the forms of :mod:`teichaku.recipes.formats`, as JSON lines and as Parquet. ``export.json`` comes
 first and last: it names the files of an export, so that the next one may replace them and
 nothing else.
 """
@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from teichaku import __version__
 from teichaku.core.errors import UserError
-from teichaku.core.formats import FORMATS, Format
 from teichaku.core.records import Dropped, Example, Fact
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside, write_records
 from teichaku.recipes.data_card import WrittenFile, card_languages, render_card
@@ -30,6 +29,7 @@ from teichaku.recipes.dataset import (
     require_publishable,
     source_of,
 )
+from teichaku.recipes.formats import FORMATS, Format
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.study import Outcome
 
@@ -67,10 +67,10 @@ def export_run(
 ) -> list[Exported]:
     """Export the data sets of ``run``: of ``arm``, or of every arm into a subfolder of its own.
 
-    Without ``out`` they go to ``dataset/ARM`` in the run's folder. Everything is checked before
+    Without ``out`` they go to ``export/ARM`` in the run's folder. Everything is checked before
     anything is written. Raises ``UserError`` where the run has no such arm or has not finished
-    it, ``out`` holds files that no export wrote, the teacher's terms or a document's licence
-    forbid it, or no example fits the form.
+    it, ``out`` holds files that no export wrote or belongs to a stage of a run, the teacher's
+    terms or a document's licence forbid it, or no example fits the form.
     """
     if options.language and options.language not in card_languages():
         raise UserError(
@@ -80,7 +80,7 @@ def export_run(
         source = source_of(run)
         arms = _chosen(source, arm)
         below = out is None or len(arms) > 1
-        root = out or run.path / "dataset"
+        root = out or run.path / "export"
         folders = {name: root / name if below else root for name in arms}
         if below:
             _require_own_folders(root)
@@ -122,11 +122,27 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _require_own(folder: Path) -> None:
-    if _visible(folder) and _marked(folder) is None:
+    visible = _visible(folder)
+    if any((place / "begun").is_file() for place in (folder, *visible)):
+        raise UserError(
+            f"{folder} holds a stage of a run, which would take the export for its own.",
+            "Name another folder: --out DIR",
+        )
+    if visible and _marked(folder) is None:
+        if all(_marked(path) is not None for path in visible):
+            raise UserError(
+                f"{folder} holds the exports of several arms, each in its own folder.",
+                "Name one of those, or leave --arm out: all are exported again.",
+            )
         raise _not_ours(folder)
 
 
 def _require_own_folders(root: Path) -> None:
+    if _marked(root) is not None:
+        raise UserError(
+            f"{root} holds the export of one arm.",
+            "Say which: --arm NAME; or name another folder: --out DIR",
+        )
     if any(_marked(path) is None for path in _visible(root)):
         raise _not_ours(root)
 

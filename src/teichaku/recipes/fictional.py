@@ -12,8 +12,9 @@ from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped
-from teichaku.core.run_folder import record_as_json, write_aside
+from teichaku.core.run_folder import RunFolder, record_as_json, write_aside
 from teichaku.core.text import LANGUAGE_SCRIPTS, UNSPACED_SCRIPTS
+from teichaku.recipes.budget import alone
 from teichaku.recipes.load import find_recipe, load_recipe
 from teichaku.recipes.progress import Progress, Silent
 from teichaku.recipes.schema import is_name_character, language_code
@@ -63,11 +64,13 @@ def write_fictional(
     seed: int = 0,
     teacher: str = "",
     progress: Progress | None = None,
+    runs: Path = Path("runs"),
 ) -> Written:
     """Make ``folder`` with fictional documents, their questions, and a recipe that is ready.
 
     ``teacher`` is a recipe (a file or the name of a built-in one) whose teacher fills the
-    templates; empty: they are filled from lists. Raises ``UserError`` where ``folder`` has files,
+    templates; empty: they are filled from lists. What that costs counts against the budget of the
+    recipe's run, which is in ``runs``. Raises ``UserError`` where ``folder`` has files,
     there are no templates in ``language``, the teacher's terms forbid to train on what it
     writes, or every document was dropped.
     """
@@ -77,7 +80,7 @@ def write_fictional(
     pack = read_pack(language)
     made = drafts(pack, documents)
     if teacher:
-        fills = _fills_by_teacher(pack, made, seed, teacher, progress or Silent())
+        fills = _fills_by_teacher(pack, made, seed, teacher, progress or Silent(), runs)
     else:
         fills = list(fills_from_lists(pack, made, seed))
     found = list(fictional_documents(pack, fills, seed))
@@ -92,7 +95,12 @@ def write_fictional(
 
 
 def _fills_by_teacher(
-    pack: TemplatePack, made: Sequence[Draft], seed: int, recipe: str, progress: Progress
+    pack: TemplatePack,
+    made: Sequence[Draft],
+    seed: int,
+    recipe: str,
+    progress: Progress,
+    runs: Path,
 ) -> list[Fill | Dropped]:
     """The fills by the teacher of ``recipe``, behind the request cache."""
     path = find_recipe(recipe)
@@ -101,20 +109,22 @@ def _fills_by_teacher(
     own = None if loaded.prompts is None else path.parent / loaded.prompts
     prompts = PromptPack(pack.language, own)
     prompt, again = prompts.load("fictional_fill"), prompts.load("ask_again")
-    workshop = Workshop(loaded, prompts, progress, cache_home() / "requests.sqlite")
-    try:
-        progress.begin("fictional documents", len(made))
-        fills = fills_by_teacher(
-            pack, made, workshop.teacher, prompt, again, seed, expecting=progress.expect_more
-        )
-        fallen = sum(isinstance(fill, Dropped) for fill in fills)
-        progress.end(
-            "fictional documents", f"{len(made)} in, {len(made) - fallen} filled, {fallen} dropped"
-        )
-        return fills
-    finally:
-        progress.close()
-        workshop.close()
+    run = RunFolder(runs / loaded.name)
+    with alone(loaded.budget, run):
+        cache = cache_home() / "requests.sqlite"
+        workshop = Workshop(loaded, prompts, progress, cache, run.path)
+        try:
+            progress.begin("fictional documents", len(made))
+            fills = fills_by_teacher(
+                pack, made, workshop.teacher, prompt, again, seed, expecting=progress.expect_more
+            )
+            fallen = sum(isinstance(fill, Dropped) for fill in fills)
+            told = f"{len(made)} in, {len(made) - fallen} filled, {fallen} dropped"
+            progress.end("fictional documents", told)
+            return fills
+        finally:
+            progress.close()
+            workshop.close()
 
 
 def read_pack(language: str) -> TemplatePack:

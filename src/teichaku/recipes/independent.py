@@ -1,17 +1,17 @@
 """Questions that are made apart from the examples of every arm."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from teichaku.core.errors import UserError
 from teichaku.core.records import Document, Dropped, Example, Passage, Question, content_id
-from teichaku.core.replies import text_value
-from teichaku.core.text import comparable, contains
+from teichaku.core.run_folder import dropped
+from teichaku.core.text import comparable, contains, normalise
 from teichaku.curation.chain import Filter, curate
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.wording import WordingIndex
-from teichaku.recipes.rows import first_filled, read_rows
+from teichaku.recipes.rows import read_rows, refuse, texts_of
 from teichaku.recipes.study import Study
 from teichaku.synthesis.document_qa import DocumentQA
 from teichaku.synthesis.method import synthesize
@@ -66,28 +66,32 @@ def independent_method(study: Study) -> DocumentQA:
     return DocumentQA(prompt, recipe.language, seed, recipe.questions.per_document)
 
 
-def given_questions(study: Study, path: Path) -> Iterator[Question]:
-    """The questions in the user's file, each with the passage that holds its answer (the first
-    of its document where none does). Raises ``UserError`` where a row names no document.
+def check_given_questions(study: Study) -> None:
+    """Find the document of every question in the recipe's file, once the documents are read: a
+    name that fits none, or several, would else be told after the examples were paid for.
+
+    Raises ``UserError`` with all mistakes and their lines.
     """
-    documents = list(study.run.stage("documents").read("documents", Document))
-    named: dict[str, Document] = {}
-    for document in sorted(documents, key=lambda document: document.id):
-        file = Path(document.source)
-        for name in (document.title, document.source, file.name, file.stem, document.id):
-            named.setdefault(comparable(name), document)
+    config = study.recipe.questions
+    if config.file is not None and study.recipe.student is not None:
+        _find_documents(study, study.root / config.file)
+
+
+def given_questions(study: Study, path: Path) -> Iterator[Question | Dropped]:
+    """The questions in the user's file, each with the passage that holds its answer (the first
+    of its document where none does); dropped those about documents over the recipe's limit.
+
+    Raises ``UserError`` with all mistakes, as where a row names no document.
+    """
     passages: dict[str, list[Passage]] = {}
     for passage in sorted(study.passages.values(), key=lambda passage: passage.index):
         passages.setdefault(passage.document_id, []).append(passage)
-    for given in read_questions(path):
-        found = named.get(comparable(given.document))
-        if found is None:
-            some = ", ".join(sorted(document.title for document in documents)[:5])
-            raise UserError(
-                f"{path}, {given.place}: there is no document '{given.document}'.",
-                f"Name it by its title or its file. Documents: {some} ...",
-            )
-        yield _as_question(given, passages[found.id])
+    for given, document in _find_documents(study, path):
+        if not document.over_limit:
+            yield _as_question(given, document.id, passages[document.id])
+            continue
+        question = _as_question(given, document.id, [])
+        yield dropped(question, "questions", "over_limit", document.over_limit)
 
 
 @dataclass(frozen=True)
@@ -104,33 +108,103 @@ class GivenQuestion:
 def read_questions(path: Path) -> list[GivenQuestion]:
     """The questions in the JSONL, JSON, YAML, CSV or TSV file at ``path``.
 
-    Raises ``UserError`` where it cannot be read, has none, or a row lacks a part.
+    Raises ``UserError`` where it cannot be read or has none, and with all mistakes and their
+    lines where rows lack a part or ask what another one asks.
     """
-    found = []
-    for row in read_rows(path):
-        values = {
-            name: text_value(first_filled(row.values, names)) for name, names in _NAMES.items()
-        }
-        lacking = [name for name in _NEEDED if not values[name]]
-        if lacking:
-            also = "; ".join(f"{name}: {', '.join(_NAMES[name])}" for name in lacking)
-            raise UserError(
-                f"{path}, {row.place}: it has no {' and no '.join(lacking)}.",
-                f"The names that are known: {also}.",
-            )
-        found.append(GivenQuestion(row.place, **values))
-    if not found:
-        raise UserError(f"{path} has no questions.", "A row has document, question and answer.")
+    found: list[GivenQuestion] = []
+    mistakes: list[str] = []
+    rows = list(read_rows(path))
+    for row in rows:
+        texts = texts_of(row, _NAMES, _NEEDED)
+        if isinstance(texts, str):
+            mistakes.append(f"{row.place}: {texts}")
+        else:
+            found.append(GivenQuestion(row.place, **texts))
+    mistakes += _asked_twice((comparable(given.document), given) for given in found)
+    if not rows:
+        mistakes = ["it has no questions"]
+    named = "; ".join(f"{part}: {', '.join(_NAMES[part])}" for part in _NEEDED)
+    refuse(path, "questions", mistakes, f"Each question has these, by one of their names: {named}.")
     return found
 
 
-def _as_question(given: GivenQuestion, passages: list[Passage]) -> Question:
-    holding = next((p for p in passages if contains(p.text, given.answer)), passages[0])
+def _asked_twice(questions: Iterable[tuple[str, GivenQuestion]]) -> list[str]:
+    """The questions that are asked of the same document twice: they would count twice, and of
+    two answers one would count as wrong whatever a model says.
+    """
+    places: dict[tuple[str, str], str] = {}
+    mistakes = []
+    for document, given in questions:
+        key = (document, comparable(given.question))
+        if key in places:
+            mistakes.append(f"{given.place}: the same question as {places[key]}")
+        places.setdefault(key, given.place)
+    return mistakes
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A document and what it may be called. ``over_limit`` is the evidence of its fall where the
+    recipe's limit left it out.
+    """
+
+    id: str
+    source: str
+    title: str
+    over_limit: str = ""
+
+
+def _find_documents(study: Study, path: Path) -> list[tuple[GivenQuestion, _Named]]:
+    """The questions in the file, each with its document. Raises ``UserError`` with all mistakes."""
+    documents = list(_named_documents(study))
+    exact: dict[str, list[_Named]] = {}
+    loose: dict[str, list[_Named]] = {}
+    for document in documents:
+        file = Path(document.source)
+        for name in {normalise(document.source), document.id}:
+            exact.setdefault(name, []).append(document)
+        names = map(comparable, (document.title, document.source, file.name, file.stem))
+        for name in set(filter(None, names)):
+            loose.setdefault(name, []).append(document)
+    found: list[tuple[GivenQuestion, _Named]] = []
+    mistakes: list[str] = []
+    for given in read_questions(path):
+        named = exact.get(normalise(given.document)) or loose.get(comparable(given.document), [])
+        if len(named) == 1:
+            found.append((given, named[0]))
+        elif named:
+            fitting = ", ".join(f"{document.source} ({document.id})" for document in named[:5])
+            mistakes.append(
+                f"{given.place}: '{given.document}' fits {len(named)} documents: {fitting}"
+            )
+        else:
+            mistakes.append(f"{given.place}: there is no document '{given.document}'")
+    mistakes += _asked_twice((document.id, given) for given, document in found)
+    some = ", ".join(sorted(d.title for d in documents if not d.over_limit)[:5])
+    hint = f"Name a document by its title, its source, its file or its id. Documents: {some} ..."
+    refuse(path, "questions", mistakes, hint)
+    return found
+
+
+def _named_documents(study: Study) -> Iterator[_Named]:
+    """The documents by their ids, and those that the recipe's limit left out."""
+    folder = study.run.stage("documents")
+    kept = folder.read("documents", Document)
+    yield from sorted((_Named(d.id, d.source, d.title) for d in kept), key=lambda named: named.id)
+    for fallen in folder.read("dropped", Dropped):
+        if fallen.reason == "over_limit":
+            record = json.loads(fallen.record or "{}")
+            source = record.get("source") or fallen.evidence.rpartition(": limit ")[0]
+            yield _Named(fallen.record_id, source, record.get("title") or "", fallen.evidence)
+
+
+def _as_question(given: GivenQuestion, document: str, passages: list[Passage]) -> Question:
+    holding = [passage.id for passage in passages if contains(passage.text, given.answer)]
     return Question(
-        content_id("independent", holding.document_id, given.question, given.answer),
+        content_id("independent", document, given.question, given.answer),
         "independent",
-        holding.document_id,
-        holding.id,
+        document,
+        next(iter([*holding, *(passage.id for passage in passages)]), ""),
         "",
         given.question,
         given.answer,

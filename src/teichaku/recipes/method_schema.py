@@ -208,7 +208,7 @@ class SelfInstruct(Section):
     method: Literal["self_instruct"]
     instructions: int = Field(1000, ge=1, description="New instructions, before their instances.")
     requests_per_round: int = Field(
-        16, ge=1, description="Lists asked for at a time; more keep a server busier."
+        16, ge=1, description="Lists asked for at a time, at most; one for eight of the pool."
     )
     max_rounds: int = Field(200, ge=1, description="Rounds after which it ends in any case.")
     instances: int = Field(5, ge=1, description="Inputs with outputs an instruction, at most.")
@@ -265,7 +265,8 @@ class DomainFile(Section):
 class WordFile(Section):
     """A YAML file with the words by which instructions and replies are sorted out.
 
-    A list that it does not name stays as it is built in.
+    A list that it does not name stays as it is built in. A bar at an end of a word says that no
+    letter of the same script may stand there: 次の図| is not in 次の図書館.
     """
 
     version: int | str = ""
@@ -295,6 +296,9 @@ Method = Annotated[
     | DomainSpread,
     Field(discriminator="method"),
 ]
+
+#: The methods that begin with instructions; all others begin with passages.
+SEED_METHODS = frozenset({"self_instruct", "evol_instruct", "domain_spread"})
 
 #: The methods that write running text and no pairs.
 TEXT_METHODS = frozenset(

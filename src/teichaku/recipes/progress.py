@@ -1,6 +1,7 @@
 """What the person at the keyboard sees while a run goes on."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 
@@ -178,6 +179,21 @@ class Pace:
             left = duration((self.total - self._done) * seconds / self._done)
             parts.append(f"{left} left")
         return ", ".join(parts)
+
+
+def beyond(total: int, expect_more: Callable[[int], None]) -> Callable[[int], None]:
+    """``expect_more`` for a stage that began with an estimate of ``total`` records and is told of
+    every one of them: it hears only of those beyond.
+    """
+    told = 0
+
+    def tell(records: int) -> None:
+        nonlocal told
+        told += records
+        if told > total:
+            expect_more(min(records, told - total))
+
+    return tell
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,24 @@ from typing import Any
 import yaml
 
 from teichaku.core.errors import UserError
+from teichaku.core.replies import text_value
 from teichaku.core.text import normalise
-from teichaku.documents.content import LoadingError
+from teichaku.documents.content import LoadingError, clean
 from teichaku.documents.encodings import decode
 from teichaku.documents.tables import find_delimiter
+
+_SHOWN_MISTAKES = 10
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row as the file has it, by names that are normalised; ``place`` is for people."""
+    """A row as the file has it, by names that are normalised; ``place`` is for people.
+    ``fault`` says what is wrong with the row where it cannot be taken as it stands.
+    """
 
     place: str
     values: Mapping[str, Any]
+    fault: str = ""
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -45,9 +51,11 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         text, _ = decode(path.read_bytes())
         for place, values in reader(text):
-            if not isinstance(values, dict):
-                raise _BrokenFileError(f"{place}: it is no object with names and values.")
-            yield Row(place, {normalise(str(key)): value for key, value in values.items()})
+            if isinstance(values, dict):
+                yield Row(place, {normalise(str(key)): value for key, value in values.items()})
+            else:
+                fault = values.message if isinstance(values, _Fault) else _NO_OBJECT
+                yield Row(place, {}, fault)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read: {error.strerror}.",
@@ -59,6 +67,29 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 class _BrokenFileError(Exception):
     """A file is not of its format; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What stands in place of a row that cannot be taken as it stands."""
+
+    message: str
+
+
+_NO_OBJECT = "it is no object with names and values"
+
+
+class _AsSpelled(yaml.SafeLoader):
+    """Reads every plain scalar as the text that it is (``12:30``, ``0123``, ``1.10``), but for
+    null, true and false.
+    """
+
+
+_RESOLVED = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "merge"))
+_AsSpelled.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag in _RESOLVED]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
@@ -96,7 +127,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _yaml(text: str) -> Iterator[tuple[str, Any]]:
     try:
-        root, value = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+        root, value = yaml.compose(text, _AsSpelled), yaml.load(text, _AsSpelled)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -112,17 +143,74 @@ def _yaml(text: str) -> Iterator[tuple[str, Any]]:
 def _table(text: str) -> Iterator[tuple[str, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=find_delimiter(text), strict=True)
     try:
-        heading = next(reader, [])
+        heading = _heading(next(reader, []))
         start = reader.line_num + 1
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield f"line {start}", dict(zip(heading, cells, strict=False))
+                yield f"line {start}", _cells(heading, cells, reader.dialect.delimiter)
             start = reader.line_num + 1
     except csv.Error as error:
         raise _BrokenFileError(f"line {reader.line_num}: it is no table: {error}.") from error
+
+
+def _heading(cells: Sequence[str]) -> list[str]:
+    """The names of the columns; what is empty at the end names none."""
+    names = [normalise(cell) for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    twice = next((name for name in names if name and names.count(name) > 1), "")
+    if twice:
+        raise _BrokenFileError(f"line 1: the heading '{twice}' stands twice.")
+    return names
+
+
+def _cells(heading: Sequence[str], cells: Sequence[str], delimiter: str) -> Any:
+    """A row by the names of its columns. What stands beyond them is most often the rest of a
+    text that has the delimiter in it, and must not be lost.
+    """
+    beyond = [cell for cell in cells[len(heading) :] if cell.strip()]
+    if beyond:
+        rest = delimiter.join(cells[max(len(heading) - 1, 0) :]).replace('"', '""')
+        return _Fault(
+            f"it has {len(cells)} cells under {len(heading)} headings; put the cell into quotes: "
+            f'"{rest}"'
+        )
+    return dict(zip(heading, cells, strict=False))
 
 
 def first_filled(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """What stands under the first of ``names`` that is filled."""
     filled = (values[name] for name in map(normalise, names) if values.get(name) not in (None, ""))
     return next(filled, None)
+
+
+def texts_of(
+    row: Row, known: Mapping[str, tuple[str, ...]], needed: Sequence[str]
+) -> dict[str, str] | str:
+    """The text in ``row`` under the names that ``known`` lists for each part, empty where there
+    is none; or what is wrong with the row, as where one of ``needed`` is empty.
+    """
+    if row.fault:
+        return row.fault
+    texts = {}
+    for part, names in known.items():
+        value = first_filled(row.values, names)
+        if isinstance(value, bool):
+            return f"'{part}' is {value}: write the text in quotes"
+        if value is not None and not isinstance(value, str | int | float):
+            return f"'{part}' is no text"
+        texts[part] = clean(text_value(value)).strip()
+    missing = [part for part in needed if not texts[part]]
+    if missing:
+        has = ", ".join(row.values) or "nothing"
+        return f"it has no {' and no '.join(missing)} (it has: {has})"
+    return texts
+
+
+def refuse(path: Path, what: str, mistakes: Sequence[str], hint: str) -> None:
+    """Raise ``UserError`` with the first of ``mistakes`` in ``what``, where there are any."""
+    if mistakes:
+        more = len(mistakes) - _SHOWN_MISTAKES
+        shown = [*mistakes[:_SHOWN_MISTAKES], *([f"... and {more} more"] if more > 0 else [])]
+        listed = "".join(f"\n  {mistake}" for mistake in shown)
+        raise UserError(f"{path}: {len(mistakes)} mistake(s) in the {what}:{listed}", hint)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -24,13 +24,12 @@ from teichaku.backends.registry import cache_home
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Document
+from teichaku.core.records import Document, Example
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
 from teichaku.evaluation.scorers import headline_scorer
 from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
 from teichaku.recipes.before import check_before
-from teichaku.recipes.budget import Spending
 from teichaku.recipes.dataset import Source
 from teichaku.recipes.examples_stage import make_examples
 from teichaku.recipes.export import Options as ExportOptions
@@ -41,7 +40,7 @@ from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.terms import notice, teacher_terms
-from teichaku.recipes.workshop import ModelCard, Usage, Workshop
+from teichaku.recipes.workshop import ModelCard, Usage, Workshop, price_per_token
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
 _STAGE_VERSION = 4
@@ -77,7 +76,7 @@ def run_recipe(
     prompts = PromptPack(recipe.language, folder)
     cache = options.cache or cache_home() / "requests.sqlite"
     arms = expand_arms(recipe)
-    workshop = Workshop(recipe, prompts, progress, cache, _spending(recipe, run), run.path)
+    workshop = Workshop(recipe, prompts, progress, cache, run.path, sends_batches=True)
     study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
@@ -91,13 +90,6 @@ def run_recipe(
         progress.close()
         workshop.close()
     return run
-
-
-def _spending(recipe: Recipe, run: RunFolder) -> Spending:
-    """What the run has spent in earlier attempts."""
-    file = run.path / "spending.json"
-    before = run.read_json(file.name) if file.is_file() else {}
-    return Spending(recipe.budget, file, before.get("tokens", 0), before.get("price", 0.0))
 
 
 def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
@@ -141,7 +133,12 @@ def _write_datasets(study: Study, line: "_Line", curated: Mapping[str, str]) -> 
     for data in study.data_arms():
         line.stage(
             f"dataset/{data}",
-            {"after": curated[data], "recipe": study.recipe.model_dump(mode="json")},
+            {
+                "after": curated[data],
+                "recipe": study.recipe.model_dump(mode="json"),
+                "terms": asdict(study.terms),
+                "licences": licences,
+            },
             partial(_write_dataset, source, study.progress, data),
         )
 
@@ -167,6 +164,11 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
             partial(data_stages.read_documents, study),
         )
     curated = {}
+    seeds = fingerprint([asdict(seed) for seed in study.seeds])
+    signature = {
+        "price": price_per_token(recipe.teacher).model_dump(),
+        "licence_class": study.terms.licence_class,
+    }
     for data in study.data_arms():
         synthesis = line.stage(
             f"synthesis/{data}",
@@ -175,7 +177,7 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 "arm": recipe.arms[data].model_dump(include={"examples", "facts", "until"}),
                 # Gaps are filled where what passes the filters leaves them.
                 "curation": [c.model_dump() for c in recipe.curation if recipe.arms[data].until],
-                "seeds": [asdict(seed) for seed in study.seeds],
+                "seeds": seeds,
                 # With their prompts and all else that they read from files.
                 "methods": fingerprint(arm_methods(study, data)),
                 "teacher": workshop.teacher.identity,
@@ -183,6 +185,7 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 **_scope(recipe),
             },
             partial(make_examples, study, data),
+            signature,
         )
         curated[data] = line.stage(
             f"curation/{data}",
@@ -192,10 +195,11 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 "characters": recipe.arms[data].characters,
                 "judge": workshop.judge.identity if _judged_curation(recipe) else "",
                 "prompts": _prompts(study, ["grounded_judge", "magpie_screen", "ask_again"]),
-                "seeds": [asdict(seed) for seed in study.seeds],
+                "seeds": seeds,
                 "language": recipe.language,
             },
             partial(data_stages.curate_examples, study, data),
+            signature,
         )
     return curated
 
@@ -223,11 +227,20 @@ class _Line:
         self._position = 0
 
     def stage(
-        self, name: str, made_from: dict[str, Any], work: Callable[[StageFolder], Outcome]
+        self,
+        name: str,
+        made_from: dict[str, Any],
+        work: Callable[[StageFolder], Outcome],
+        signature: Mapping[str, Any] | None = None,
     ) -> str:
-        """Run the stage ``name`` unless it is finished; its fingerprint."""
+        """Run the stage ``name`` unless it is finished; its fingerprint for the stages after it.
+
+        ``signature`` is what its examples carry and nobody learns from: where it alone changes,
+        the examples are written anew, and what was trained on them stays.
+        """
         self._position += 1
-        made = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
+        asked = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
+        made = asked if signature is None else fingerprint([asked, signature])
         run, progress = self._study.run, self._study.progress
         folder = run.stage(name)
         if folder.is_finished(made) and not _failures(folder):
@@ -239,6 +252,8 @@ class _Line:
                 summary = work(folder).summary()
             failed = {"failed_requests": usage.failed_requests}
             about = {"stage": name, "position": self._position, "arguments": made_from}
+            if signature is not None:
+                about |= {"signature": signature, "content": _unsigned(folder)}
             folder.finish(made, {**about, **failed, **summary})
             progress.end(name, _in_words(summary["counts"], usage, time.monotonic() - start))
             if usage.failed_requests:
@@ -248,7 +263,9 @@ class _Line:
                 )
         run.add_stage(name, made)
         # What failed may succeed next time, so what comes after depends on the files themselves.
-        return fingerprint([made, folder.hashes()]) if _failures(folder) else made
+        if _failures(folder):
+            return fingerprint([made, folder.hashes()])
+        return made if signature is None else fingerprint([asked, _content(folder)])
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[Usage]:
@@ -269,6 +286,17 @@ class _Line:
             now = {"seconds": time.monotonic() - start, **asdict(spent)}
             total = {key: round(before.get(key, 0) + value, 6) for key, value in now.items()}
             run.write_json(file, {**total, "failed_requests": spent.failed_requests})
+
+
+def _unsigned(folder: StageFolder) -> str:
+    """A fingerprint of the examples, without what they carry of price and terms."""
+    examples = folder.read("examples", Example)
+    unsigned = (replace(example, price=0.0, licence_class="") for example in examples)
+    return fingerprint([fingerprint(asdict(example)) for example in unsigned])
+
+
+def _content(folder: StageFolder) -> str:
+    return str((folder.summary() or {})["content"])
 
 
 def _failures(folder: StageFolder) -> int:

@@ -1,6 +1,7 @@
 """What a recipe may say. Unknown keys are refused; :mod:`teichaku.recipes.load` finds the lines."""
 
 import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -10,12 +11,13 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from teichaku.recipes.method_schema import Method
+from teichaku.recipes.method_schema import SEED_METHODS, Method
 from teichaku.recipes.section import Section
 
 
@@ -97,7 +99,7 @@ class LlamaCpp(Section):
         description="A packaged name (teichaku models), a Hugging Face name, or a GGUF file."
     )
     context_tokens: int = Field(4096, ge=256, description="Context of one slot; costs memory.")
-    slots: int | None = Field(None, ge=1, description="Requests at a time; none: by processor.")
+    slots: int | None = Field(None, ge=1, description="Requests at a time; none: one.")
     speculate: bool = Field(
         False, description="Draft what stands in the prompt already: for replies that repeat it."
     )
@@ -322,6 +324,18 @@ class NamedFilter(Section):
 Filter = Annotated[Grounded | MagpieScreen | NamedFilter, Field(discriminator="name")]
 
 
+def _refuse(mistakes: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+    """Raise pydantic's error with all of ``mistakes``, each at its place, where there are any."""
+    if mistakes:
+        details = [
+            InitErrorDetails(
+                type=PydanticCustomError("study", "{what}", {"what": what}), loc=where, input=None
+            )
+            for where, what in mistakes
+        ]
+        raise ValidationError.from_exception_data("Recipe", details)
+
+
 class HoldOut(Section):
     """Examples kept out of training altogether."""
 
@@ -341,6 +355,13 @@ class Questions(Section):
     )
     attempts: int = Field(2, ge=1, description="Tries for a held-out wording.")
     hold_out: HoldOut = HoldOut()
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Questions":
+        if not self.kinds and not self.hold_out.per_category:
+            known = "trained, held_out, independent"
+            _refuse([(("kinds",), f"no question would be asked; name one of: {known}")])
+        return self
 
 
 class JudgeSettings(Section):
@@ -415,12 +436,48 @@ class Recipe(Section):
     )
 
     @model_validator(mode="after")
-    def _has_a_beginning(self) -> "Recipe":
-        if self.documents is None and self.seeds is None:
-            raise PydanticCustomError("nothing", "Say what to begin with: 'documents' or 'seeds'")
-        if self.student is not None and self.documents is None:
-            raise PydanticCustomError("nothing", "A student is asked about documents: name them")
+    def _holds_together(self) -> "Recipe":
+        _refuse([*self._beginnings(), *self._prices()])
         return self
+
+    def _beginnings(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What has nothing to begin with, and would be left out without a word."""
+        if self.documents is None and self.seeds is None:
+            yield (), "Say what to begin with: 'documents' or 'seeds'"
+            return
+        if self.student is not None and self.documents is None:
+            yield (), "A student is asked about documents: name them"
+        for name, arm in self.arms.items():
+            for number, config in enumerate(arm.examples):
+                where = ("arms", name, "examples", number)
+                if config.method in SEED_METHODS and self.seeds is None:
+                    yield where, f"{config.method} begins with instructions: name 'seeds'"
+                elif config.method not in SEED_METHODS and self.documents is None:
+                    yield where, f"{config.method} begins with passages: name 'documents'"
+            for key in ("facts", "until"):
+                if getattr(arm, key) and self.documents is None:
+                    yield ("arms", name, key), "facts are listed from passages: name 'documents'"
+
+    def _prices(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Prices that are lacking, or cannot be added up."""
+        stated = {
+            role: price
+            for role, model in (("teacher", self.teacher), ("judge", self.judge))
+            if (price := getattr(model, "price", None)) and (price.input or price.output)
+        }
+        if self.budget.price is not None and not stated:
+            yield (
+                ("budget", "price"),
+                "no model of the recipe has a price, so this would never stop it; state "
+                "teacher.price (input and output, by a million tokens), or limit budget.tokens",
+            )
+        currencies = {role: price.currency for role, price in stated.items()}
+        if len(set(currencies.values())) > 1:
+            yield (
+                ("judge", "price", "currency"),
+                f"the judge's prices are in {currencies['judge']}, the teacher's in "
+                f"{currencies['teacher']}, and they are added up; state both in one currency",
+            )
 
     @field_validator("language")
     @classmethod

@@ -1,18 +1,14 @@
 """Instructions that people wrote, read from a file: what methods for instructions begin with."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from teichaku.core.errors import UserError
-from teichaku.core.records import Example, content_id
+from teichaku.core.records import SEED, Example, content_id
 from teichaku.core.replies import text_value
 from teichaku.core.text import normalise
-from teichaku.documents.content import clean
-from teichaku.recipes.rows import first_filled, read_rows
-
-#: The method of examples that people wrote.
-SEED = "seed"
+from teichaku.recipes.rows import Row, first_filled, read_rows, refuse, texts_of
 
 #: What a column or key may be called; the first that is filled counts.
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -21,12 +17,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "output": ("output", "出力", "response", "answer", "回答", "答え"),
     "category": ("category", "カテゴリ", "カテゴリー", "分類"),
     "viewpoint": ("viewpoint", "観点"),
-    "is_classification": ("is_classification", "分類課題"),
     "licence": ("licence", "license", "ライセンス"),
     "id": ("id", "番号"),
 }
+_IS_CLASSIFICATION = ("is_classification", "分類課題")
 _TRUE = frozenset({"true", "1", "yes", "はい", "○"})
-_SHOWN_MISTAKES = 10
 
 
 def read_seeds(path: Path, language: str, licence: str = "") -> list[Example]:
@@ -47,22 +42,17 @@ def read_seeds(path: Path, language: str, licence: str = "") -> list[Example]:
     mistakes: list[str] = []
     for row in rows:
         for values in _instances(row.values):
-            found = _seed(values, language, licence)
+            found = _seed(replace(row, values=values), language, licence)
             if isinstance(found, str):
-                mistakes.append(f"  {row.place}: {found}")
+                mistakes.append(f"{row.place}: {found}")
             elif found.id in seeds:
-                mistakes.append(f"  {row.place}: the same as {places[found.id]} ({found.id})")
+                mistakes.append(f"{row.place}: the same as {places[found.id]} ({found.id})")
             else:
                 seeds[found.id], places[found.id] = found, row.place
     if not rows:
-        mistakes = ["  it holds no seeds"]
-    if mistakes:
-        more = len(mistakes) - _SHOWN_MISTAKES
-        shown = mistakes[:_SHOWN_MISTAKES] + ([f"  ... and {more} more"] if more > 0 else [])
-        raise UserError(
-            f"{path}: {len(mistakes)} mistake(s) in the seeds:\n" + "\n".join(shown),
-            "Each seed has 'instruction' and 'output', and 'input' where there is one.",
-        )
+        mistakes = ["it holds no seeds"]
+    hint = "Each seed has 'instruction' and 'output', and 'input' where there is one."
+    refuse(path, "seeds", mistakes, hint)
     return list(seeds.values())
 
 
@@ -78,19 +68,12 @@ def _instances(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {**values, **instance, **({"id": named} if named else {})}
 
 
-def _seed(values: Mapping[str, Any], language: str, licence: str) -> Example | str:
+def _seed(row: Row, language: str, licence: str) -> Example | str:
     """The seed in a row, or what is wrong with it."""
-    found = {name: first_filled(values, names) for name, names in _NAMES.items()}
-    for name, value in found.items():
-        if isinstance(value, bool) and name != "is_classification":
-            return f"'{name}' is {value}: write the text in quotes"
-        if value is not None and not isinstance(value, str | int | float | bool):
-            return f"'{name}' is no text"
-    texts = {name: clean(text_value(value)).strip() for name, value in found.items()}
-    missing = [name for name in ("instruction", "output") if not texts[name]]
-    if missing:
-        return f"it has no {' and no '.join(missing)} (it has: {', '.join(values) or 'nothing'})"
-    flag = found["is_classification"]
+    texts = texts_of(row, _NAMES, ("instruction", "output"))
+    if isinstance(texts, str):
+        return texts
+    flag = first_filled(row.values, _IS_CLASSIFICATION)
     is_classification = flag is True or normalise(text_value(flag)) in _TRUE
     return Example(
         texts["id"] or content_id(SEED, texts["instruction"], texts["input"], texts["output"]),

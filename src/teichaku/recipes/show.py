@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -35,7 +36,10 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "answers": ("answers", Answer),
     "judgements": ("judgements", Judgement),
     "scores": ("scores", Score),
+    "dataset": ("examples", Example),
 }
+#: Where a stage keeps what it dropped, if not in ``dropped``.
+_DROPPED = {"dataset": "left_out"}
 _FOLDERS = {"passages": "documents", "facts": "synthesis"} | dict.fromkeys(
     ("answers", "judgements", "scores"), "evaluation"
 )
@@ -54,10 +58,13 @@ def stage_rows(
     head, _, arm = stage.partition("/")
     if head not in _FILES:
         raise UserError(f"There is no stage '{stage}'.", f"Stages: {', '.join(_FILES)}.")
-    name, kind = ("dropped", Dropped) if dropped else _FILES[head]
+    name, kind = (_DROPPED.get(head, "dropped"), Dropped) if dropped else _FILES[head]
     folder = run.stage(_stage_name(run, head, arm))
     if not folder.path.is_dir():
-        raise UserError(f"Stage '{stage}' has not begun in this run.", "See: teichaku status RUN")
+        raise UserError(
+            f"Stage '{stage}' has not begun in this run.",
+            f"See: teichaku status {shlex.quote(str(run.path))}",
+        )
     rows = folder.read(name, kind)
     first = list(itertools.islice(rows, limit))
     documents = _sources(run) if dropped else {}
@@ -67,7 +74,7 @@ def stage_rows(
 
 def _stage_name(run: RunFolder, head: str, arm: str) -> str:
     folder = _FOLDERS.get(head, head)
-    if arm or folder not in ("synthesis", "curation", "training"):
+    if arm or folder not in ("synthesis", "curation", "training", "dataset"):
         return f"{folder}/{arm}" if arm else folder
     arms = sorted(path.name for path in (run.path / folder).glob("*") if path.is_dir())
     if len(arms) != 1:

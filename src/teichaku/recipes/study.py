@@ -1,5 +1,6 @@
 """A study that is being run, and what its stages have in common."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,12 @@ class Study:
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""
         return list(self.recipe.arms)
+
+
+def go_on(run: RunFolder) -> str:
+    """How to go on with ``run``, for people: the command that it was last called with."""
+    command = run.read_json("run.json").get("command", "")
+    return f"Go on: {command}" if command.startswith("teichaku run ") else "Run its recipe again."
 
 
 def kept_apart(
@@ -126,15 +133,17 @@ def require(
     what: str,
     reasons: Mapping[str, int],
     fallen: Sequence[Dropped] = (),
+    run: RunFolder | None = None,
 ) -> None:
     """Raise ``StageEmptyError`` where nothing is left to go on with; the first of ``fallen``
-    says what happened.
+    says what happened, and the hint how to see all of them in ``run``.
     """
     if kept:
         return
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "nothing came in"
     first = f" The first: {fallen[0].evidence}" if fallen and fallen[0].evidence else ""
+    place = "RUN" if run is None else shlex.quote(str(run.path))
     raise StageEmptyError(
         f"Stage {stage} has no {what} left ({why}).{first}",
-        f"See each record and its evidence: teichaku show RUN {stage} --dropped",
+        f"See each record and its evidence: teichaku show {place} {stage} --dropped",
     )

@@ -5,9 +5,10 @@ came from the cache.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from math import ceil
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +21,10 @@ from teichaku.recipes.budget import BudgetedModel, Spending, price_of
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import (
     Batch,
+    Grounded,
     Http,
     LlamaCpp,
+    MagpieScreen,
     Price,
     Recipe,
     SameAs,
@@ -136,7 +139,11 @@ class ModelCard:
 
 
 class Workshop:
-    """Builds and keeps the models of ``recipe``; ``prompts`` gives base models their frame."""
+    """Builds and keeps the models of ``recipe``; ``prompts`` gives base models their frame.
+
+    ``run_folder`` is that of the run whose budget teacher and judge spend; ``sends_batches``:
+    where the recipe wants batch files, they are sent from there.
+    """
 
     def __init__(
         self,
@@ -144,17 +151,19 @@ class Workshop:
         prompts: PromptPack,
         progress: Progress,
         cache_path: Path,
-        spending: Spending | None = None,
-        folder: Path | None = None,
+        run_folder: Path | None = None,
+        sends_batches: bool = False,
     ) -> None:
         self._recipe = recipe
         self._prompts = prompts
         self._progress = progress
         self._students: dict[str, Student] = {}
         self._opened: list[Closable] = []
-        self._spending = spending
-        self._folder = folder
+        self._batch_folder = run_folder if sends_batches else None
         self.cache = RequestCache(cache_path)
+        self._spending: Spending | None = None
+        if run_folder is not None:
+            self._spending = Spending(recipe.budget, self.cache, run_folder)
         self.cards: dict[str, ModelCard] = {}
         self.usage = Usage()
 
@@ -187,10 +196,13 @@ class Workshop:
 
     def _paid(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
         """A model that counts against the budget."""
-        model, price = self._chat(role, config), price_per_token(config)
-        if self._spending is not None:
-            model = BudgetedModel(model, price, self._spending)
-        return self.counted(model, price)
+        model, price, spending = self._chat(role, config), price_per_token(config), self._spending
+        if spending is None:
+            return self.counted(model, price)
+        if spending.is_limited:
+            model = BudgetedModel(model, price, spending)
+        cached = CachedModel(model, self.cache, partial(spending.charge, price))
+        return CountedModel(cached, partial(self._count, price))
 
     def estimate(self, model: ChatModel, requests: Iterable[Request]) -> tuple[int, str]:
         """How many requests there are; how many of them will be sent and how long that may take,
@@ -206,14 +218,44 @@ class Workshop:
         missing = self.cache.count_missing(model.identity, counting())
         total = counted.total()
         text = f"{missing} requests to send, {total - missing} from the cache"
-        speed = self.cache.speed(model.identity) or registry.seen_speed(model.identity)
-        if missing and speed:
-            usual = (
-                _USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS) * n for name, n in counted.items()
-            )
-            tokens = sum(usual) * missing / total
-            text += f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
-        return total, text
+        return total, text + self._usual_time(model, counted, missing / total if total else 0.0)
+
+    def rough_estimate(self, model: ChatModel, expected: Mapping[str, float]) -> tuple[int, str]:
+        """The same where the requests follow from replies: of ``expected``, about how many by
+        which prompt, nobody knows how many are in the cache.
+        """
+        total = ceil(sum(expected.values()))
+        text = f"about {total} requests, those in the cache among them"
+        return total, text + self._usual_time(model, expected)
+
+    def judging_estimate(self, examples: int) -> tuple[int | None, str]:
+        """What the filters of the recipe ask the judge of so many examples, at most, and how
+        long that may take; None and nothing where none asks it.
+        """
+        expected: dict[str, float] = {}
+        for config in self._recipe.curation:
+            if isinstance(config, MagpieScreen):
+                expected["magpie_screen"] = examples
+            elif isinstance(config, Grounded) and config.judge:
+                expected["grounded_judge"] = examples
+        if not expected:
+            return None, ""
+        total = sum(map(int, expected.values()))
+        return total, f"at most {total} requests" + self._usual_time(self.judge, expected)
+
+    def speed(self, model: ChatModel) -> float | None:
+        """Tokens a second that ``model`` wrote the last times, or is known to write."""
+        return self.cache.speed(model.identity) or registry.seen_speed(model.identity)
+
+    def _usual_time(
+        self, model: ChatModel, expected: Mapping[str, float], share: float = 1.0
+    ) -> str:
+        """How long ``share`` of so many requests by each prompt may take, in words."""
+        usual = (_USUAL_REPLY_TOKENS.get(p, _USUAL_TEXT_TOKENS) * n for p, n in expected.items())
+        tokens, speed = share * sum(usual), self.speed(model)
+        if not tokens or not speed:
+            return ""
+        return f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
 
     def quietly(self, model: ChatModel) -> ChatModel:
         """``model`` behind the cache, counted without moving the progress of the stage."""
@@ -240,11 +282,13 @@ class Workshop:
 
     def close(self) -> None:
         """Write what the cache still holds, and free the models."""
-        self.cache.close()
-        if self._spending is not None:
-            self._spending.note()
-        for model in self._opened:
-            model.close()
+        try:
+            if self._spending is not None:
+                self._spending.note()
+        finally:
+            self.cache.close()
+            for model in self._opened:
+                model.close()
 
     def _count(self, price: Price, reply: Reply) -> None:
         self.usage.add(reply, price)
@@ -267,8 +311,8 @@ class Workshop:
             self._note(role, config, embedded.identity, found)
             return embedded
         model: ChatModel
-        if isinstance(config, Http) and config.batch is not None and self._folder is not None:
-            model = self._batch_model(config, config.batch, self._folder)
+        if isinstance(config, Http) and config.batch is not None and self._batch_folder is not None:
+            model = self._batch_model(config, config.batch, self._batch_folder)
         elif isinstance(config, Http):
             from teichaku.backends.http import HttpModel
 

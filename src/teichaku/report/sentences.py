@@ -22,7 +22,8 @@ def _finding(verdict: Verdict, scorer: str, words: Wording) -> str:
         return words(f"verdict.{outcome}")
     if shown is None or (shown.tuned is None and outcome != "no_training"):
         return words(f"verdict.{outcome}_unmeasured")
-    key = "worse_although" if outcome == "worse" and verdict.beside else outcome
+    has_more = outcome in ("worse", "learnt", "unseen_only") and verdict.beside
+    key = f"{outcome}_although" if has_more else outcome
     return words(f"verdict.{key}", **_figures(shown, verdict.beside, scorer, words))
 
 
@@ -94,7 +95,27 @@ def caveats(
     wrong = [row["stage"] for row in counts if row["adds_up"] is False]
     if wrong:
         found.append(words("caveats.counts", stages=", ".join(wrong)))
+    found += _empty_caveats(counts, words)
+    answered = told_in_text(evidence, best)
+    if answered:
+        unseen = sum(question.kind == "unseen" for question in evidence.questions.values())
+        found.append(words("caveats.unseen_told", told=answered, unseen=unseen))
     return [*found, *_leak_caveats(counts, words)]
+
+
+def told_in_text(evidence: Evidence, best: Arm | None) -> int:
+    """The number of unseen questions that running text answers which ``best`` trained on."""
+    notes = evidence.stages.get("questions", {}).get("notes") or {}
+    by_arm = (notes.get("leak_check") or {}).get("unseen_told_in_text") or {}
+    return int(by_arm.get(best.data, 0)) if best else 0
+
+
+def _empty_caveats(counts: list[dict[str, Any]], words: Wording) -> list[str]:
+    """The kinds of questions that the recipe asks for and that have none."""
+    empty = [kind for row in counts for kind in row["notes"].get("empty_kinds") or ()]
+    return [
+        words("caveats.empty_kind", kind=words.label("kinds_in_sentence", kind)) for kind in empty
+    ]
 
 
 def _leak_caveats(counts: list[dict[str, Any]], words: Wording) -> list[str]:

@@ -15,6 +15,8 @@ Outcome = Literal[
     "learnt",
     "generalised",
     "task_only",
+    "unseen_only",
+    "independent_only",
     "slight",
     "wording_only",
     "wording_untested",
@@ -43,38 +45,44 @@ MINIMUM_QUESTIONS = 10
 #: only where the interval ends below it.
 MARGIN = 0.1
 
-#: Readings of the kinds trained, held_out and unseen (``*``: any), the outcome, and the kind
-#: that it is told of. The first line that fits counts.
-_RULES: tuple[tuple[str, str, str, Outcome, str], ...] = (
+#: Readings of the kinds trained, held_out, independent and unseen (``*``: any), the outcome, and
+#: the kind that it is told of. The first line that fits counts. Where no held-out wording was
+#: asked often enough, the independent questions stand in its place.
+_RULES: tuple[tuple[str, str, str, str, Outcome, str], ...] = (
     # A fall comes first: a gain on other questions must not hide it.
-    ("*", "down", "*", "worse", "held_out"),
-    ("*", "*", "down", "worse", "unseen"),
-    ("down", "*", "*", "worse", "trained"),
+    ("*", "down", "*", "*", "worse", "held_out"),
+    ("*", "*", "down", "*", "worse", "independent"),
+    ("*", "*", "*", "down", "worse", "unseen"),
+    ("down", "*", "*", "*", "worse", "trained"),
     # Taught facts in other words: they alone show that facts took hold.
-    ("*", "up", "*", "learnt", "held_out"),
-    ("*", "slight", "*", "slight", "held_out"),
-    # Unseen facts were never taught: a gain there is one at the task, and none there says
-    # nothing about the facts that were.
-    ("*", "flat", "up", "task_only", "unseen"),
-    ("*", "wide", "up", "task_only", "unseen"),
-    ("*", "*", "up", "generalised", "unseen"),
-    ("up", "flat", "*", "wording_only", "held_out"),
-    ("*", "flat", "*", "not_learnt", "held_out"),
-    ("*", "wide", "*", "inconclusive", "held_out"),
+    ("*", "up", "*", "*", "learnt", "held_out"),
+    ("*", "slight", "*", "*", "slight", "held_out"),
+    # Both ask for what was taught in other words, and they disagree.
+    ("*", "flat", "up", "*", "independent_only", "independent"),
+    ("*", "wide", "up", "*", "independent_only", "independent"),
+    # Unseen facts were never taught (but see ``decide``): a gain there is one at the task, and
+    # none there says nothing about the facts that were.
+    ("*", "flat", "*", "up", "task_only", "unseen"),
+    ("*", "wide", "*", "up", "task_only", "unseen"),
+    ("*", "*", "*", "up", "generalised", "unseen"),
+    ("up", "flat", "*", "*", "wording_only", "held_out"),
+    ("*", "flat", "*", "*", "not_learnt", "held_out"),
+    ("*", "wide", "*", "*", "inconclusive", "held_out"),
     # From here on no other wording was asked often enough.
-    ("up", "*", "*", "wording_untested", "trained"),
-    ("*", "*", "slight", "slight", "unseen"),
-    ("slight", "*", "*", "slight", "trained"),
-    ("flat", "*", "*", "not_learnt", "trained"),
-    ("wide", "*", "*", "inconclusive", "trained"),
-    ("*", "*", "flat", "not_generalised", "unseen"),
-    ("*", "*", "wide", "inconclusive", "unseen"),
+    ("up", "*", "*", "*", "wording_untested", "trained"),
+    ("*", "*", "*", "slight", "slight", "unseen"),
+    ("slight", "*", "*", "*", "slight", "trained"),
+    ("flat", "*", "*", "*", "not_learnt", "trained"),
+    ("wide", "*", "*", "*", "inconclusive", "trained"),
+    ("*", "*", "*", "flat", "not_generalised", "unseen"),
+    ("*", "*", "*", "wide", "inconclusive", "unseen"),
 )
 
 #: What an outcome comes down to where the open book does not clearly do better. A gain is
 #: weighed against the open book first.
 _ADVICE: Mapping[Outcome, tuple[Decision, str]] = {
     "task_only": ("undecided", "ask_taught"),
+    "independent_only": ("undecided", "ask_wider"),
     "slight": ("not_yet", "not_yet"),
     "wording_only": ("not_yet", "not_yet"),
     "wording_untested": ("undecided", "reword"),
@@ -84,7 +92,7 @@ _ADVICE: Mapping[Outcome, tuple[Decision, str]] = {
     "worse": ("not_yet", "not_yet"),
 }
 _GAINS = ("learnt", "generalised")
-_KINDS = ("trained", "held_out", "unseen")
+_KINDS = ("trained", "held_out", "independent", "unseen")
 _MOST_TELLING = ("held_out", "independent", "unseen", "trained")
 
 
@@ -108,9 +116,12 @@ class Verdict:
 UNFINISHED = Verdict("unfinished", "undecided", "finish")
 
 
-def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
+def decide(rows: Sequence[Cell], gaps: Sequence[Cell], is_unseen_taught: bool = False) -> Verdict:
     """The verdict on the headline scorer's ``rows`` (base against best, by kind and
     condition) and ``gaps`` (tuned closed book against base open book, by kind).
+
+    ``is_unseen_taught``: running text that the best arm trained on tells answers to unseen
+    questions, so that a gain there may be learning and is not told as one at the task.
     """
     closed = {row.question_kind: row for row in rows if row.condition == "closed_book"}
     measured = [row for row in rows if row.base.n or (row.tuned is not None and row.tuned.n)]
@@ -118,7 +129,7 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
         return Verdict("no_scores", "undecided", "no_scores")
     if all(row.tuned is None for row in rows):
         return _without_training(closed, gaps)
-    readings = {kind: _reading(closed.get(kind)) for kind in (*_KINDS, "independent")}
+    readings = {kind: _reading(closed.get(kind)) for kind in _KINDS}
     # Questions made apart from the examples ask what was taught in other words, too.
     other = "held_out" if readings["held_out"] != "absent" else "independent"
     kinds = [other if kind == "held_out" else kind for kind in _KINDS]
@@ -127,7 +138,9 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell]) -> Verdict:
             kind = other if told == "held_out" else told
             opened = _opened(gaps, kind)
             decision, advice = _decision(outcome, opened)
-            beside = _beside(outcome, closed, readings)
+            beside = _beside(outcome, other, closed, readings)
+            if is_unseen_taught and outcome in ("generalised", "task_only"):
+                outcome = "unseen_only"
             return Verdict(outcome, decision, advice, closed[kind], opened, beside)
     shown = next((closed[kind] for kind in (*_MOST_TELLING, ALL_KINDS) if kind in closed), None)
     return Verdict("too_few", "undecided", "ask_more", shown)
@@ -163,14 +176,19 @@ def _reading(cell: Cell | None) -> Reading:
 
 
 def _beside(
-    outcome: Outcome, closed: Mapping[str, Cell], readings: Mapping[str, Reading]
+    outcome: Outcome, other: str, closed: Mapping[str, Cell], readings: Mapping[str, Reading]
 ) -> Cell | None:
-    """What else the reader has to know in the same breath."""
+    """What else the reader has to know in the same breath; ``other`` is the kind that asks in
+    other words.
+    """
     if outcome == "worse":
         risen = [kind for kind in _MOST_TELLING if readings[kind] == "up"]
         return closed[risen[0]] if risen else None
-    other = {"wording_only": "trained", "task_only": "held_out"}.get(outcome)
-    return closed[other] if other else None
+    if outcome == "learnt":
+        is_denied = other == "held_out" and readings["independent"] == "flat"
+        return closed["independent"] if is_denied else None
+    beside = {"wording_only": "trained", "task_only": other, "independent_only": other}
+    return closed[beside[outcome]] if outcome in beside else None
 
 
 def _opened(gaps: Sequence[Cell], kind: str) -> Cell | None:

@@ -13,25 +13,19 @@ JSON and often Japanese; the number of strategies is asked for; a reply that is 
 asked for once more, not five times; and no more words are wanted than the passage has.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling
-from teichaku.core.replies import json_objects, text_value, without_thinking
+from teichaku.core.replies import json_objects, list_item, text_value, without_thinking
 from teichaku.core.text import comparable
 from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, made
 from teichaku.synthesis.running_text import running_text
 
 #: Fewer words are no application of a strategy.
 FEWEST_WORDS = 30
-
-#: A line that begins an item of a list, by the kind of its mark.
-_HEADING = re.compile(r"\s*#{1,6}\s*(.+)")
-_NUMBER = re.compile(r"\s*(?:[（(]?\d{1,2}[.)．）、:：](?!\d)|[\u2460-\u2473])\s*(.+)")
-_BULLET = re.compile(r"\s*[-*・•●]\s*(.+)")
 
 
 @dataclass(frozen=True)
@@ -127,16 +121,15 @@ def _listed_in_json(text: str) -> Iterator[str]:
 
 def _listed_in_lines(text: str) -> Iterator[str]:
     """The items of the list whose mark comes first; other lines belong to the item above."""
-    mark: re.Pattern[str] | None = None
+    mark = ""
     item: list[str] = []
     for line in text.split("\n"):
-        if mark is None:
-            mark = next((m for m in (_HEADING, _NUMBER, _BULLET) if m.fullmatch(line)), None)
-        begun = mark.fullmatch(line) if mark is not None else None
-        if begun:
+        begun = list_item(line)
+        if begun and begun.text and begun.mark == (mark or begun.mark):
+            mark = begun.mark
             if item:
                 yield "\n".join(item)
-            item = [begun[1].strip()]
+            item = [begun.text]
         elif item and line.strip():
             item.append(line.strip())
     if item:

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling
 from teichaku.synthesis.method import Subject, ask_about, made
-from teichaku.synthesis.running_text import running_text
+from teichaku.synthesis.running_text import rewritten_text
 
 Kind = Literal[
     "key_concepts",
@@ -52,5 +52,5 @@ class DiversePrompts:
                 )  # fmt: skip
 
     def parse(self, reply: Reply) -> Iterator[Example]:
-        """The reply as running text; see :func:`running_text` for what it raises."""
-        yield made(reply, self.language, 0, "", running_text(reply))
+        """The reply as running text; see :func:`rewritten_text` for what it raises."""
+        yield made(reply, self.language, 0, "", rewritten_text(reply))

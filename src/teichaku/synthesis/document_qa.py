@@ -1,13 +1,17 @@
 """``document_qa``: n question-answer pairs a passage (S5, DROBE: 8 pairs a document)."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
-from teichaku.core.replies import json_objects, text_value
+from teichaku.core.replies import json_objects, text_value, without_thinking
 from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, incomplete, made
+
+#: Where a pair begins; at the end of a reply, so much of its beginning as the limit left.
+_BEGINNING = re.compile(r'\{\s*(?:"(?:question|answer)"|"?[a-z]*\Z)')
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class DocumentQA:
             )  # fmt: skip
 
     def parse(self, reply: Reply) -> Iterator[Example | Dropped]:
-        """One example a pair; a pair without question or answer is dropped."""
-        yield from read_pairs(reply, self.language)
+        """One example a pair, or what is wrong with it, as :func:`read_pairs` tells."""
+        yield from read_pairs(reply, self.language, self.per_passage)
 
 
 def pairs_schema(count: int) -> dict[str, Any]:
@@ -44,10 +48,12 @@ def pairs_schema(count: int) -> dict[str, Any]:
     return {"type": "object", "properties": {"pairs": pairs}, "required": ["pairs"]}
 
 
-def read_pairs(reply: Reply, language: str) -> Iterator[Example | Dropped]:
+def read_pairs(reply: Reply, language: str, count: int) -> Iterator[Example | Dropped]:
     """The pairs of a reply by :func:`pairs_schema` as examples.
 
-    Raises :class:`UnusableReplyError` where there is none.
+    What is beyond ``count`` is dropped, as is a pair without question or answer, and one in
+    which the reply ran into the token limit. Raises :class:`UnusableReplyError` where there is
+    no whole pair.
     """
     pairs = list(_pairs(reply.text))
     if not pairs:
@@ -55,11 +61,17 @@ def read_pairs(reply: Reply, language: str) -> Iterator[Example | Dropped]:
     for position, pair in enumerate(pairs):
         parts = pair if isinstance(pair, dict) else {}
         question, answer = text_value(parts.get("question")), text_value(parts.get("answer"))
-        if question and answer:
-            yield made(reply, language, position, question, answer)
-        else:
+        if position >= count:
+            evidence = f"pair {position + 1}, and {count} were asked for."
+            yield incomplete(reply, position, "over_limit", evidence, str(pair))
+        elif not question or not answer:
             evidence = "a pair without a question or without an answer."
             yield incomplete(reply, position, "incomplete_pair", evidence, str(pair))
+        else:
+            yield made(reply, language, position, question, answer)
+    if cut := _cut_pair(reply):
+        evidence = "the reply ran into the token limit in this pair."
+        yield incomplete(reply, len(pairs), "truncated", evidence, cut)
 
 
 def _pairs(text: str) -> Iterator[Any]:
@@ -70,5 +82,19 @@ def _pairs(text: str) -> Iterator[Any]:
         listed = found.get("pairs")
         if isinstance(listed, list):
             yield from listed
-        elif "question" in found or "answer" in found:
+        elif _is_pair(found):
             yield found
+
+
+def _is_pair(found: Mapping[str, Any]) -> bool:
+    return "question" in found or "answer" in found
+
+
+def _cut_pair(reply: Reply) -> str:
+    """What there is of a pair that the token limit cut off; empty where no pair was begun."""
+    if reply.finish_reason != "length":
+        return ""
+    text = without_thinking(reply.text)
+    begun = [match.start() for match in _BEGINNING.finditer(text)]
+    rest = text[begun[-1] :] if begun else ""
+    return "" if any(map(_is_pair, json_objects(rest))) else rest

@@ -3,13 +3,14 @@
 S2 says that each of its seeds was spread over many domains, no more. Here the teacher gets an
 instruction with its input and output as the pattern, and a domain with what is done in it, and
 writes the same kind of task for that domain, with input and output. The list of domains ships
-with the prompts; a file of the user's can stand in for it. What is too much like its seed
-(ROUGE-L over 0.7, as in ``self_instruct``) falls.
+with the prompts; a file of the user's can stand in for it. What is too much like its seed, or like
+the worked example of the prompt (ROUGE-L over 0.7, as in ``self_instruct``), falls.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from teichaku.core.asking import UnusableReplyError
 from teichaku.core.models import ChatModel
@@ -17,7 +18,7 @@ from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Reply, Request, Sampling, content_id
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.text import is_language
-from teichaku.synthesis.instruction_pool import Origin, chosen
+from teichaku.synthesis.instruction_pool import Origin, chosen, worked_examples
 from teichaku.synthesis.instruction_text import InstructionWords, own_input, similarity
 from teichaku.synthesis.method import Made, Subject, ask_about, incomplete, made, synthesize
 from teichaku.synthesis.self_instruct import SIMILARITY, instance_fault
@@ -116,4 +117,11 @@ class DomainSpread:
         share = similarity(example.asked, seed.asked)
         if share > self.similarity:
             return "too_similar", f"{share:.2f} like its seed: {example.asked[:200]}"
+        for shown in self._shown:
+            if (share := similarity(example.asked, shown)) > self.similarity:
+                return "copies_the_prompt", f"{share:.2f} like its worked example: {shown[:200]}"
         return "", ""
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        return worked_examples(self.prompt)

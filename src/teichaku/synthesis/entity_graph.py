@@ -11,9 +11,10 @@ token of the source (455 million for 1.3 million).
 
 Where ours differs: entities must stand in the document, aliases are put together, and only the
 ``max_entities`` most salient ones are kept, because pairs grow with the square and triples with
-the cube of their number; pairs that stand near each other come first; triples are capped; a
-budget of tokens a document ends both. The relation is looked at from one of several *angles*, in
-turn: that is S4's, the list of angles is our own. The prompts are our own.
+the cube of their number; a text that leaves out one of its entities or the title is refused;
+pairs that stand near each other come first; triples are capped; a budget of tokens a document
+ends both. The relation is looked at from one of several *angles*, in turn: that is S4's, the list
+of angles is our own. The prompts are our own.
 """
 
 import random
@@ -24,8 +25,14 @@ from itertools import combinations
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Passage, Reply, Request, Sampling, content_id
 from teichaku.core.replies import json_objects, text_value
-from teichaku.core.text import sentences
-from teichaku.synthesis.entities import Entity, is_named, ranked_pairs, salient_entities
+from teichaku.core.text import sentences, title_names
+from teichaku.synthesis.entities import (
+    Entity,
+    entity_key,
+    is_named,
+    ranked_pairs,
+    salient_entities,
+)
 from teichaku.synthesis.method import (
     Made,
     Subject,
@@ -34,7 +41,7 @@ from teichaku.synthesis.method import (
     incomplete,
     made,
 )
-from teichaku.synthesis.running_text import running_text
+from teichaku.synthesis.running_text import rewritten_text, running_text
 
 #: A list that never ends is cut by the schema; EntiGraph has no limit.
 _LONGEST_LIST = 100
@@ -92,54 +99,78 @@ class EntityGraph:
     def parse(self, reply: Reply) -> Iterator[Made | Request]:
         """The summary and the requests for relations; or the text about a relation.
 
-        Raises :class:`UnusableReplyError` where summary or entities cannot be read, or the text
-        names none of its entities.
+        Raises :class:`UnusableReplyError` where summary or entities cannot be read, or where the
+        text does not name each of its entities (by one of its names) and the title; an entity
+        that stands in the title names it too.
         """
         subject: Subject = reply.request.subject
         if subject.step == "entities":
             yield from self._from_list(reply)
             return
-        text = running_text(reply)
-        if not any(is_named(text, name) for name in subject.detail):
-            raise UnusableReplyError(f"the text names none of: {', '.join(subject.detail)}.")
+        passage = subject.unit
+        assert isinstance(passage, Passage)
+        text = rewritten_text(reply, shown=self._shown(self.documents[passage.document_id]))
+        missing = _not_named(text, subject.detail, passage.title)
+        if missing:
+            raise UnusableReplyError("the text does not name: {names}.", names=", ".join(missing))
         yield made(reply, self.language, 0, "", text)
 
     def _from_list(self, reply: Reply) -> Iterator[Made | Request]:
         passage: Passage = reply.request.subject.unit
         summary, listed = _read_list(reply.text)
-        yield made(reply, self.language, 0, "", summary)
         shown = self._shown(self.documents[passage.document_id])
+        whole_reply = replace(reply, text=summary, finish_reason="stop")
+        try:
+            yield made(reply, self.language, 0, "", running_text(whole_reply, shown=shown))
+        except UnusableReplyError as unusable:
+            yield incomplete(reply, 0, "unusable_summary", str(unusable), summary)
         # The title names what the document is about, which its text may never do.
         whole = f"{passage.title}\n{shown}"
-        for position, name in enumerate(listed, 1):
-            if not is_named(whole, name):
-                about = f"'{name}' does not stand in the document"
-                refused = incomplete(reply, position, "entity_not_in_document", about, name)
-                yield replace(refused, kind="Entity")
+        found = salient_entities(listed, whole)
+        entities = found[: self.max_entities]
+        yield from self._left_out(reply, listed, found)
         drawn = random.Random(content_id(self.seed, self.name, passage.document_id))
         angles = drawn.sample(list(self.angles), len(self.angles))
-        entities = salient_entities(listed, whole)[: self.max_entities]
-        for index, names in enumerate(self._groups(entities, whole, drawn)):
-            style = "pair" if len(names) == 2 else "triple"
+        for index, group in enumerate(self._groups(entities, drawn)):
+            forms = {entity.name: entity.names for entity in group}
+            style = "pair" if len(group) == 2 else "triple"
             yield ask_about(
-                Subject(passage, self, "relation", style, detail=names), self.relation_prompt,
-                self.sampling, self.seed, index, entities=names,
+                Subject(passage, self, "relation", style, detail=forms), self.relation_prompt,
+                self.sampling, self.seed, index, entities=list(forms),
                 angle=angles[index % len(angles)], document=shown, title=passage.title,
             )  # fmt: skip
 
-    def _groups(
-        self, entities: Sequence[Entity], text: str, drawn: random.Random
-    ) -> list[tuple[str, ...]]:
-        """The names of pairs, then of triples, as far as the caps and the budget allow."""
+    def _left_out(
+        self, reply: Reply, listed: Sequence[str], found: Sequence[Entity]
+    ) -> Iterator[Dropped]:
+        """The names that nothing is asked about; an alias goes with its entity."""
+        known = {entity_key(name) for entity in found for name in entity.names}
+        over = {entity.name: entity for entity in found[self.max_entities :]}
+        for position, name in enumerate(listed, 1):
+            if entity_key(name) not in known:
+                reason, why = "entity_not_in_document", f"'{name}' does not stand in the document"
+            elif name in over:
+                names, count = over[name].names, len(over[name].sentences)
+                reason = "over_limit"
+                why = (
+                    f"{', '.join(names)}: in {count} sentence(s); the {self.max_entities} "
+                    "entities that most sentences name are kept"
+                )
+            else:
+                continue
+            yield replace(incomplete(reply, position, reason, why, name), kind="Entity")
+
+    def _groups(self, entities: Sequence[Entity], drawn: random.Random) -> list[tuple[Entity, ...]]:
+        """Pairs, then triples, as far as the caps and the budget allow."""
         triples = list(combinations(entities, 3))
         drawn.shuffle(triples)
         groups: list[tuple[Entity, ...]] = [
-            *ranked_pairs(entities, text)[: self.max_pairs],
+            *ranked_pairs(entities)[: self.max_pairs],
             *triples[: self.max_triples],
         ]
         if self.tokens_per_document is not None:
             groups = groups[: self.tokens_per_document // self._reply_tokens()]
-        return [tuple(entity.name for entity in group) for group in groups]
+        return groups
 
     def _reply_tokens(self) -> int:
         return min(self.usual_tokens, self.sampling.max_tokens)
@@ -162,6 +193,19 @@ def joined_documents(passages: Sequence[Passage]) -> dict[str, str]:
     for passage in sorted(passages, key=lambda passage: (passage.document_id, passage.index)):
         texts.setdefault(passage.document_id, []).append(passage.text)
     return {document: "\n".join(parts) for document, parts in texts.items()}
+
+
+def _not_named(text: str, entities: Mapping[str, Sequence[str]], title: str) -> list[str]:
+    """Those of ``entities``, each with its names, and of ``title`` that ``text`` does not name."""
+    missing = [
+        entity
+        for entity, names in entities.items()
+        if not any(is_named(text, name) for name in names)
+    ]
+    forms = [name for names in entities.values() for name in names if is_named(title, name)]
+    if title and not any(is_named(text, name) for name in [*title_names(title), *forms]):
+        missing.append(title)
+    return missing
 
 
 def _read_list(text: str) -> tuple[str, list[str]]:

@@ -4,41 +4,51 @@
 In a round an instruction meets one operator, drawn with equal probability: five in depth (add a
 constraint, deepen, concretise, increase the reasoning steps, complicate the input) and one in
 breadth (a new instruction of the same domain, rarer). What comes is answered by the teacher and
-goes into the next round, unless the eliminator takes it out:
+goes into the next round, unless the eliminator takes it out (section 3.2 of the paper):
 
 1. it asks nothing that its parent does not ask, as the teacher judges;
 2. the answer is a refusal: it has a word of one and is shorter than 80 words;
 3. the answer is nothing but punctuation and words that say nothing;
 4. it copies words of the prompt that asked for the rewriting.
 
-A parent whose child was eliminated goes into the next round unchanged. Four rounds, temperature
-1, top-p 0.95 and 2,048 tokens; a rewriting in depth may add 10 to 20 words.
+A parent whose child was eliminated goes into the next round unchanged.
+
+Where the numbers come from: the four rounds, the eliminator with its 80 words and the operator
+that complicates the input from the paper (the released code has one round, no eliminator and four
+operators in depth); temperature 1, top-p 0.95 and 2,048 tokens from the code
+(``Evol_Instruct/openai_access.py``); the 10 to 20 words that a rewriting in depth may add from the
+prompts of both.
 
 Ours differs in these points. Lists of words belong to a language, 80 words are 160 characters of
-Japanese, and 10 to 20 words are 25 to 50. An answer that ran into the token limit is eliminated
-too, for it would teach to stop in mid-sentence. What an instruction is applied to stands in its
-input, apart from it. A rewriting is judged before it is answered, which saves the answer. Each
+Japanese, and 10 to 20 words are 25 to 50. The paper knows a refusal by "sorry" alone; here other
+words of refusing count too. A single letter, or a word that may be a whole answer (on, May), says
+something. An instruction that is the worked example of the prompt copies it, too. An answer that
+ran into the token limit is eliminated too, for it would teach to stop in mid-sentence. What an
+instruction is applied to stands in its input, apart from it; an operator in depth that gives none
+back leaves its parent's. A rewriting is judged before it is answered, which saves the answer. Each
 instruction goes its way alone, so none waits for a round of the others.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from teichaku.core.asking import UnusableReplyError
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Reply, Request, Sampling, content_id
-from teichaku.core.replies import last_json_object, text_value, visible_text
-from teichaku.core.text import comparable
-from teichaku.synthesis.instruction_pool import Origin, chosen
+from teichaku.core.replies import last_json_object, text_value, without_thinking
+from teichaku.core.text import comparable, normalise
+from teichaku.synthesis.instruction_pool import Origin, chosen, worked_examples
 from teichaku.synthesis.instruction_text import (
     InstructionWords,
     estimated_words,
     mentioned,
     own_input,
     says_nothing,
+    similarity,
 )
 from teichaku.synthesis.method import Made, Subject, ask_about, incomplete, made, synthesize
 
@@ -52,6 +62,9 @@ IN_DEPTH = (
 IN_BREADTH = "in_breadth"
 #: A refusal is shorter than this; a longer answer may well say sorry.
 REFUSAL_WORDS = 80
+#: Over this ROUGE-L an instruction is a worked example of the prompt; one of the same form with
+#: other matter is less like it.
+_COPIED = 0.9
 
 
 @dataclass(frozen=True)
@@ -122,9 +135,12 @@ class EvolInstruct:
         if found is None or not question:
             raise UnusableReplyError("no 'instruction' in the reply.")
         given = own_input(text_value(found.get("input")), question, self.words.no_input)
+        if not given and reply.request.subject.style != IN_BREADTH:
+            is_inside = normalise(parent.input) in normalise(question)
+            given = "" if is_inside else parent.input
         evolved = _Evolved(question, given, _round(reply))
-        if word := mentioned(evolved.whole, self.words.template):
-            yield from self._eliminated(reply, "copies_the_prompt", f"'{word}': {evolved.whole}")
+        if copied := self._copied(evolved.whole):
+            yield from self._eliminated(reply, "copies_the_prompt", f"'{copied}': {evolved.whole}")
         elif comparable(evolved.whole) == comparable(parent.asked):
             yield from self._eliminated(reply, "no_information_gain", "it is its parent again")
         else:
@@ -133,6 +149,16 @@ class EvolInstruct:
                 instruction=parent.question, input=parent.input,
                 evolved_instruction=evolved.question, evolved_input=evolved.input,
             )  # fmt: skip
+
+    def _copied(self, whole: str) -> str:
+        """What an instruction has of the prompt: its words, or a worked example; else empty."""
+        examples = (shown for shown in self._shown if similarity(whole, shown) > _COPIED)
+        return mentioned(whole, self.words.template) or next(examples, "")
+
+    @cached_property
+    def _shown(self) -> list[str]:
+        prompts = (self.prompts.in_depth, self.prompts.in_breadth)
+        return [example for prompt in prompts for example in worked_examples(prompt)]
 
     def _judged(self, reply: Reply) -> Iterator[Made | Request]:
         evolved: _Evolved = reply.request.subject.detail
@@ -151,7 +177,7 @@ class EvolInstruct:
     def _answered(self, reply: Reply) -> Iterator[Made | Request]:
         parent: Example = reply.request.subject.unit
         evolved: _Evolved = reply.request.subject.detail
-        answer = visible_text(reply.text).strip()
+        answer = without_thinking(reply.text).strip()
         reason, evidence = self._answer_fault(answer, reply.finish_reason)
         if reason:
             evidence = f"{evidence}: {evolved.whole} / {answer[:200]}"

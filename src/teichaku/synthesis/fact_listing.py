@@ -4,9 +4,9 @@ and what coverage is counted in.
 Mecklenburg et al. 2024 (arXiv 2404.00213, section 3) list the atomic facts of a section; Knowledge-
 Instruct (Ovadia et al. 2025, arXiv 2504.05571, section 3) finds entities, then facts of each,
 puts each fact so that it stands on its own, and removes doubles. Ours asks once, for facts that
-already name what they are about, removes doubles by their comparable form, and drops what the
-passage does not support. The reply is a numbered list: a list that is cut off loses its last
-fact only.
+already name what they are about, takes items of several sentences apart, removes doubles by their
+comparable form, and drops what the passage does not support. The reply is a numbered list: a list
+that is cut off loses its last fact only.
 """
 
 import re
@@ -27,7 +27,7 @@ from teichaku.core.records import (
 from teichaku.core.replies import without_thinking
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import support
-from teichaku.core.text import comparable
+from teichaku.core.text import comparable, sentences, title_names
 from teichaku.synthesis.method import Made, Subject, UnusableReplyError, ask_about
 
 #: How a method goes on from the facts of a passage.
@@ -38,7 +38,10 @@ _ITEM = re.compile(r"\s*(?:\**\d{1,3}\s*[.．)）、:：]\**(?!\d)|[-*]\s|[・�
 
 #: Least share of a fact's content that stands in its passage: a whole sentence also has words of
 #: its own, so it is less than for an answer; all its numbers must stand there.
-_SUPPORTED = 0.5
+LEAST_SUPPORT = 0.5
+
+#: Most letters before the name with which a sentence begins: those of "the".
+_ARTICLE = 3
 
 
 @dataclass(frozen=True)
@@ -80,22 +83,25 @@ class FactListing:
         subject: Subject = reply.request.subject
         passage = subject.unit
         assert isinstance(passage, Passage)
-        lines = _items(reply)
-        if not lines:
+        listed = [one for item in _items(reply) for one in _single_facts(item, passage.title)]
+        if not listed:
             raise UnusableReplyError("there is no numbered list of facts in the reply.")
         known: set[str] = set()
-        for position, line in enumerate(lines):
-            key = comparable(line)
+        for position, statement in enumerate(listed):
+            key = comparable(statement)
             fact = Fact(
-                content_id(passage.id, key), passage.document_id, passage.id, len(known), line,
+                content_id(passage.id, key), passage.document_id, passage.id, len(known), statement,
                 self.language, reply.request.prompt, request_key=reply.key,
             )  # fmt: skip
             reason, evidence = _fault(fact, passage, known)
-            if reply.finish_reason == "length" and position == len(lines) - 1:
+            if reply.finish_reason == "length" and position == len(listed) - 1:
                 reason, evidence = "cut_off", "the reply ran into the token limit"
             if reason:
                 about = f"{passage.source}: {evidence}"
-                yield dropped(fact, "synthesis", reason, about, line)
+                lost = dropped(fact, "synthesis", reason, about, statement)
+                # A double is not the fact that stays, nor another double of it. The same list
+                # that two methods asked for gives the same places.
+                yield replace(lost, record_id=content_id(fact.id, position))
             else:
                 known.add(key)
                 yield fact
@@ -112,6 +118,25 @@ def _items(reply: Reply) -> list[str]:
     return [match["item"].strip() for match in matches if match]
 
 
+def _single_facts(item: str, title: str) -> list[str]:
+    """The sentences of an item, each a fact of its own where it begins with a name of ``title``.
+
+    Another sentence stays with those before it, for alone it may not tell what it is about; as
+    does the first that has the name, where none before it has.
+    """
+    names = [comparable(name) for name in title_names(title)]
+    found: list[str] = []
+    is_named = False
+    for sentence in sentences(item):
+        names_it = any(0 <= comparable(sentence).find(name) <= _ARTICLE for name in names)
+        if found and not (is_named and names_it):
+            found[-1] += sentence
+        else:
+            found.append(sentence)
+        is_named = is_named or names_it
+    return [statement.strip() for statement in found]
+
+
 def _fault(fact: Fact, passage: Passage, known: set[str]) -> tuple[str, str]:
     """Why the fact cannot be used: reason and evidence, empty where it can."""
     key = comparable(fact.statement)
@@ -122,6 +147,6 @@ def _fault(fact: Fact, passage: Passage, known: set[str]) -> tuple[str, str]:
     found = support(fact.statement, f"{passage.title}\n{passage.text}")
     if found.missing_numbers:
         return "fact_not_supported", f"not in the passage: {', '.join(found.missing_numbers)}"
-    if found.share < _SUPPORTED:
+    if found.share < LEAST_SUPPORT:
         return "fact_not_supported", f"not in the passage: {', '.join(found.missing_terms[:8])}"
     return "", ""

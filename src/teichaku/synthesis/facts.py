@@ -77,7 +77,7 @@ class Facts:
     ) -> Request:
         """Ask for ``count`` pairs about ``fact``, other than the questions in ``avoid``."""
         return ask_about(
-            Subject(passage, self, "questions", "question", (fact,)), self.question_prompt,
+            Subject(passage, self, "questions", "question", (fact,), count), self.question_prompt,
             self.sampling, self.seed, index, pairs_schema(count),
             fact=fact.statement, title=passage.title, count=count, avoid=list(avoid),
         )  # fmt: skip
@@ -92,7 +92,7 @@ class Facts:
             yield made(reply, self.language, 0, "", running_text(reply, at_least=5))
             return
         (fact,) = subject.facts
-        for record in read_pairs(reply, self.language):
+        for record in read_pairs(reply, self.language, subject.detail):
             if not isinstance(record, Example):
                 yield record
                 continue

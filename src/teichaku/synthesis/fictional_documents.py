@@ -36,12 +36,16 @@ from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Reply, Request, Sampling, content_id
 from teichaku.core.replies import last_json_object, text_value
-from teichaku.core.text import comparable, contains, is_language, numbers, sentences
+from teichaku.core.text import character_ngrams, comparable, contains, is_language, numbers, sentences
 
 METHOD = "fictional_documents"
 
 #: How often the values that a check refuses are drawn anew before the document is dropped.
 _TRIES = 100
+#: How many refused draws tell that the names of a type run short.
+_SHORT = 10
+#: Neighbouring characters by which earlier names are looked up.
+_GRAM = 5
 #: A longer fill is a sentence of the teacher's, not a value.
 _LONGEST_VALUE = 80
 
@@ -75,12 +79,14 @@ class SlotType:
     """A type of value: made up by ``patterns``, filled at first by ``fill``.
 
     A pattern is text with ``{part}`` places. A ``name`` or ``trait`` is made up, a ``number``
-    drawn anew, ``words`` stay as they were filled.
+    drawn anew, ``words`` stay as they were filled. ``spare`` has longer patterns, for when those
+    names run short that ``patterns`` make.
     """
 
     kind: Literal["name", "trait", "number", "words"]
     patterns: Sequence[str]
     fill: Sequence[str] = ()
+    spare: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,11 @@ class Draft:
     def fixed_text(self) -> str:
         """What the template itself says."""
         return _PLACE.sub("\n", self.template)
+
+    @cached_property
+    def fixed_key(self) -> str:
+        """That in comparable form."""
+        return comparable(self.fixed_text)
 
 
 @dataclass(frozen=True)
@@ -298,7 +309,7 @@ def fictional_documents(
             continue
         for slot, value in values.items():
             if _kind(pack, fill.draft, slot) == "name":
-                taken.add(value)
+                taken.add(comparable(value))
         yield _document(fill, values)
 
 
@@ -325,11 +336,12 @@ def _made_up(
     values = dict(fill.values)
     renew = {slot for slot in values if _kind(pack, draft, slot) != "words"}
     problems: dict[str, str] = {}
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         for slot in draft.category.slots:
             if slot in renew:
                 of_type = pack.types[draft.category.slots[slot].type]
-                values[slot] = pack.compose(of_type.patterns, drawn)
+                spare = of_type.spare if attempt >= _SHORT else ()
+                values[slot] = pack.compose(spare or of_type.patterns, drawn)
         problems = _problems(pack, fill, values, taken)
         if not problems:
             break
@@ -345,12 +357,13 @@ def _problems(
     found = _remains(pack, fill, values)
     # Phrases stay as they are, so they come first and what is like them is drawn anew.
     by_kind = sorted(values, key=lambda slot: _kind(pack, draft, slot) != "words")
+    keys = {slot: comparable(value) for slot, value in values.items()}
     for position, slot in enumerate(by_kind):
         value, kind = values[slot], _kind(pack, draft, slot)
         twins = [
             other
             for other in by_kind[:position]
-            if _are_alike(value, values[other], kind == "name" == _kind(pack, draft, other))
+            if _are_alike(keys[slot], keys[other], kind == "name" == _kind(pack, draft, other))
         ]
         wrong = ""
         if twins:
@@ -358,25 +371,25 @@ def _problems(
         elif kind == "number" and numbers(value) == numbers(fill.values[slot]):
             wrong = f"'{value}' is the number of the fill"
         elif kind == "name":
-            wrong = _name_problem(pack, draft, value, taken)
+            wrong = _name_problem(pack, draft, value, keys[slot], taken)
         if wrong:
             found[slot] = wrong
     return found
 
 
-def _are_alike(value: str, other: str, are_names: bool) -> bool:
-    """Whether two values are one answer; for names, whether one holds the other."""
-    key, other_key = comparable(value), comparable(other)
-    return key == other_key or (are_names and (key in other_key or other_key in key))
+def _are_alike(key: str, other: str, are_names: bool) -> bool:
+    """Whether two values in comparable form are one answer; for names, whether one holds the
+    other.
+    """
+    return key == other or (are_names and (key in other or other in key))
 
 
-def _name_problem(pack: TemplatePack, draft: Draft, name: str, taken: "_Taken") -> str:
-    key = comparable(name)
+def _name_problem(pack: TemplatePack, draft: Draft, name: str, key: str, taken: "_Taken") -> str:
     if any(real in key or key in real for real in pack.real_keys):
         return f"'{name}' is too near to a real name"
-    if taken.clashes(name):
+    if taken.clashes(key):
         return f"'{name}' is not apart from a name of an earlier document"
-    if contains(draft.fixed_text, name):
+    if key in draft.fixed_key and contains(draft.fixed_text, name):
         return f"'{name}' is a word of the template"
     return ""
 
@@ -387,33 +400,44 @@ def _remains(pack: TemplatePack, fill: Fill, values: Mapping[str, str]) -> dict[
     """
     draft, text = fill.draft, fill.draft.text(values)
     made_up = [slot for slot in values if _kind(pack, draft, slot) in _MADE_UP]
+    key = comparable(text)
     found = {}
     for slot in made_up:
         old = fill.values[slot]
-        if contains(text, old):
+        # The first is cheap, and always true where the second is.
+        if comparable(old) in key and contains(text, old):
             holders = [other for other in made_up if contains(values[other], old)]
             found.update(dict.fromkeys(holders or made_up, f"'{old}' of the fill remains"))
     return found
 
 
 class _Taken:
-    """The names of earlier documents, searched both ways without a loop over all of them."""
+    """The names of earlier documents in comparable form, searched both ways by their
+    neighbouring characters and not one after another.
+    """
 
     def __init__(self) -> None:
         self._names: set[str] = set()
-        self._joined = "\n"
+        self._holders: dict[str, list[str]] = {}
 
-    def add(self, name: str) -> None:
-        key = comparable(name)
+    def add(self, key: str) -> None:
         self._names.add(key)
-        self._joined += f"{key}\n"
+        for size in range(1, _GRAM + 1):
+            for gram in character_ngrams(key, size):
+                holders = self._holders.setdefault(gram, [])
+                if size == _GRAM or not holders:
+                    holders.append(key)
 
-    def clashes(self, name: str) -> bool:
-        """Whether a taken name holds ``name`` or is held by it."""
-        key = comparable(name)
+    def clashes(self, key: str) -> bool:
+        """Whether a taken name holds ``key`` or is held by it."""
         ends = range(1, len(key) + 1)
         pieces = (key[start:end] for end in ends for start in range(end))
-        return key in self._joined or any(piece in self._names for piece in pieces)
+        if any(piece in self._names for piece in pieces):
+            return True
+        # A name that holds this one holds its rarest gram as well.
+        grams = character_ngrams(key, _GRAM)
+        rarest = min((self._holders.get(gram, []) for gram in grams), key=len, default=[])
+        return any(key in holder for holder in rarest)
 
 
 def _kind(pack: TemplatePack, draft: Draft, slot: str) -> str:
@@ -430,7 +454,9 @@ def _shape_mistake(value: str) -> str:
 
 def _words_mistake(pack: TemplatePack, value: str, names: Iterable[str]) -> str:
     """What keeps a phrase from staying in a document in which nothing is real."""
-    held = next((name for name in (*names, *pack.real_names) if contains(value, name)), "")
+    key = comparable(value)
+    real = (name for name, part in zip(pack.real_names, pack.real_keys, strict=True) if part in key)
+    held = next((name for name in (*names, *real) if contains(value, name)), "")
     if held:
         return f"holds the name '{held}'"
     if numbers(value):

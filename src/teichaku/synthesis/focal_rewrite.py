@@ -74,7 +74,7 @@ class FocalRewrite:
             document = made(reply, self.language, 0, "", running_text(reply, FEWEST_WORDS))
             yield replace(document, parent_ids=(asked.id,))
             return
-        records = list(read_pairs(reply, self.language))
+        records = list(read_pairs(reply, self.language, self.per_passage))
         yield from records
         pairs = [(at, record) for at, record in enumerate(records) if isinstance(record, Example)]
         for position, pair in _evenly(pairs, self.rewritten):

@@ -212,9 +212,11 @@ def incomplete(reply: Reply, position: int, reason: str, evidence: str, raw: str
 
 
 def _read(reply: Reply) -> Iterator[Made | Request]:
-    """What the method finds in the reply; its examples share the reply's tokens."""
+    """What the method finds in the reply; its examples share the reply's tokens with the
+    places of those that fell, not with facts or entities that fell.
+    """
     found = list(reply.request.subject.method.parse(reply))
-    items = sum(isinstance(record, Example | Dropped) for record in found)
+    items = sum(isinstance(record, Example) or _is_lost_example(record) for record in found)
     for record in found:
         if isinstance(record, Example):
             yield replace(
@@ -224,6 +226,10 @@ def _read(reply: Reply) -> Iterator[Made | Request]:
             )
         else:
             yield record
+
+
+def _is_lost_example(record: Made | Request) -> bool:
+    return isinstance(record, Dropped) and record.kind == "Example"
 
 
 def _lost(reply: Reply, reason: str, evidence: str) -> Dropped:

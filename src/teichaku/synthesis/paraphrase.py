@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling
 from teichaku.synthesis.method import Subject, ask_about, made
-from teichaku.synthesis.running_text import running_text
+from teichaku.synthesis.running_text import rewritten_text
 
 Style = Literal["easy", "medium", "hard", "qa"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -47,5 +47,5 @@ class Paraphrase:
                 )  # fmt: skip
 
     def parse(self, reply: Reply) -> Iterator[Example]:
-        """The reply as running text; see :func:`running_text` for what it raises."""
-        yield made(reply, self.language, 0, "", running_text(reply))
+        """The reply as running text; see :func:`rewritten_text` for what it raises."""
+        yield made(reply, self.language, 0, "", rewritten_text(reply))

@@ -20,7 +20,7 @@ from teichaku.core.records import Fact, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.support import support
 from teichaku.core.text import comparable, contains
-from teichaku.synthesis.fact_listing import FactListing, of_its_fact
+from teichaku.synthesis.fact_listing import LEAST_SUPPORT, FactListing, of_its_fact
 from teichaku.synthesis.method import (
     Made,
     Subject,
@@ -36,9 +36,6 @@ _SCHEMA = {
     "properties": {part: {"type": "string"} for part in _PARTS},
     "required": list(_PARTS),
 }
-
-#: As in the listing: a statement has words of its own, its numbers are those of the fact.
-_SUPPORTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def _statement_fault(statement: str, name: str, value: str, fact: str) -> tuple[
     if whole.find(first) > whole.find(last):
         return "statement_not_reversed", f"'{name}' comes first in '{statement}'"
     found = support(statement, fact)
-    if found.missing_numbers or found.share < _SUPPORTED:
+    if found.missing_numbers or found.share < LEAST_SUPPORT:
         return "statement_not_supported", f"'{statement}' says more than the fact"
     return "", ""
 

@@ -7,10 +7,10 @@ and joins the pool. Then the teacher says which instructions are classification 
 the output (a label) is written before the input, so that not all inputs get the same label, for
 the others the input first.
 
-The paper's numbers are kept: temperature 0.7, top-p 0.5, presence penalty 2 and 1,024 tokens
-for the list; greedy replies for the rest, with a presence penalty of 1.5 and at most 350 tokens
-for up to five instances of a task (300 for a classification); between 3 and 150 words; ROUGE-L
-of at most 0.7 with everything in the pool.
+The numbers of the paper and its code are kept: temperature 0.7, top-p 0.5, presence penalty 2 and
+1,024 tokens for the list; greedy replies for the rest, with a presence penalty of 1.5 and at most
+350 tokens for up to five instances of a task (300 for a classification); an item falls at 3 words
+or fewer and over 150, and over a ROUGE-L of 0.7 with anything in the pool.
 
 Ours differs in these points:
 
@@ -22,15 +22,23 @@ Ours differs in these points:
 - The paper asks one request after the other, each from the pool as the one before left it.
   Here a round of requests is built from the pool at its beginning, and what comes is taken in
   the order of the requests: a server is kept busy, and a run that was killed gives the same
-  bytes. The rounds are small against the pool, and each item is still compared with all others.
-- The paper throws away a list that ran into the token limit; here only its last item falls.
-- Replies with instances are JSON. An instruction without input keeps one answer.
+  bytes. A round has at most a list for every eight instructions of the pool, so all that it is
+  asked for is less than the pool, and each item is still compared with all others.
+- The list shows eight different instructions, however many instances each of them has.
+- The paper throws away a list that ran into the token limit; here only its last item falls. The
+  paper has the server stop at the sixteenth item; here the list is only read up to it, for a
+  model that thinks may draft the whole list first, and would be cut off there.
+- Classification is asked with 10 examples (the released code: 31) and with 32 tokens (3), for the
+  reply is JSON, as those with instances are.
+- An instruction without input keeps one answer. Instances that come twice, are more than was
+  asked for, or stand in the prompt fall.
 """
 
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -38,9 +46,15 @@ from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Reply, Request, Sampling, content_id
-from teichaku.core.replies import json_objects, last_json_object, text_value, without_thinking
-from teichaku.core.text import is_language, normalise
-from teichaku.synthesis.instruction_pool import without_document
+from teichaku.core.replies import (
+    json_objects,
+    last_json_object,
+    list_item,
+    text_value,
+    without_thinking,
+)
+from teichaku.core.text import comparable, is_language, normalise
+from teichaku.synthesis.instruction_pool import by_wording, numbered_lines, without_document
 from teichaku.synthesis.instruction_text import (
     InstructionWords,
     SimilarityIndex,
@@ -53,19 +67,16 @@ from teichaku.synthesis.instruction_text import (
 )
 from teichaku.synthesis.method import Made, Subject, ask_about, incomplete, made, synthesize
 
-#: More words than the first and not more than the second.
+#: An item has more words than the first and not more than the second.
 WORDS = (3, 150)
 SIMILARITY = 0.7
 _SHOWN, _SHOWN_OF_MACHINE, _LAST = 8, 2, 16
 #: A teacher that has nothing new in so many rounds has no more.
 _IDLE_ROUNDS = 3
-_NUMBERED = re.compile(r"\s*(?:#+\s*)?\**(\d{1,2})\s*[.．、:：)）]\**\s*(.*)")
 _SPACES = re.compile(r"\s+")
 _COLONS = (":", "：")
 
-LIST_SAMPLING = Sampling(
-    temperature=0.7, top_p=0.5, max_tokens=1024, stop=(f"\n{_LAST}",), presence_penalty=2.0
-)
+LIST_SAMPLING = Sampling(temperature=0.7, top_p=0.5, max_tokens=1024, presence_penalty=2.0)
 CLASSIFY_SAMPLING = Sampling(max_tokens=32)
 INPUT_FIRST_SAMPLING = Sampling(max_tokens=350, presence_penalty=1.5)
 OUTPUT_FIRST_SAMPLING = Sampling(max_tokens=300, presence_penalty=1.5)
@@ -85,9 +96,9 @@ class SelfInstructPrompts:
 
 @dataclass(frozen=True)
 class SelfInstruct:
-    """Ask for ``requests_per_round`` lists a round until there are ``instructions`` new ones,
-    ``max_rounds`` are over or three in a row gave nothing; then for up to ``instances`` instances
-    of each.
+    """Ask for lists in rounds until there are ``instructions`` new ones, ``max_rounds`` are over or
+    three in a row gave nothing; then for up to ``instances`` instances of each. A round has at most
+    ``requests_per_round`` lists, and one for eight instructions of the pool.
 
     A few more than ``instructions`` can come, for the last lists are kept whole.
     """
@@ -118,8 +129,12 @@ class SelfInstruct:
         """Instructions with input and output; an example's parents are the seeds, and what was
         made before, that its list showed. Examples with a document are no part of the pool.
         """
-        before, people = without_document(pool), without_document(seeds)
-        known = SimilarityIndex(example.question for example in (*people, *before))
+        people = by_wording(without_document(seeds))
+        machine = by_wording(without_document(pool))
+        questions = (example.question for example in (*people.values(), *machine.values()))
+        known = SimilarityIndex([*questions, *numbered_lines(self.prompts.more)])
+        for wording in people:
+            machine.pop(wording, None)
         made_now: list[Example] = []
         counts: list[int] = []
         for number in range(self.max_rounds):
@@ -127,9 +142,7 @@ class SelfInstruct:
             if missing <= 0 or counts[-_IDLE_ROUNDS:] == [len(made_now)] * _IDLE_ROUNDS:
                 break
             counts.append(len(made_now))
-            lists = min(self.requests_per_round, ceil(missing / (_LAST - 1 - _SHOWN)))
-            machine = without_document([*before, *made_now])
-            asked = [self._list_request(people, machine, number, place) for place in range(lists)]
+            asked = self._round([*people.values()], [*machine.values()], number, missing)
             expecting(len(asked))
             replies: list[_Listed] = []
             stream: Iterator[_Listed | Dropped] = ask(
@@ -140,12 +153,12 @@ class SelfInstruct:
                     yield found
                 else:
                     replies.append(found)
-            for listed in sorted(replies, key=lambda listed: listed.of.place):
-                for record in self._sorted_out(listed, known):
-                    if isinstance(record, Example):
-                        made_now.append(record)
-                    else:
-                        yield record
+            for record in self._sorted_out(replies, known):
+                if isinstance(record, Example):
+                    made_now.append(record)
+                    machine.setdefault(comparable(record.question), record)
+                else:
+                    yield record
         expecting(len(made_now))
         yield from synthesize(made_now, [self], teacher, again, expecting)
 
@@ -162,6 +175,17 @@ class SelfInstruct:
             yield self._instances_request(reply)
         else:
             yield from self._instances(reply)
+
+    def _round(
+        self, people: Sequence[Example], machine: Sequence[Example], number: int, missing: int
+    ) -> list[Request]:
+        """The lists to ask for in the round ``number`` where ``missing`` instructions are."""
+        lists = min(
+            self.requests_per_round,
+            ceil(missing / (_LAST - 1 - _SHOWN)),
+            max(1, (len(people) + len(machine)) // _SHOWN),
+        )
+        return [self._list_request(people, machine, number, place) for place in range(lists)]
 
     def _list_request(
         self, people: Sequence[Example], machine: Sequence[Example], number: int, place: int
@@ -184,22 +208,38 @@ class SelfInstruct:
             subject=_Place(self.name, number, place, parents),
         )
 
-    def _sorted_out(self, listed: "_Listed", known: SimilarityIndex) -> Iterator[Example | Dropped]:
-        """The items that may join the pool, as examples without an answer; the others dropped."""
-        for position, item in enumerate(listed.items):
-            reason, evidence = self._objection(item, known)
-            if listed.is_cut and position == len(listed.items) - 1:
-                reason, evidence = "truncated", "the list ran into the token limit"
-            identifier = content_id(self.name, listed.of.number, listed.of.place, position, item)
-            if reason:
-                evidence = f"{listed.of.described}: {evidence}: {item}"
-                yield Dropped(identifier, "Example", "synthesis", reason, evidence, raw=item)
-                continue
-            known.add(item)
-            yield Example(identifier, "", "", self.name, item, "", parent_ids=listed.of.parents)
+    def _sorted_out(
+        self, replies: Iterable["_Listed"], known: SimilarityIndex
+    ) -> Iterator[Example | Dropped]:
+        """The items of a round that may join the pool, as examples without an answer; the others
+        dropped.
+        """
+        lists = sorted(replies, key=lambda listed: listed.of.place)
+        items = list(dict.fromkeys(item for listed in lists for item in listed.items))
+        # All at once against what was known before, then one by one against what joined since.
+        before = dict(zip(items, known.nearest_each(items, self.similarity), strict=True))
+        since = len(known)
+        for listed in lists:
+            for position, item in enumerate(listed.items):
+                reason, evidence = self._objection(item)
+                if not reason:
+                    near = before[item] or known.nearest(item, self.similarity, since)
+                    if near:
+                        reason, evidence = "too_similar", f"{near[1]:.2f} like '{near[0]}'"
+                if listed.is_cut and position == len(listed.items) - 1:
+                    reason, evidence = "truncated", "the list ran into the token limit"
+                identifier = content_id(
+                    self.name, listed.of.number, listed.of.place, position, item
+                )
+                if reason:
+                    evidence = f"{listed.of.described}: {evidence}: {item}"
+                    yield Dropped(identifier, "Example", "synthesis", reason, evidence, raw=item)
+                    continue
+                known.add(item)
+                yield Example(identifier, "", "", self.name, item, "", parent_ids=listed.of.parents)
 
-    def _objection(self, item: str, known: SimilarityIndex) -> tuple[str, str]:
-        """Why an item cannot join the pool, in a word and with its evidence; empty if it can."""
+    def _objection(self, item: str) -> tuple[str, str]:
+        """Why an item is of no use, in a word and with its evidence; empty where it is."""
         count = estimated_words(item)
         if count <= WORDS[0]:
             return "too_short", f"about {count:.0f} words"
@@ -213,8 +253,7 @@ class SelfInstruct:
             return "begins_with_punctuation", f"it begins with '{item[0]}'"
         if not is_language(item, self.language):
             return "wrong_language", f"expected {self.language}"
-        near = known.nearest(item, self.similarity)
-        return ("too_similar", f"{near[1]:.2f} like '{near[0]}'") if near else ("", "")
+        return "", ""
 
     def _program(self, item: str) -> str:
         words = self.words
@@ -244,6 +283,14 @@ class SelfInstruct:
             instruction=unit.question, count=self.instances,
         )  # fmt: skip
 
+    @cached_property
+    def _shown(self) -> frozenset[tuple[str, str]]:
+        """The instances that the prompts show."""
+        prompts = (self.prompts.input_first, self.prompts.output_first)
+        sections = (section for prompt in prompts for _, section in prompt.sections)
+        pairs = (pair for section in sections for pair in _read_instances(section))
+        return frozenset((normalise(given), normalise(output)) for given, output in pairs)
+
     def _instances(self, reply: Reply) -> Iterator[Example | Dropped]:
         instruction: Example = reply.request.subject.unit
         pairs = [
@@ -256,6 +303,8 @@ class SelfInstruct:
         seen: set[str] = set()
         for position, (given, output) in enumerate(pairs):
             reason = instance_fault(given, output)
+            if not reason and (normalise(given), normalise(output)) in self._shown:
+                reason = "copies_the_prompt"
             if contradicted:
                 reason = "contradicting_outputs"
             elif not reason and position >= self.instances:
@@ -301,36 +350,36 @@ class _Listed:
 
 
 def _read_list(reply: Reply) -> Iterator[_Listed]:
-    items = tuple(numbered_items(reply.text))
+    items, is_whole = numbered_items(reply.text)
     if not items:
         raise UnusableReplyError("no numbered list of instructions in the reply.")
-    yield _Listed(reply.request.subject, items, reply.finish_reason == "length")
+    is_cut = reply.finish_reason == "length" and not is_whole
+    yield _Listed(reply.request.subject, tuple(items), is_cut)
 
 
-def numbered_items(text: str) -> Iterator[str]:
-    """The items of the numbered list in ``text`` before the sixteenth; what stands before the
-    list, or behind an empty line of it, is no part of them.
+def numbered_items(text: str) -> tuple[list[str], bool]:
+    """The items of the numbered list in ``text`` before the sixteenth, and whether it has that
+    many. What stands before the list, or behind an empty line of it, is no part of them.
     """
-    item: list[str] | None = None
+    items: list[list[str]] = []
+    is_open = is_whole = False
     for line in without_thinking(text).split("\n"):
-        numbered = _NUMBERED.match(line)
-        if numbered and int(numbered.group(1)) >= _LAST:
-            break
-        if numbered:
-            yield from _joined(item)
-            item = [numbered.group(2)]
+        begun = list_item(line)
+        if begun and begun.number is not None:
+            if begun.number >= _LAST:
+                is_whole = True
+                break
+            items.append([begun.text])
+            is_open = True
         elif not line.strip():
-            yield from _joined(item)
-            item = None
-        elif item is not None:
-            item.append(line)
-    yield from _joined(item)
+            is_open = False
+        elif is_open:
+            items[-1].append(line)
+    return list(filter(None, map(_joined, items))), is_whole
 
 
-def _joined(lines: list[str] | None) -> Iterator[str]:
-    whole = without_quotes("\n".join(lines or ()).strip().strip("*").strip()).strip()
-    if whole:
-        yield whole
+def _joined(lines: Sequence[str]) -> str:
+    return without_quotes("\n".join(lines).strip().strip("*").strip()).strip()
 
 
 def instance_fault(given: str, output: str) -> str:

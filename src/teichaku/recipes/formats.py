@@ -1,8 +1,7 @@
 """An example as other tools write one: the JSON objects that trainers read.
 
-They stand beside the records because they are other writings of one, and because they need
-nothing but it. A question with its answer goes into the three forms of conversations, running
-text into the plain one; what a form does not take, it leaves out by name. No form has the frame
+A question with its answer goes into the three forms of conversations, running text into the
+plain one; what a form does not take, it leaves out by name. No form has the frame
 in which a student of this program is asked: whoever trains on them brings a template of their own.
 """
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from languages import texts
 from made import example
-from teichaku.core.formats import FORMATS, Format
 from teichaku.core.records import Example
+from teichaku.recipes.formats import FORMATS, Format
 
 said = texts.filter(bool)
 pairs = st.builds(example, said, texts, input=texts)
