@@ -102,5 +102,5 @@ def test_a_hint_names_the_run(run: RunFolder) -> None:
         stage_rows(run, "curation/qa", dropped=False, limit=1)
     assert caught.value.hint == f"See: teichaku status {run.path}"
     with pytest.raises(UserError, match="no example left") as caught:
-        require([], "curation/qa", "example", {}, run=run)
+        require(run, [], "curation/qa", "example", {})
     assert f"teichaku show {run.path} curation/qa --dropped" in caught.value.hint

@@ -151,9 +151,11 @@ def test_running_text_of_the_best_arm_that_tells_unseen_answers_is_admitted(tmp_
     report = build_report(run, "en")["headline"]
     told = "The answers to 3 of 12 unseen questions stand in running text"
     assert sum(told in caveat for caveat in report["caveats"]) == 1
+    assert report["outcome"] == "unseen_only"
     with_notes(run, leak_check={"unseen_told_in_text": {data: 0, "other": 3}})
     report = build_report(run, "en")["headline"]
     assert not any("unseen" in caveat for caveat in report["caveats"])
+    assert report["outcome"] == "generalised"
 
 
 def test_examples_come_from_different_documents(report: dict[str, Any]) -> None:

@@ -82,6 +82,22 @@ def test_one_question_an_abstract_with_the_category_that_the_teacher_returns() -
     assert found.style in qa.example_sets
 
 
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_example_of_the_prompt_is_what_it_asks_for(language: str) -> None:
+    qa = method(language)
+    shown = qa.prompt.messages(
+        passage="", title="", categories=qa.categories,
+        examples=[{"category": c.name, "passage": c.passage, "question": c.question,
+                   "answer": c.answer} for c in qa.categories],
+    )[-1].content  # fmt: skip
+    replies = [line for line in shown.splitlines() if line.startswith('{"category"')]
+    for category, text in zip(qa.categories, replies, strict=True):
+        (found,) = qa.parse(reply(text, Subject(passage(), qa)))
+        assert (found.category, found.question, found.answer) == (
+            category.name, category.question, category.answer,
+        )  # fmt: skip
+
+
 def test_an_unknown_category_is_of_no_use() -> None:
     answer = json.dumps({"category": "price", "question": "料金は？", "answer": "1,800円"})
     with pytest.raises(UnusableReplyError, match="price"):

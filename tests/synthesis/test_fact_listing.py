@@ -1,17 +1,21 @@
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from languages import sentence, texts
+from damaged import damaged
+from languages import sentence
 from made import passage, reply
 from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Fact, Passage, Request
+from teichaku.core.text import comparable
 from teichaku.recipes.methods import method_fingerprint
 from teichaku.synthesis.fact_listing import FactListing
 from teichaku.synthesis.facts import Facts
@@ -88,6 +92,54 @@ def test_a_fact_is_kept_once_however_it_is_written() -> None:
     )  # fmt: skip
 
 
+def test_every_item_that_falls_has_a_place_of_its_own() -> None:
+    text = "1. 定員は48人である。\n2. 定員は４８人である\n3. 定員は48人である。\n4. ……\n5. ……"
+    records = list(LISTING.parse(reply(text, ABOUT)))
+    ids = [r.record_id if isinstance(r, Dropped) else getattr(r, "id", "") for r in records]
+    assert len(set(ids)) == len(ids) == 5
+    assert records == list(LISTING.parse(reply(text, ABOUT))), "another method lists the same"
+
+
+@pytest.mark.parametrize(
+    ("title", "item", "statements"),
+    [
+        (
+            "遊覧船あおば丸",
+            "遊覧船あおば丸の定員は48人である。遊覧船あおば丸は1987年に建造された。",
+            ["遊覧船あおば丸の定員は48人である。", "遊覧船あおば丸は1987年に建造された。"],
+        ),
+        (
+            "遊覧船あおば丸",
+            "遊覧船あおば丸の定員は48人である。船体は檜でできている。遊覧船あおば丸は1987年に建造された。",
+            ["遊覧船あおば丸の定員は48人である。船体は檜でできている。", "遊覧船あおば丸は1987年に建造された。"],
+        ),
+        (
+            "遊覧船あおば丸",
+            "定員は48人である。遊覧船あおば丸は1987年に建造された。",
+            ["定員は48人である。遊覧船あおば丸は1987年に建造された。"],
+        ),
+        (
+            "遊覧船あおば丸",
+            "遊覧船あおば丸の定員は48人である。これは遊覧船あおば丸の建造のときに決まった。",
+            ["遊覧船あおば丸の定員は48人である。これは遊覧船あおば丸の建造のときに決まった。"],
+        ),
+        ("", "定員は48人である。建造は1987年である。", ["定員は48人である。建造は1987年である。"]),
+        (
+            "Role-Based Access Control (RBAC)",
+            "RBAC has roles. An RBAC role has rights. The RBAC team checks them.",
+            ["RBAC has roles.", "An RBAC role has rights.", "The RBAC team checks them."],
+        ),
+        ("晨光号", "晨光号建于1987年。晨光号有48个座位。", ["晨光号建于1987年。", "晨光号有48个座位。"]),
+    ],
+)  # fmt: skip
+def test_an_item_of_several_sentences_is_taken_apart_where_they_name_their_subject(
+    title: str, item: str, statements: list[str]
+) -> None:
+    unit = passage(f"{item}檜でできている。1987年。48人。", title)
+    found = LISTING.parse(reply(f"1. {item}", Subject(unit, LISTING, step="facts")))
+    assert [record.statement for record in found if isinstance(record, Fact)] == statements
+
+
 def test_a_list_that_was_cut_off_loses_its_last_fact_only() -> None:
     text = "1. 定員は48人である。\n2. 船体は檜で"
     found = listed(text, finish_reason="length")
@@ -147,10 +199,49 @@ def test_a_method_that_goes_on_from_facts_has_a_fixed_fingerprint() -> None:
     assert "0x" not in repr(first)
 
 
-@given(texts)
-def test_no_reply_breaks_the_parser(text: str) -> None:
+ITEMS = ["遊覧船あおば丸の定員は48人である。", "遊覧船あおば丸の定員は４８人である。",
+         "遊覧船あおば丸の料金は1,800円である。遊覧船あおば丸は1987年に建造された。",
+         "船体は檜でできている。", "船長は佐伯である。", "定員は9人である。", "……"]  # fmt: skip
+MARKS = ["1. ", "１．", "2) ", "- ", "・", "**3.** "]
+
+
+@given(st.lists(st.tuples(st.sampled_from(MARKS), st.sampled_from(ITEMS)), min_size=1))
+def test_nothing_of_a_list_vanishes(lines: list[tuple[str, str]]) -> None:
+    text = "事実：\n" + "\n".join(mark + item for mark, item in lines)
+    records = list(LISTING.parse(reply(text, ABOUT)))
+    stated = [r.raw if isinstance(r, Dropped) else getattr(r, "statement", "") for r in records]
+    assert "".join(stated) == "".join(item for _, item in lines)
+    ids = [r.record_id if isinstance(r, Dropped) else getattr(r, "id", "") for r in records]
+    assert len(set(ids)) == len(ids)
+    assert [r.index for r in records if isinstance(r, Fact)] == list(
+        range(sum(isinstance(r, Fact) for r in records))
+    )
+
+
+LIST = "\n".join(f"{number}. {item}" for number, item in enumerate(ITEMS, 1))
+
+
+@given(damaged(LIST), st.sampled_from(["stop", "length"]))
+def test_no_reply_breaks_the_parser(text: str, finish: str) -> None:
     with contextlib.suppress(UnusableReplyError):
-        assert list(LISTING.parse(reply(text, ABOUT)))
+        records = list(LISTING.parse(reply(text, ABOUT, finish_reason=finish)))
+        stated = [comparable(r.statement) for r in records if isinstance(r, Fact)]
+        assert records
+        assert len(set(stated)) == len(stated)
+        assert not (finish == "length" and isinstance(records[-1], Fact))
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_worked_example_of_the_prompt_is_what_it_asks_for(language: str) -> None:
+    prompt = PromptPack(language).load("fact_listing")
+    asked = prompt.messages(passage="", title="")[-1].content
+    pattern = r"^(?:文書の名前：|Document name: )(.+)\n(?:文書：|Document: )(.+)\n((?:\d+\. .+\n)+)"
+    ((title, document, listed),) = re.findall(pattern, asked, re.MULTILINE)
+    method = FactListing(prompt, language)
+    about = Subject(passage(document, title), method, step="facts")
+    found = list(method.parse(reply(listed, about)))
+    assert [type(record) for record in found] == [Fact] * listed.count("\n")
+    assert all(title in record.statement for record in found if isinstance(record, Fact))
 
 
 @given(sentence, sentence)

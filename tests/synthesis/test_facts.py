@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from languages import texts
+from damaged import damaged, json_values
 from made import passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Example, Fact, Reply, Request, content_id
+from teichaku.core.records import Dropped, Example, Fact, Reply, Request, content_id
 from teichaku.synthesis.fact_listing import FactListing
 from teichaku.synthesis.facts import Facts
 from teichaku.synthesis.method import Subject, UnusableReplyError, synthesize
@@ -123,6 +126,18 @@ def test_an_answer_that_is_not_in_the_fact_is_dropped(answer: str, kept: bool) -
     assert getattr(found, "reason", "answer_not_in_fact") == "answer_not_in_fact"
 
 
+def test_pairs_beyond_those_asked_for_and_a_cut_one_keep_their_places() -> None:
+    pair = '{"question": "あおば丸の建造は？", "answer": "1987年"}'
+    for count in (1, 2, 5):
+        request = METHOD.question_request(passage(), FACTS[1], count)
+        text = f'{{"pairs": [{pair}, {pair}, {pair}, {{"question": "あおば'
+        found = list(METHOD.parse(Reply(request, text, "length", key="k")))
+        kept = min(count, 3)
+        assert [getattr(record, "reason", "") for record in found] == (
+            [""] * kept + ["over_limit"] * (3 - kept) + ["truncated"]
+        )
+
+
 def test_one_stream_gives_facts_texts_and_pairs() -> None:
     found = list(
         synthesize([passage()], [changed(texts=2, qa_per_fact=3)], ScriptedModel(scripted_teacher))
@@ -137,9 +152,58 @@ def test_one_stream_gives_facts_texts_and_pairs() -> None:
     }
 
 
-@given(texts)
-def test_no_reply_breaks_the_parser(text: str) -> None:
-    for step, facts in (("text", FACTS), ("questions", FACTS[:1])):
-        subject = Subject(passage(), METHOD, step, facts=facts)
+ANSWERS = st.one_of(st.sampled_from(["48人", "48", "あおば丸", "９人", "船長の佐伯"]), json_values)
+QUESTIONS = st.one_of(st.sampled_from(["定員は？", "名前は？"]), json_values)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional={"question": QUESTIONS, "answer": ANSWERS}),
+        min_size=1, max_size=12,
+    )
+)  # fmt: skip
+def test_every_pair_is_an_answer_from_its_fact_or_has_a_place(pairs: list[Any]) -> None:
+    request = METHOD.question_request(passage(), FACTS[0], 10)
+    found = list(METHOD.parse(Reply(request, json.dumps({"pairs": pairs}), "stop", key="k")))
+    assert len(found) == len(pairs)
+    ids = [r.record_id if isinstance(r, Dropped) else getattr(r, "id", "") for r in found]
+    assert len(set(ids)) == len(ids)
+    for record in found:
+        if isinstance(record, Example):
+            assert record.fact_ids == (FACTS[0].id,)
+            assert "９" not in record.answer
+
+
+PAIRS = json.dumps(
+    {"pairs": [{"question": f"あおば丸の定員は？（{n}）", "answer": "48人"} for n in range(4)]},
+    ensure_ascii=False,
+)
+TEXT = "檜で船体を組んだあおば丸は、1987年に建造され、48人まで乗ることができる。"
+
+
+@given(damaged(PAIRS), damaged(TEXT), st.sampled_from(["stop", "length"]))
+def test_no_reply_breaks_the_parser(pairs: str, text: str, finish: str) -> None:
+    asked = Subject(passage(), METHOD, "questions", facts=FACTS[:1], detail=10)
+    for subject, replied in ((asked, pairs), (Subject(passage(), METHOD, "text"), text)):
         with contextlib.suppress(UnusableReplyError):
-            assert list(METHOD.parse(reply(text, subject)))
+            assert list(METHOD.parse(reply(replied, subject, finish_reason=finish)))
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_worked_example_of_the_prompt_is_what_it_asks_for(language: str) -> None:
+    prompt = PromptPack(language).load("fact_questions")
+    of = Facts(LISTING, METHOD.text_prompt, prompt, language)
+    shown = prompt.messages(fact="", title="", count=3, avoid=[])[-1].content
+    ((name, statement, replied),) = re.findall(
+        r"^(?:名前：|Name: )(.+)\n(?:事実：|Fact: )(.+)\n(\{.+\})$", shown, re.MULTILINE
+    )
+    about = Fact("f", passage().document_id, passage().id, 0, statement)
+    request = of.question_request(passage(), about, 3)
+    found = list(of.parse(Reply(request, replied, "stop", key="k")))
+    assert [type(record) for record in found] == [Example] * 3
+    for record in found:
+        assert isinstance(record, Example)
+        assert record.answer in statement
+        assert record.answer not in record.question
+    assert len({record.question for record in found if isinstance(record, Example)}) == 3
+    assert name in statement

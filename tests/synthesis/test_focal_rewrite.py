@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from languages import texts
+from damaged import damaged
 from made import example, passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
@@ -84,13 +84,42 @@ def test_a_document_is_running_text_and_knows_the_pair_it_was_written_around() -
         list(method().parse(reply("遊覧船あおば丸の定員は48人です。", request.subject)))
 
 
-@given(texts)
-def test_no_reply_breaks_the_parser(text: str) -> None:
+def test_two_samples_of_too_many_questions_share_no_document() -> None:
+    pairs = [{"question": f"遊覧船あおば丸の{n}番目は？", "answer": f"{n}"} for n in range(12)]
+    of = method(samples=2, rewritten=None)
+    found = [
+        record
+        for request in of.requests(passage())
+        for record in of.parse(reply(json.dumps({"pairs": pairs}), request.subject,
+                                     sample_index=request.sample_index))
+    ]  # fmt: skip
+    documents = [record for record in found if isinstance(record, Request)]
+    assert sorted(request.sample_index for request in documents) == list(range(16))
+    assert len({request.sampling.seed for request in documents}) == 16
+    assert [d.reason for d in found if isinstance(d, Dropped)] == ["over_limit"] * 8
+
+
+def test_a_question_that_was_cut_off_keeps_its_place() -> None:
+    (request,) = method().requests(passage())
+    cut = PAIRS[: PAIRS.rindex("answer")]
+    found = list(method().parse(reply(cut, request.subject, finish_reason="length")))
+    assert [d.reason for d in found if isinstance(d, Dropped)] == ["incomplete_pair", "truncated"]
+
+
+DOCUMENT = "遊覧船あおば丸に乗れるのは48人までである。檜の船体にはそれだけの場所がある。"
+
+
+@given(damaged(PAIRS), damaged(DOCUMENT), st.sampled_from(["stop", "length"]))
+def test_no_reply_breaks_the_parser(pairs: str, text: str, finish: str) -> None:
     request = next(record for record in parsed(method()) if isinstance(record, Request))
     (first,) = method().requests(passage())
-    for subject in (first.subject, request.subject):
-        with contextlib.suppress(UnusableReplyError):
-            assert list(method().parse(reply(text, subject)))
+    with contextlib.suppress(UnusableReplyError):
+        found = list(method().parse(reply(pairs, first.subject, finish_reason=finish)))
+        asked = sum(isinstance(record, Request) for record in found)
+        assert asked == min(2, sum(isinstance(record, Example) for record in found))
+    with contextlib.suppress(UnusableReplyError):
+        (document,) = method().parse(reply(text, request.subject, finish_reason=finish))
+        assert isinstance(document, Example)
 
 
 def both_halves(pair_lengths: list[int], text_lengths: list[int]) -> list[Example]:

@@ -6,10 +6,11 @@ to put in ``stage.json``.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
-from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.core.run_folder import StageFolder, dropped, fingerprint
 from teichaku.curation.amount import characters, within_characters
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
@@ -55,17 +56,17 @@ def read_documents(study: Study, folder: StageFolder) -> Outcome:
         by_id = sorted(documents, key=lambda document: document.id)
         documents = by_id[: config.limit]
         fallen += [
-            Dropped(
-                d.id, "Document", "documents", "over_limit", f"{d.source}: limit {config.limit}"
+            dropped(
+                replace(d, text=""), "documents", "over_limit", f"{d.source}: limit {config.limit}"
             )
             for d in by_id[config.limit :]
         ]
     reasons = write_outcome(folder, "documents", Document, documents, fallen)
-    require(documents, "documents", "document", reasons, fallen)
+    require(study.run, documents, "documents", "document", reasons, fallen)
     documents.sort(key=lambda document: (document.source, document.id))
     passages = list(split_passages(documents, config.passage_characters))
     folder.write("passages", Passage, sorted(passages, key=lambda p: (p.document_id, p.index)))
-    require(passages, "documents", "passage", reasons)
+    require(study.run, passages, "documents", "passage", reasons)
     notes = {"passages": len(passages), "characters": sum(len(d.text) for d in documents)}
     return Outcome(taken, len(documents), reasons, notes)
 
@@ -102,7 +103,7 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     if screened:
         folder.write("screening", Screening, sorted(screened, key=lambda s: s.example_id))
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(kept, stage, "example", reasons, fallen, study.run)
+    require(study.run, kept, stage, "example", reasons, fallen)
     return Outcome(len(examples), len(kept), reasons, {"characters": reached})
 
 
@@ -205,7 +206,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         questions += apart
     fallen = [record for records in lost.values() for record in records]
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
-    require(questions, "questions", "question", reasons, fallen, study.run)
+    require(study.run, questions, "questions", "question", reasons, fallen)
     folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
     notes: dict[str, Any] = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["empty_kinds"] = _empty_kinds(study, notes["kinds"], lost)

@@ -72,7 +72,7 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     facts = sorted(made.facts.values(), key=lambda fact: fact.id)
     folder.write("facts", Fact, (replace(fact, teacher=teacher.identity) for fact in facts))
     reasons = write_outcome(folder, "examples", Example, signed, fallen)
-    require(signed, stage, "example", reasons, fallen, study.run)
+    require(study.run, signed, stage, "example", reasons, fallen)
     usage = study.workshop.usage
     requests = usage.requests + usage.cached_requests
     notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}

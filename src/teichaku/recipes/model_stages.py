@@ -104,7 +104,7 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     reasons: dict[str, int] = {}
     for record in fallen:
         reasons[record.reason] = reasons.get(record.reason, 0) + 1
-    require(result.losses, stage, "training step", reasons)
+    require(study.run, result.losses, stage, "training step", reasons)
     notes = {
         "steps": len(result.losses),
         "tokens_seen": result.tokens,
@@ -242,7 +242,7 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     reasons = {"request_failed": len(failed)} if failed else {}
     fallen = [dropped(answer, "evaluation", "request_failed", answer.error) for answer in failed]
     folder.write("dropped", Dropped, fallen)
-    require([a for a in answers if not a.error], "evaluation", "answer", reasons)
+    require(study.run, [a for a in answers if not a.error], "evaluation", "answer", reasons)
     notes = {
         "questions": len(questions),
         "probe_answers": probed,

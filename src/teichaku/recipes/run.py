@@ -34,6 +34,7 @@ from teichaku.recipes.dataset import Source
 from teichaku.recipes.examples_stage import make_examples
 from teichaku.recipes.export import Options as ExportOptions
 from teichaku.recipes.export import write_dataset
+from teichaku.recipes.independent import check_given_questions
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.methods import arm_methods
 from teichaku.recipes.progress import Progress, duration
@@ -43,7 +44,7 @@ from teichaku.recipes.terms import notice, teacher_terms
 from teichaku.recipes.workshop import ModelCard, Usage, Workshop, price_per_token
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 4
+_STAGE_VERSION = 5
 
 #: A report names so many documents; all of them stand in documents.parquet.
 _ATTRIBUTIONS = 200
@@ -163,6 +164,7 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
             {"documents": recipe.documents.model_dump(), "inputs": dict(inputs)},
             partial(data_stages.read_documents, study),
         )
+        check_given_questions(study)
     curated = {}
     seeds = fingerprint([asdict(seed) for seed in study.seeds])
     signature = {

@@ -128,12 +128,12 @@ def separate(records: Iterable[Any]) -> tuple[list[Any], list[Dropped]]:
 
 
 def require(
+    run: RunFolder,
     kept: Sequence[Any],
     stage: str,
     what: str,
     reasons: Mapping[str, int],
     fallen: Sequence[Dropped] = (),
-    run: RunFolder | None = None,
 ) -> None:
     """Raise ``StageEmptyError`` where nothing is left to go on with; the first of ``fallen``
     says what happened, and the hint how to see all of them in ``run``.
@@ -142,8 +142,8 @@ def require(
         return
     why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "nothing came in"
     first = f" The first: {fallen[0].evidence}" if fallen and fallen[0].evidence else ""
-    place = "RUN" if run is None else shlex.quote(str(run.path))
     raise StageEmptyError(
         f"Stage {stage} has no {what} left ({why}).{first}",
-        f"See each record and its evidence: teichaku show {place} {stage} --dropped",
+        "See each record and its evidence: "
+        f"teichaku show {shlex.quote(str(run.path))} {stage} --dropped",
     )

@@ -8,7 +8,7 @@ from teichaku.report import accounts, study, tables
 from teichaku.report.evidence import Arm, Evidence, read_evidence
 from teichaku.report.examples import examples
 from teichaku.report.page import render
-from teichaku.report.sentences import caveats, sentences
+from teichaku.report.sentences import caveats, sentences, told_in_text
 from teichaku.report.sentences import summary_lines as summary_lines
 from teichaku.report.tables import Cells
 from teichaku.report.verdict import UNFINISHED, decide, margin
@@ -89,7 +89,8 @@ def _headline(
     own = [row for row in rows if row.scorer == scorer]
     is_evaluated = "evaluation" in evidence.stages
     gaps = study.open_book_gap(scores, base, best, scorer)
-    verdict = decide(own, gaps) if is_evaluated else UNFINISHED
+    is_taught = told_in_text(evidence, best) > 0
+    verdict = decide(own, gaps, is_taught) if is_evaluated else UNFINISHED
     told = sentences(verdict, scorer, words)
     return {
         "verdict": words("verdict_join").join(told),

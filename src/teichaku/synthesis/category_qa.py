@@ -81,8 +81,9 @@ class CategoryQA:
         known = {c.name for c in self.categories}
         if category not in known or not question or not answer:
             raise UnusableReplyError(
-                f"'{category}' is no category of {', '.join(sorted(known))}, or a part is empty."
-            )
+                "'{category}' is no category of {known}, or a part is empty.",
+                category=category, known=", ".join(sorted(known)),
+            )  # fmt: skip
         yield made(reply, self.language, 0, question, answer, category=category)
 
     def _category(self, name: str) -> Category:

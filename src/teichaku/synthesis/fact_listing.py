@@ -9,7 +9,6 @@ comparable form, and drops what the passage does not support. The reply is a num
 that is cut off loses its last fact only.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from teichaku.core.records import (
     Sampling,
     content_id,
 )
-from teichaku.core.replies import without_thinking
+from teichaku.core.replies import list_item, without_thinking
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import support
 from teichaku.core.text import comparable, sentences, title_names
@@ -32,9 +31,6 @@ from teichaku.synthesis.method import Made, Subject, UnusableReplyError, ask_abo
 
 #: How a method goes on from the facts of a passage.
 Continuation = Callable[[Passage, tuple[Fact, ...]], Iterator[Request | Made]]
-
-#: A number with its mark, or the mark of a list; a figure such as 48.5 is none.
-_ITEM = re.compile(r"\s*(?:\**\d{1,3}\s*[.．)）、:：]\**(?!\d)|[-*]\s|[・•])\s*(?P<item>.*\S)")
 
 #: Least share of a fact's content that stands in its passage: a whole sentence also has words of
 #: its own, so it is less than for an answer; all its numbers must stand there.
@@ -114,8 +110,8 @@ def of_its_fact(example: Example) -> Example:
 
 def _items(reply: Reply) -> list[str]:
     """The items of the list; what is said before and after it is none."""
-    matches = map(_ITEM.match, without_thinking(reply.text).splitlines())
-    return [match["item"].strip() for match in matches if match]
+    found = map(list_item, without_thinking(reply.text).splitlines())
+    return [item.text for item in found if item and item.mark != "heading" and item.text]
 
 
 def _single_facts(item: str, title: str) -> list[str]:

@@ -12,8 +12,9 @@ year, character, place, use, previous product, times, power consumption, weight)
 filling first and replacing afterwards. What is told of S4 does not give its templates, the
 variables of the other four categories, its questions, or how it made names up: those are ours.
 There are three templates a category, so that its documents differ in wording. Names are composed
-from syllables, or from characters, that read naturally; one command makes any number of
-documents, and the same seed makes the same ones. Plain phrases (the use of a product, say) keep
+from syllables, or from characters, that read naturally; where those of two parts run short they
+get a third. One command was seen to make 30,000 documents in either language, and the same seed
+makes the same ones. Plain phrases (the use of a product, say) keep
 what they were filled with; a teacher's are refused where they hold a name, a figure or a capital
 letter.
 
@@ -36,7 +37,14 @@ from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Reply, Request, Sampling, content_id
 from teichaku.core.replies import last_json_object, text_value
-from teichaku.core.text import character_ngrams, comparable, contains, is_language, numbers, sentences
+from teichaku.core.text import (
+    character_ngrams,
+    comparable,
+    contains,
+    is_language,
+    numbers,
+    sentences,
+)
 
 METHOD = "fictional_documents"
 
@@ -492,7 +500,7 @@ def _values_in(reply: Reply, draft: Draft) -> dict[str, str]:
     found = last_json_object(reply.text, tuple(draft.category.slots))
     if found is None:
         wanted = ", ".join(draft.category.slots)
-        raise UnusableReplyError(f"no JSON object with all of: {wanted}.")
+        raise UnusableReplyError("no JSON object with all of: {wanted}.", wanted=wanted)
     return {slot: " ".join(text_value(found[slot]).split()) for slot in draft.category.slots}
 
 

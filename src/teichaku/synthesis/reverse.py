@@ -70,7 +70,7 @@ class Reverse:
         (fact,) = subject.facts
         found = last_json_object(reply.text, _PARTS)
         if found is None:
-            raise UnusableReplyError(f"no JSON object with {', '.join(_PARTS)}.")
+            raise UnusableReplyError("no JSON object with {parts}.", parts=", ".join(_PARTS))
         name, value, statement, question = (text_value(found[part]) for part in _PARTS)
         fault = _end_fault(name, value, fact.statement)
         for position, (style, text) in enumerate(
