@@ -1,12 +1,17 @@
 """One stream of requests and what follows from them."""
 
+import ast
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from string import Formatter
 
+import teichaku
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
-from teichaku.core.prompts import PromptPack
+from teichaku.core.prompts import PromptPack, problem_texts
 from teichaku.core.records import Message, Reply, Request, Sampling
+from teichaku.core.text import is_language
 
 AGAIN = PromptPack("ja").load("ask_again")
 
@@ -91,7 +96,9 @@ def test_a_reply_of_no_use_is_asked_for_once_more_with_what_was_wrong() -> None:
         seen.append(asked)
         return "百二十" if asked.attempt == 0 else "120"
 
-    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == ["120"]
+    assert list(ask(ScriptedModel(script), [request("定員は？")], only_numbers, lost, AGAIN)) == [
+        "120"
+    ]
     first, second = seen
     assert second.messages[:2] == (*first.messages, Message("assistant", "百二十"))
     assert "it is no number." in second.messages[-1].content
@@ -140,3 +147,24 @@ def test_a_model_is_told_in_the_language_of_its_prompts_and_people_in_english() 
     found = list(ask(ScriptedModel(script), [request("問")], fails, lost, AGAIN))
     assert "返事に有効な点数がありません。" in told[1]
     assert found == ["unparseable_reply 問: no valid score in the reply."]
+
+
+def test_whatever_is_wrong_with_a_reply_can_be_said_in_japanese() -> None:
+    source = Path(teichaku.__file__).parent
+    said = [
+        call.args[0].value
+        for path in source.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "UnusableReplyError"
+        and isinstance(call.args[0], ast.Constant)
+    ]
+    asked = {text for text in said if text != "verbatim asks for no reply."}
+    words = problem_texts("ja")
+    assert len(asked) > 15
+    assert asked <= words.keys()
+    for problem, translated in words.items():
+        places = {name for _, name, _, _ in Formatter().parse(problem) if name}
+        assert places == {name for _, name, _, _ in Formatter().parse(translated) if name}
+        assert is_language(translated, "ja")
