@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damaged import damaged, json_values
+from languages import sentence
 from made import passage, reply
 from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
@@ -63,7 +64,9 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize("end", range(len('{"pairs": [') + len(WHOLE[0]), len(", ".join(WHOLE)) + 13))
+@pytest.mark.parametrize(
+    "end", range(len('{"pairs": [') + len(WHOLE[0]), len(", ".join(WHOLE)) + 13)
+)
 @pytest.mark.parametrize("finish", ["length", "stop"])
 def test_a_reply_cut_at_the_limit_keeps_its_whole_pairs_and_the_place_of_the_cut_one(
     end: int, finish: str
@@ -114,21 +117,23 @@ def test_an_incomplete_pair_is_dropped_with_its_text_and_prose_is_of_no_use() ->
 
 
 near_pairs = st.lists(
-    st.fixed_dictionaries({}, optional={"question": json_values, "answer": json_values})
+    st.fixed_dictionaries({"question": sentence, "answer": sentence})
+    | st.fixed_dictionaries({}, optional={"question": json_values, "answer": json_values})
     | json_values,
     min_size=1,
-    max_size=12,
+    max_size=6,
 )
 
 
 @given(near_pairs)
 def test_every_pair_of_a_reply_has_its_place(pairs: list[Any]) -> None:
-    found = list(METHOD.parse(reply(json.dumps({"pairs": pairs}), ABOUT)))
+    three = DocumentQA(METHOD.prompt, "ja", seed=1, per_passage=3)
+    found = list(three.parse(reply(json.dumps({"pairs": pairs}), ABOUT)))
     assert len(found) == len(pairs)
     for position, (record, pair) in enumerate(zip(found, pairs, strict=True)):
         parts = pair if isinstance(pair, dict) else {}
         filled = all(text_value(parts.get(name)) for name in ("question", "answer"))
-        assert isinstance(record, Example) == (filled and position < 8)
+        assert isinstance(record, Example) == (filled and position < 3)
 
 
 MANY = json.dumps(

@@ -1,7 +1,9 @@
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from languages import texts
-from teichaku.backends.scripted import ScriptedError, ScriptedModel
+from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Request
 from teichaku.core.text import comparable, contains, is_language, numbers
 from teichaku.recipes.fictional import read_pack
 from teichaku.synthesis.fictional_documents import (
+    Category,
     Draft,
     FictionalDocument,
     Fill,
+    Slot,
     SlotType,
     Span,
     TemplatePack,
@@ -244,6 +248,30 @@ def test_real_names_of_a_teacher_are_all_replaced_and_its_phrases_stay(language:
 
 
 @each_language
+def test_the_scripted_teacher_fills_every_template(language: str) -> None:
+    fills, teacher = filled(language, scripted_teacher, 15)
+    made = list(fictional_documents(pack_of(language), fills, 0))
+    assert [type(record) for record in made] == [FictionalDocument] * 15
+    assert sum(teacher.sent.values()) == 15
+
+
+@each_language
+def test_the_worked_example_of_the_prompt_is_a_fill_without_mistakes(language: str) -> None:
+    prompt = PromptPack(language).load("fictional_fill")
+    shown = prompt.messages(category="", slots=[], template="")[-1].content
+    ((listed, template, replied),) = re.findall(
+        r"((?:^- .+\n)+)(?:ひな形：|Template: )(.+)\n(\{\".+\})$", shown, re.MULTILINE
+    )
+    blanks = re.findall(r"^- (\w+)(?:：|: )(.+)$", listed, re.MULTILINE)
+    kinds = {"event": "person", "day": "date", "hall": "site", "topic": "use"}
+    slots = {name: Slot(kinds[name], note) for name, note in blanks}
+    draft = Draft(1, Category("event", "", "event", slots, [template], []), template)
+    values = json.loads(replied)
+    assert list(values) == list(kinds)
+    assert fill_mistakes(pack_of(language), draft, values) == []
+
+
+@each_language
 def test_the_teacher_is_shown_the_template_and_what_each_blank_is_about(language: str) -> None:
     shown: list[Request] = []
 
@@ -408,6 +436,53 @@ def test_names_that_run_out_drop_documents_and_never_repeat(names: list[str], se
     assert [type(record) for record in made] == [FictionalDocument, Dropped, Dropped, Dropped]
     assert {record.reason for record in fallen} == {"not_made_up"}
     assert all("is not apart from" in record.evidence for record in fallen)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_names_get_a_longer_pattern_once_they_run_short(seed: int) -> None:
+    few = one_category(["ミルリカ", "ラベネス"], ["光ること"])
+    product = replace(few.types["product"], spare=["{few_names}ゾーラ{coin}", "{coin}{kanji}式"])
+    more = replace(few, types={**few.types, "product": product})
+    made = list(fictional_documents(more, fills_from_lists(more, drafts(more, 12), seed), seed))
+    assert [type(record) for record in made] == [FictionalDocument] * 12
+    named = [
+        comparable(n) for d in made if isinstance(d, FictionalDocument) for n in names_of(d, "ja")
+    ]
+    assert not [(a, b) for a in named for b in named if a != b and a in b]
+    assert len(set(named)) == len(named)
+
+
+@each_language
+def test_a_category_goes_on_when_the_short_names_of_its_courts_are_all_taken(language: str) -> None:
+    pack = pack_of(language)
+    (terms,) = (c for c in pack.categories if c.name == "terms_of_use")
+    # 45 courts in Japanese, 36 in English.
+    parts = {**pack.parts, "first": ["霧", "灯", "凪"], "head": ["Vel", "Tor"], "middle": ["a"]}
+    one = replace(pack, categories=[terms], parts=parts)
+    made = list(fictional_documents(one, fills_from_lists(one, drafts(one, 70), 0), 0))
+    assert [type(record) for record in made] == [FictionalDocument] * 70
+    courts = [d.values["court"] for d in made if isinstance(d, FictionalDocument)]
+    short = {"ja": r"..地方裁判所", "en": r"the \w+ (County|District) Court"}[language]
+    assert 20 < sum(bool(re.fullmatch(short, name)) for name in courts) <= 45
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("あいう", min_size=1, max_size=9), min_size=8, max_size=16), st.integers())
+def test_names_of_any_length_are_kept_apart_from_those_of_earlier_documents(
+    pool: list[str], seed: int
+) -> None:
+    # The first always finds its two names, and later ones meet what holds them or they hold.
+    few = one_category(["ミルリカ", "ラベネス", *pool], ["光ること"])
+    fills = [Fill(draft, real_fill(draft, "ja")) for draft in drafts(few, 6)]
+    made = list(fictional_documents(few, fills, seed))
+    named = [
+        record.values[slot]
+        for record in made
+        if isinstance(record, FictionalDocument)
+        for slot in ("product", "previous")
+    ]
+    assert len(set(named)) == len(named) >= 2
+    assert not [(a, b) for a in named for b in named if a != b and a in b]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -13,7 +13,7 @@ from damaged import damaged
 from made import example, passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Dropped, Example, Request
+from teichaku.core.records import Dropped, Example, Reply, Request
 from teichaku.synthesis.focal_rewrite import FocalRewrite, characters, mix_by_tokens
 from teichaku.synthesis.method import UnusableReplyError, synthesize
 
@@ -90,9 +90,8 @@ def test_two_samples_of_too_many_questions_share_no_document() -> None:
     found = [
         record
         for request in of.requests(passage())
-        for record in of.parse(reply(json.dumps({"pairs": pairs}), request.subject,
-                                     sample_index=request.sample_index))
-    ]  # fmt: skip
+        for record in of.parse(Reply(request, json.dumps({"pairs": pairs}), "stop"))
+    ]
     documents = [record for record in found if isinstance(record, Request)]
     assert sorted(request.sample_index for request in documents) == list(range(16))
     assert len({request.sampling.seed for request in documents}) == 16

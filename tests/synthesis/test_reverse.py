@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import re
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from languages import texts
+from damaged import damaged, json_values
 from made import passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
@@ -124,24 +126,76 @@ def test_one_stream_gives_both_directions_of_every_fact() -> None:
     assert {pair.answer for pair in pairs} == {"遊覧船あおば丸"}
 
 
-parts = st.fixed_dictionaries(dict.fromkeys(GOOD, texts))
+NAMES = ["あおば丸", "Ferry Larkspur", "晨光号", "เรืออรุณ", ""]
+VALUES = ["1987年", "1987", "48", "檜", "oak", "Violet Northwood", "李明", "สมชาย", ""]
+FRAMES = {
+    "fact": ["{name}の値は{value}である。", "The value of {name} is {value}.", "{name} {value}"],
+    "statement": ["{value}である物は、{name}である。", "{value} is the value of {name}.", "{name} {value}"],
+    "question": ["{value}である物は何ですか。", "{value} is the value of what?", "{name} {value}?"],
+}  # fmt: skip
 
 
-@given(parts, texts)
-def test_whatever_comes_through_leads_from_the_value_to_the_subject(
-    made: dict[str, Any], statement: str
-) -> None:
-    for found in METHOD.parse(reply(json.dumps(made), about(statement))):
-        if isinstance(found, Example) and not found.is_text:
-            assert contains(statement, found.answer)
-            assert contains(found.question, made["value"])
-            assert not contains(found.question, found.answer)
-        elif isinstance(found, Example):
-            whole = comparable(found.answer)
-            assert whole.find(comparable(made["value"])) <= whole.find(comparable(made["subject"]))
+@st.composite
+def nearly_right(draw: st.DrawFn) -> tuple[str, dict[str, str]]:
+    """A fact and what a teacher makes of it, in which nothing or little is wrong."""
+    ends = {"name": draw(st.sampled_from(NAMES)), "value": draw(st.sampled_from(VALUES))}
+    form = draw(st.integers(0, 2))
+    kept = st.integers(0, 3).map(bool)
+    wordings = {}
+    for part, frames in FRAMES.items():
+        own = {
+            end: value if draw(kept) else draw(st.sampled_from(NAMES + VALUES))
+            for end, value in ends.items()
+        }
+        wordings[part] = frames[form if draw(kept) else draw(st.integers(0, 2))].format(**own)
+    fact = wordings.pop("fact")
+    return fact, {"subject": ends["name"], "value": ends["value"], **wordings}
 
 
-@given(texts)
+def test_whatever_comes_through_leads_from_the_value_to_the_subject() -> None:
+    outcomes: Counter[str] = Counter()
+
+    @given(nearly_right())
+    def holds(case: tuple[str, dict[str, str]]) -> None:
+        fact, parts = case
+        found = list(METHOD.parse(reply(json.dumps(parts), about(fact))))
+        assert len(found) == 2
+        for record in found:
+            if isinstance(record, Dropped):
+                outcomes[record.reason] += 1
+            elif isinstance(record, Example) and record.is_text:
+                outcomes["statement"] += 1
+                whole, value = comparable(record.answer), comparable(parts["value"])
+                assert contains(fact, parts["value"])
+                assert 0 <= whole.find(value) < whole.find(comparable(parts["subject"]))
+            elif isinstance(record, Example):
+                outcomes["question"] += 1
+                assert contains(fact, record.answer)
+                assert contains(record.question, parts["value"])
+                assert not contains(record.question, record.answer)
+
+    holds()
+    assert outcomes.keys() >= {"statement", "question", "answer_not_in_fact", "not_reversible"}
+
+
+@given(damaged(json.dumps(GOOD, ensure_ascii=False)))
 def test_no_reply_breaks_the_parser(text: str) -> None:
     with contextlib.suppress(UnusableReplyError):
         assert len(list(METHOD.parse(reply(text, about())))) == 2
+
+
+@given(st.fixed_dictionaries({part: st.just(good) | json_values for part, good in GOOD.items()}))
+def test_no_part_of_a_reply_breaks_the_parser(made: dict[str, Any]) -> None:
+    assert len(list(METHOD.parse(reply(json.dumps(made), about())))) == 2
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_every_worked_example_of_the_prompt_passes_its_own_check(language: str) -> None:
+    prompt = PromptPack(language).load("reverse")
+    method = Reverse(METHOD.listing, prompt, language)
+    shown = prompt.messages(fact="", title="")[-1].content
+    worked = re.findall(r"^(?:事実：|Fact: )(.+)\n(\{.+\})$", shown, re.MULTILINE)
+    assert len(worked) == 3
+    for fact, replied in worked:
+        found = list(method.parse(reply(replied, about(fact))))
+        assert [type(record) for record in found] == [Example, Example], found

@@ -26,7 +26,7 @@ from teichaku.core.records import (
 from teichaku.core.replies import list_item, without_thinking
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import support
-from teichaku.core.text import comparable, sentences, title_names
+from teichaku.core.text import comparable, is_unspaced, sentences, title_names
 from teichaku.synthesis.method import Made, Subject, UnusableReplyError, ask_about
 
 #: How a method goes on from the facts of a passage.
@@ -36,7 +36,7 @@ Continuation = Callable[[Passage, tuple[Fact, ...]], Iterator[Request | Made]]
 #: its own, so it is less than for an answer; all its numbers must stand there.
 LEAST_SUPPORT = 0.5
 
-#: Most letters before the name with which a sentence begins: those of "the".
+#: Most letters of an article before a name ("the").
 _ARTICLE = 3
 
 
@@ -124,13 +124,21 @@ def _single_facts(item: str, title: str) -> list[str]:
     found: list[str] = []
     is_named = False
     for sentence in sentences(item):
-        names_it = any(0 <= comparable(sentence).find(name) <= _ARTICLE for name in names)
+        names_it = any(_begins_with(comparable(sentence), name) for name in names)
         if found and not (is_named and names_it):
             found[-1] += sentence
         else:
             found.append(sentence)
         is_named = is_named or names_it
     return [statement.strip() for statement in found]
+
+
+def _begins_with(sentence: str, name: str) -> bool:
+    """Whether ``sentence`` begins with ``name``, or with an article before it, which unspaced
+    scripts do not have.
+    """
+    place = sentence.find(name)
+    return place == 0 or (0 < place <= _ARTICLE and not is_unspaced(sentence[:place]))
 
 
 def _fault(fact: Fact, passage: Passage, known: set[str]) -> tuple[str, str]:
