@@ -83,10 +83,10 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     examples = list(study.run.stage(f"synthesis/{data}").read("examples", Example))
     screened: list[Screening] = []
     filters = [build_filter(study, config, screened.append) for config in study.recipe.curation]
-    study.progress.begin(stage, None)
     # What people wrote is not for a filter to drop.
     seeds = [example for example in examples if example.method == SEED]
     written = [example for example in examples if example.method != SEED]
+    study.progress.begin(stage, *study.workshop.judging_estimate(len(written)))
     kept, fallen = separate(curate(written, filters))
     for method in study.recipe.arms[data].examples:
         if isinstance(method, FocalRewrite):
