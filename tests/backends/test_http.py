@@ -20,7 +20,7 @@ import pytest
 from aiohttp import web
 
 from teichaku.backends import http, http_engine, http_transport
-from teichaku.backends.chat_completions import NoCompletionError, read_reply, request_body
+from teichaku.backends.chat_completions import NoCompletionError, read_replies, request_body
 from teichaku.backends.http import HttpModel, RetryDelays, Watchdog
 from teichaku.backends.http_answers import retry_after
 from teichaku.backends.loop_thread import loop_on_a_thread
@@ -173,21 +173,21 @@ def test_samples_of_one_request_have_seeds_of_their_own() -> None:
 def test_a_body_becomes_a_reply_with_reason_and_usage() -> None:
     content = answer("はい")
     content["choices"][0]["finish_reason"] = "length"
-    assert read_reply(ask(), as_body(content)) == Reply(ask(), "はい", "length", 11, 7)
+    assert read_replies([ask()], as_body(content)) == [Reply(ask(), "はい", "length", 11, 7)]
 
 
 @pytest.mark.parametrize("usage", [None, [], {"prompt_tokens": None}, {"prompt_tokens": "11"}])
 def test_usage_that_is_missing_or_odd_counts_as_nothing(usage: object) -> None:
-    reply = read_reply(ask(), as_body({**answer(), "usage": usage}))
+    (reply,) = read_replies([ask()], as_body({**answer(), "usage": usage}))
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("答え", 0, 0)
 
 
 def test_content_in_parts_is_joined_and_null_is_empty() -> None:
     parts = answer()
     parts["choices"][0]["message"]["content"] = [{"type": "text", "text": "は"}, {"text": "い"}]
-    assert read_reply(ask(), as_body(parts)).text == "はい"
+    assert read_replies([ask()], as_body(parts))[0].text == "はい"
     parts["choices"][0]["message"]["content"] = None
-    assert read_reply(ask(), as_body(parts)).text == ""
+    assert read_replies([ask()], as_body(parts))[0].text == ""
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_content_in_parts_is_joined_and_null_is_empty() -> None:
 )
 def test_a_body_that_is_no_completion_is_refused(body: bytes) -> None:
     with pytest.raises(NoCompletionError):
-        read_reply(ask(), body)
+        read_replies([ask()], body)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_body_that_is_no_completion_is_refused(body: bytes) -> None:
     [("<think>…</think>答え", "答え"), ("<Think>cut off by", "<Think>cut off by")],
 )
 def test_a_reply_is_without_thinking_unless_nothing_else_came(written: str, text: str) -> None:
-    assert read_reply(ask(), as_body(answer(written))).text == text
+    assert read_replies([ask()], as_body(answer(written)))[0].text == text
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_reply_is_without_thinking_unless_nothing_else_came(written: str, text
 )
 def test_a_reply_that_broke_off_behind_a_gateway_is_none(choice: dict[str, object]) -> None:
     with pytest.raises(NoCompletionError, match=r"broke off.*away"):
-        read_reply(ask(), as_body({"choices": [choice]}))
+        read_replies([ask()], as_body({"choices": [choice]}))
 
 
 def test_every_request_is_answered_once_with_its_subject(server: ScriptedServer) -> None:

@@ -70,11 +70,6 @@ def request_body(
         raise ValueError(f"the request is no JSON: {error}") from error
 
 
-def read_reply(request: Request, body: bytes) -> Reply:
-    """The reply in a response body. Raises :class:`NoCompletionError` where there is none."""
-    return read_replies([request], body)[0]
-
-
 def read_replies(requests: Sequence[Request], body: bytes) -> list[Reply]:
     """The replies in a response body, in the order of the requests that were sent as one, with
     equal shares of its tokens; those that broke off are left out at the end.
