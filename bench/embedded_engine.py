@@ -60,9 +60,9 @@ def requests_of(passages: int, *, mixed: bool) -> list[Request]:
         values = {"passage": row["text"], "title": row["title"]}
         for name in ("paraphrase_medium", "paraphrase_easy"):
             messages = prompts.load(name).messages(**values)
-            found.append(Request(messages, Sampling(max_tokens=128), prompt=name))
+            found.append(Request(messages, Sampling(max_tokens=64), prompt=name))
         messages = prompts.load("document_qa").messages(**values, count=4)
-        found.append(Request(messages, Sampling(max_tokens=192), pairs_schema(4)))
+        found.append(Request(messages, Sampling(max_tokens=96), pairs_schema(4)))
     if mixed:
         random.Random(0).shuffle(found)
     return found

@@ -51,7 +51,7 @@ from teichaku.core.run_folder import RunFolder
 from teichaku.core.text import normalise
 from teichaku.curation.chain import curate
 from teichaku.curation.grounded import Grounded
-from teichaku.recipes.data_stages import build_filter
+from teichaku.recipes.filters import build_filter
 from teichaku.recipes.methods import build_methods, build_seed_methods, fact_listing
 from teichaku.recipes.progress import Silent, duration
 from teichaku.recipes.schema import Recipe

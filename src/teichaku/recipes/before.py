@@ -10,7 +10,6 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
-from teichaku.recipes.data_stages import is_judged
 from teichaku.recipes.independent import read_questions
 from teichaku.recipes.method_schema import TEXT_METHODS
 from teichaku.recipes.methods import arm_methods
@@ -55,7 +54,7 @@ def without_effect(recipe: Recipe) -> list[str]:
     if recipe.student is not None:
         return []
     idle = ["questions", "training", "evaluation"]
-    if not any(map(is_judged, recipe.curation)):
+    if not any(config.judge_prompt for config in recipe.curation):
         idle.insert(0, "judge")
     arms = recipe.arms.items()
     return [

@@ -5,19 +5,15 @@ to put in ``stage.json``.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
 from teichaku.curation.amount import characters, within_characters
-from teichaku.curation.chain import Filter, by_rule, curate
-from teichaku.curation.duplicates import drop_duplicates
-from teichaku.curation.grounded import Grounded, GroundingJudge
-from teichaku.curation.magpie_screen import MagpieScreen, Screening
-from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
-from teichaku.curation.self_contained import SelfContained
+from teichaku.curation.chain import curate
+from teichaku.curation.magpie_screen import Screening
 from teichaku.documents.loading import Columns, load_documents
 from teichaku.documents.passages import split_passages
 from teichaku.evaluation.questions import (
@@ -29,7 +25,7 @@ from teichaku.evaluation.questions import (
     without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex
-from teichaku.recipes import schema
+from teichaku.recipes.filters import build_filter
 from teichaku.recipes.independent import independent_method, make_independent
 from teichaku.recipes.method_schema import FocalRewrite
 from teichaku.recipes.methods import method_fingerprint
@@ -120,58 +116,6 @@ def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:
             f"{told}; its seeds are never left out. Raise 'characters' in every arm, or say "
             "seeds: {include: false}."
         )
-
-
-def build_filter(
-    study: Study,
-    config: schema.Grounded | schema.MagpieScreen | schema.NamedFilter,
-    note: Callable[[Screening], None] = lambda screening: None,
-) -> Filter:
-    """A filter from its section of the recipe; ``note`` gets what a screening says."""
-    if isinstance(config, schema.MagpieScreen):
-        return MagpieScreen(
-            study.workshop.judge,
-            study.prompts.load("magpie_screen"),
-            study.seeds,
-            config.threshold,
-            references=config.references,
-            min_distance=config.min_distance,
-            again=study.prompts.load("ask_again"),
-            note=note,
-        )
-    if isinstance(config, schema.Grounded):
-        return Grounded(
-            study.passages,
-            config.threshold,
-            _grounding_judge(study) if config.judge else None,
-            config.text_threshold,
-        )
-    if config.name == "self_contained":
-        return SelfContained(study.passages, study.recipe.language)
-    if config.name == "language":
-        return by_rule(wrong_language(study.recipe.language, study.passages))
-    if config.name == "question_is_answer":
-        return by_rule(question_is_answer)
-    if config.name == "copied_question":
-        return by_rule(copied_question(study.passages))
-    return drop_duplicates
-
-
-def unjudged_filters(study: Study) -> list[Filter]:
-    """The filters of the recipe that ask no judge."""
-    return [
-        build_filter(study, config) for config in study.recipe.curation if not is_judged(config)
-    ]
-
-
-def is_judged(config: schema.Grounded | schema.MagpieScreen | schema.NamedFilter) -> bool:
-    """Whether a filter asks the judge."""
-    return isinstance(config, schema.MagpieScreen) or bool(getattr(config, "judge", False))
-
-
-def _grounding_judge(study: Study) -> GroundingJudge:
-    load = study.prompts.load
-    return GroundingJudge(study.workshop.judge, load("grounded_judge"), load("ask_again"))
 
 
 def make_questions(study: Study, folder: StageFolder) -> Outcome:

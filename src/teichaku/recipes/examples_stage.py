@@ -10,7 +10,7 @@ from teichaku.core.records import Dropped, Example, Fact, Passage, Request
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import curate
 from teichaku.recipes.budget import price_of
-from teichaku.recipes.data_stages import unjudged_filters
+from teichaku.recipes.filters import unjudged_filters
 from teichaku.recipes.methods import (
     build_methods,
     build_seed_methods,

@@ -195,8 +195,8 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 "after": synthesis,
                 "curation": [step.model_dump() for step in recipe.curation],
                 "characters": recipe.arms[data].characters,
-                "judge": workshop.judge.identity if _judged_curation(recipe) else "",
-                "prompts": _prompts(study, ["grounded_judge", "magpie_screen", "ask_again"]),
+                "judge": workshop.judge.identity if _judge_prompts(recipe) else "",
+                "prompts": _prompts(study, [*_judge_prompts(recipe), "ask_again"]),
                 "seeds": seeds,
                 "language": recipe.language,
             },
@@ -325,8 +325,8 @@ def _prompts(study: Study, names: Sequence[str]) -> dict[str, str]:
     return {prompt.name: fingerprint(prompt.sections) for prompt in loaded}
 
 
-def _judged_curation(recipe: Recipe) -> bool:
-    return any(map(data_stages.is_judged, recipe.curation))
+def _judge_prompts(recipe: Recipe) -> list[str]:
+    return [config.judge_prompt for config in recipe.curation if config.judge_prompt]
 
 
 def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: str) -> None:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from teichaku.recipes.filter_schema import DEFAULT_FILTERS, Filter
 from teichaku.recipes.method_schema import SEED_METHODS, Method
 from teichaku.recipes.section import Section
 
@@ -291,39 +292,6 @@ class Arm(Section):
         return value
 
 
-class Grounded(Section):
-    """The passage supports the answer."""
-
-    name: Literal["grounded"]
-    threshold: float = Field(0.8, ge=0, le=1, description="Least share of supported content.")
-    text_threshold: float = Field(
-        0.5, ge=0, le=1, description="The same for running text, which uses words of its own."
-    )
-    judge: bool = Field(False, description="Ask the judge where containment cannot tell.")
-
-
-class MagpieScreen(Section):
-    """S2: a judge tells quality and difficulty of instructions, with the seeds as measure."""
-
-    name: Literal["magpie_screen"]
-    threshold: float = Field(7.0, ge=1, le=10, description="Least score of the judge.")
-    references: int = Field(3, ge=0, description="How many of the nearest seeds the judge sees.")
-    min_distance: float = Field(
-        0.05, ge=0, le=1, description="Nearer than this to a better one, an instruction falls."
-    )
-
-
-class NamedFilter(Section):
-    """A filter without settings."""
-
-    name: Literal[
-        "self_contained", "duplicates", "language", "question_is_answer", "copied_question"
-    ]
-
-
-Filter = Annotated[Grounded | MagpieScreen | NamedFilter, Field(discriminator="name")]
-
-
 def _refuse(mistakes: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
     """Raise pydantic's error with all of ``mistakes``, each at its place, where there are any."""
     if mistakes:
@@ -413,16 +381,7 @@ class Recipe(Section):
     student: StudentModel | None = Field(None, description="None: the run ends with the data.")
     judge: Judge = SameAs(model="teacher")
     arms: dict[ArmName, Arm] = Field(min_length=1)
-    curation: list[Filter] = Field(
-        [
-            NamedFilter(name="language"),
-            NamedFilter(name="question_is_answer"),
-            NamedFilter(name="copied_question"),
-            NamedFilter(name="self_contained"),
-            Grounded(name="grounded"),
-            NamedFilter(name="duplicates"),
-        ]
-    )
+    curation: list[Filter] = Field(list(DEFAULT_FILTERS))
     questions: Questions = Questions()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

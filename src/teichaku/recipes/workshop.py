@@ -21,10 +21,8 @@ from teichaku.recipes.budget import BudgetedModel, Spending, price_of
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import (
     Batch,
-    Grounded,
     Http,
     LlamaCpp,
-    MagpieScreen,
     Price,
     Recipe,
     SameAs,
@@ -232,15 +230,11 @@ class Workshop:
         """What the filters of the recipe ask the judge of so many examples, at most, and how
         long that may take; None and nothing where none asks it.
         """
-        expected: dict[str, float] = {}
-        for config in self._recipe.curation:
-            if isinstance(config, MagpieScreen):
-                expected["magpie_screen"] = examples
-            elif isinstance(config, Grounded) and config.judge:
-                expected["grounded_judge"] = examples
+        prompts = [config.judge_prompt for config in self._recipe.curation if config.judge_prompt]
+        expected = dict.fromkeys(prompts, float(examples))
         if not expected:
             return None, ""
-        total = sum(map(int, expected.values()))
+        total = len(prompts) * examples
         return total, f"at most {total} requests" + self._usual_time(self.judge, expected)
 
     def speed(self, model: ChatModel) -> float | None:
