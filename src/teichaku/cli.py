@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +62,14 @@ class Forms(StrEnum):
     all = "all"
 
 
+class Engines(StrEnum):
+    """Where the tasks of a curation are done."""
+
+    serial = "serial"
+    processes = "processes"
+    ray = "ray"
+
+
 def _version(shown: bool) -> None:
     if shown:
         typer.echo(f"teichaku {__version__}")
@@ -113,13 +121,14 @@ def fictional(
             help=_("A recipe whose teacher fills the templates; default: from lists."),
         ),
     ] = "",
+    runs: Runs = Path("runs"),
 ) -> None:  # fmt: skip
     """Write documents, questions with exact answers, and a recipe."""
     from teichaku.recipes.fictional import write_fictional
 
     progress = _progress(quiet=not teacher)
     with _stoppable():
-        written = write_fictional(folder, documents, language, seed, teacher, progress)
+        written = write_fictional(folder, documents, language, seed, teacher, progress, runs)
     typer.echo(_("{documents} documents and {questions} questions are in {folder}.").format(
         documents=len(written.documents), questions=written.questions, folder=folder
     ))  # fmt: skip
@@ -158,6 +167,62 @@ def run(
     with _stoppable():
         finished = run_recipe(loaded, path.parent, _progress(quiet), options)
     _print_summary(finished.path)
+
+
+@app.command(help=_("Curate files of rows by the million, outside a study: Parquet or JSONL."))
+def curate(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help=_("Files and folders: chat, ShareGPT, questions and answers, text, examples."),
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help=_("The folder for what stays and falls."))
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help=_("YAML with 'curation' and 'language'.")),
+    ] = None,
+    engine: Annotated[
+        Engines, typer.Option("--engine", help=_("Where it runs; the results are the same."))
+    ] = Engines.processes,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help=_("Tasks at a time; 0: as many as cores."))
+    ] = 0,
+    address: Annotated[
+        str, typer.Option("--address", help=_("Of a Ray cluster; default: one of its own here."))
+    ] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
+) -> None:
+    """Curate rows from where it stopped, and say what became of them."""
+    from teichaku.recipes.curate import make_executor, run_curation
+    from teichaku.recipes.curate_schema import Curation
+    from teichaku.recipes.load import load_sections
+
+    loaded = Curation() if config is None else load_sections(config, Curation)
+    with _stoppable(), closing(make_executor(engine.value, workers, address)) as executor:
+        curated = run_curation(inputs, loaded, out, executor, _progress(quiet))
+    table = _table(_("step"), _("in"), _("out"), _("dropped"), _("reasons"))
+    for step in curated.steps:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in step.reasons.items())
+        counts = (step.taken, step.given, step.taken - step.given)
+        table.add_row(step.name, *(f"{count:,}" for count in counts), reasons)
+    _print_table(table)
+    taken, given = curated.taken, curated.given
+    typer.echo(_("{taken} rows in = {given} out + {dropped} dropped: {path}").format(
+        taken=f"{taken:,}", given=f"{given:,}", dropped=f"{taken - given:,}",
+        path=curated.folder,
+    ))  # fmt: skip
+    if curated.not_done:
+        for told, reason in curated.not_done.items():
+            typer.echo(f"✘ {told}: {reason}", err=True)
+        typer.echo(_("Parts that are not done: {count}. Nothing of them is lost; once that is "
+                     "mended, the same command goes on with them.").format(
+            count=len(curated.not_done)
+        ), err=True)  # fmt: skip
+        raise typer.Exit(1)
 
 
 @app.command(help=_("What making the examples will cost: requests, tokens, time and price."))
@@ -200,6 +265,14 @@ def forecast(
         if len(arm.parts) != 1:
             table.add_row(arm.arm, _("all"), *_cost_cells(arm.whole), style="bold")
     _print_table(table)
+    for arm in found:
+        if arm.failed:
+            typer.echo(
+                _(
+                    "! {arm}: {failed} requests of the samples failed; the rest alone is "
+                    "counted, so it will be more."
+                ).format(arm=arm.arm, failed=arm.failed)
+            )
     typer.echo(_("Not in it: questions other than those of examples, and the judge."))
     typer.echo(_("The samples' replies are kept: where a run asks the same, they cost nothing."))
 
@@ -316,13 +389,15 @@ def report(
     runs: Runs = Path("runs"),
 ) -> None:
     """Rebuild the report."""
-    from teichaku.recipes.dataset import require_student
-    from teichaku.recipes.load import load_recipe
+    from teichaku.recipes.dataset import no_student
     from teichaku.report.build import build_report
 
     folder = _open(run, runs)
-    require_student(folder, load_recipe(folder.path / "recipe.yaml"))
-    build_report(folder, language or folder.read_json("run.json")["language"])
+    about = folder.read_json("run.json")
+    # By what the run is: its recipe may be of a time when recipes said less.
+    if not (about.get("arms") or about.get("base_arms")):
+        raise no_student(folder)
+    build_report(folder, language or about["language"])
     _print_summary(folder.path)
 
 

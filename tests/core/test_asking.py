@@ -149,18 +149,38 @@ def test_a_model_is_told_in_the_language_of_its_prompts_and_people_in_english() 
     assert found == ["unparseable_reply 問: no valid score in the reply."]
 
 
+def test_all_that_is_wrong_is_told_at_once_in_the_language_of_the_prompts() -> None:
+    mistakes = [
+        UnusableReplyError("{slot}: '{value}' is empty.", slot="place", value=""),
+        UnusableReplyError("{slot}: '{value}' holds a figure.", slot="use", value="3 cups"),
+    ]
+    error = UnusableReplyError.of_all(mistakes)
+    assert str(error) == "place: '' is empty. use: '3 cups' holds a figure."
+    assert error.told_in("ja") == "place：「」は空です。 use：「3 cups」に数字が入っています。"
+    assert error.told_in("en") == str(error)
+
+
+def test_a_model_is_told_that_its_reply_is_of_no_use_and_not_that_it_cannot_be_read() -> None:
+    for language, wrong in (("ja", "読み取れません"), ("en", "could not be read")):
+        again = PromptPack(language).load("ask_again")
+        assert again.name.endswith("@2")
+        assert wrong not in again.text(problem="")
+
+
 def test_whatever_is_wrong_with_a_reply_can_be_said_in_japanese() -> None:
     source = Path(teichaku.__file__).parent
     said = [
-        call.args[0].value
+        call.args[0]
         for path in source.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
         and call.func.id == "UnusableReplyError"
-        and isinstance(call.args[0], ast.Constant)
     ]
-    asked = {text for text in said if text != "verbatim asks for no reply."}
+    composed = [ast.unparse(text) for text in said if not isinstance(text, ast.Constant)]
+    assert not composed, "nobody has words for what is put together where it is raised"
+    problems = {text.value for text in said if isinstance(text, ast.Constant)}
+    asked = problems - {"verbatim asks for no reply."}
     words = problem_texts("ja")
     assert len(asked) > 15
     assert asked <= words.keys()

@@ -63,6 +63,8 @@ PLACEHOLDERS = {
     "document_qa": {"passage", "title", "count"},
     "fictional_fill": {"category", "slots", "template"},
     "grounded_judge": {"passage", "question", "answer"},
+    "faithful_judge": {"passage", "question", "answer", "unsupported"},
+    "judge_screen": {"passage", "question", "answer"},
     "held_out_wording": {"title", "question", "answer", "avoid"},
     "judge_absolute": {"passage", "question", "reference", "answer"},
     "open_book": {"passage", "question"},
@@ -94,6 +96,7 @@ TEXT_VALUES = {
     "fact": "«fact»",
     "facts": ["«fact»"],
     "strategy": "«strategy»",
+    "unsupported": ["«unsupported»"],
     "task": "«task»",
     "category": "«category»",
     "template": "«template»",
@@ -257,7 +260,7 @@ def test_the_request_for_a_text_ends_with_what_is_wanted_of_which_document(
 
 @each_language
 def test_the_answer_to_be_judged_comes_after_all_that_answers_share(language: str) -> None:
-    for name in ("judge_absolute", "grounded_judge"):
+    for name in ("judge_absolute", "grounded_judge", "faithful_judge", "judge_screen"):
         text = rendered(shipped_prompt(language, name), **values_for(language, name))
         assert text.endswith("«answer»")
 

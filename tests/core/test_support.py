@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 
 from languages import sentence, texts
-from teichaku.core.support import support
+from teichaku.core.support import Alignment, aligned, support
 from teichaku.core.text import comparable, contains
 
 
@@ -45,3 +45,53 @@ def test_a_number_that_the_text_lacks_is_told(claim: str, ground: str) -> None:
 )
 def test_part_of_a_claim_is_carried_in_part(claim: str, ground: str, share: float) -> None:
     assert support(claim, ground).share == pytest.approx(share, abs=0.03)
+
+
+HARBOUR = (
+    "遊覧船あおば丸は1987年に建造された。船体は檜でできている。定員は48人で、料金は1,800円である。"
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "least", "piece", "window"),
+    [
+        ("船体は檜でできています。", 0.8, "船体は檜でできている。", "船体は檜でできてい"),
+        ("料金は１８５０円である", 0.8, "定員は48人で、料金は1,800円である。", "料金は1800円である"),
+        ("船体は檜でできている。定員は48名で、料金は1,800円である。", 0.9,
+         "船体は檜でできている。\n定員は48人で、料金は1,800円である。", "船体は檜でできている定員は48人で料金は1800円である"),
+    ],
+)  # fmt: skip
+def test_a_claim_is_put_beside_the_sentences_that_it_comes_from(
+    claim: str, least: float, piece: str, window: str
+) -> None:
+    found = aligned(claim, HARBOUR, least)
+    assert least <= found.share < 1
+    assert (found.piece, found.window) == (piece, window)
+
+
+def test_a_claim_that_comes_from_nowhere_has_no_place() -> None:
+    assert aligned("機関はディーゼルである。", HARBOUR, 0.8) == Alignment(0.0)
+    assert aligned("", HARBOUR).share == aligned("。！", "").share == 1
+    assert aligned("檜", "").share == 0
+
+
+def test_a_number_that_is_part_of_a_longer_one_does_not_stand_there() -> None:
+    assert aligned("定員は8人", "定員は48人").share < 1
+    assert aligned("定員は48人", "定員は48人").share == 1
+
+
+@given(texts, texts)
+def test_what_stands_in_a_text_is_aligned_wholly(claim: str, before: str) -> None:
+    ground = f"{before}。\n{claim}\n。おわり"
+    found = aligned(claim, ground)
+    assert found.share == 1 or not contains(ground, claim)
+
+
+@given(texts, texts)
+def test_an_alignment_is_a_share_of_a_piece_that_stands_in_the_text(
+    claim: str, ground: str
+) -> None:
+    found = aligned(claim, ground)
+    assert 0 <= found.share <= 1
+    assert found.share == 1 or found.window in comparable(found.piece)
+    assert found.share == 1 or comparable(found.piece.split("\n")[0]) in comparable(ground)

@@ -211,6 +211,20 @@ def test_names_from_zip_files_of_windows_can_be_read(tmp_path: Path, extension: 
         json.dumps([item.evidence, item.record], ensure_ascii=False).encode()
 
 
+def test_documents_without_a_name_keep_their_ids_and_sources_apart(tmp_path: Path) -> None:
+    write(tmp_path, {"001.txt": "同じ文。", "002.txt": "同じ文。", "船.txt": "同じ文。"})
+    documents = [item for item in load_documents(["."], tmp_path) if isinstance(item, Document)]
+    assert [(item.source, item.title) for item in documents] == [
+        ("001.txt", ""),
+        ("002.txt", ""),
+        ("船.txt", "船"),
+    ]
+    # As they were when the file's name was the title.
+    assert [item.id for item in documents] == [
+        content_id(name, "同じ文。") for name in ("001", "002", "船")
+    ]
+
+
 def test_evidence_that_quotes_a_broken_key_can_be_written(tmp_path: Path) -> None:
     write(tmp_path, {"a.json": '[{"\\ud800": "一"}]'})
     _, (dropped,) = load(tmp_path, columns=Columns(text=("文",)))

@@ -110,6 +110,13 @@ def test_paragraph_end_goes_before_sentence_end_and_heading_before_both() -> Non
     assert pieces(text, 110) == [f"{section}\n\n{section}", f"# 次\n\n{section}\n\n{section}"]
 
 
+@pytest.mark.parametrize("mark", ["।", "။", "។", "。", "."])
+def test_the_end_mark_of_any_script_is_a_better_cut_than_a_line(mark: str) -> None:
+    text = f"{'क' * 30}{mark} {'क' * 5}\n{'ख' * 30}"
+    first, _ = split_text(text, 45)
+    assert first.endswith(mark)
+
+
 def test_text_with_hard_line_breaks_is_cut_at_sentences_rather_than_lines() -> None:
     text = (
         "これは一つ目の文で\nあり、ここで終わる。これは\n二つ目の文であり、まだ続くの\nである。" * 4

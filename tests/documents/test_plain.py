@@ -33,6 +33,31 @@ def test_rule_at_the_start_is_no_front_matter(text: str) -> None:
     assert split_front_matter(text) == ({}, text)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "title"),
+    [
+        ("001.txt", "受付番号001の話。", ""),
+        ("2024-05-01.md", "本文。", ""),
+        ("IMG_2034.txt", "The boat.", ""),
+        ("report_final_v2.txt", "This report is about a boat.", ""),
+        ("第3章.txt", "第3章は船の話。", ""),
+        ("利用案内_最終版.txt", "図書室を利用する人への案内。", ""),
+        ("oak_boat.txt", "The oak boat was built in 1987.", "oak_boat"),
+        ("あおば丸 改訂版.txt", "船の話。", ""),
+        ("あおば丸.txt", "船の話。", "あおば丸"),
+        ("2023年度報告.txt", "本文。", "2023年度報告"),
+        ("PX-20.txt", "重さは5キロ。", "PX-20"),
+        ("船.txt", "檜で造る。", "船"),
+        ("会员手册.txt", "会员证不得转借。", "会员手册"),
+        ("คู่มือสมาชิก.txt", "บัตรสมาชิก", "คู่มือสมาชิก"),
+        ("สมาชิก_2.txt", "บัตร", ""),
+        ("Ferry Larkspur.txt", "Built in 1987.", "Ferry Larkspur"),
+    ],
+)
+def test_a_file_name_is_a_title_only_where_it_is_a_name(name: str, text: str, title: str) -> None:
+    assert read(text, name).title == title
+
+
 def test_title_is_the_first_heading_outside_code_else_the_file_name() -> None:
     assert read("```sh\n# comment\n```\n\n## 使い方 {#usage}\n").title == "使い方"
     assert read("見出しのない文。", "土壌汚染対策法.md").title == "土壌汚染対策法"

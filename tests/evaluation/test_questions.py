@@ -1,6 +1,7 @@
 import json
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from teichaku.evaluation.questions import (
     unseen_questions,
     without_unseen_facts,
 )
-from teichaku.evaluation.wording import WordingIndex, names_in
+from teichaku.evaluation.wording import WordingIndex, asks, names_in
 
 CATEGORIES = ("目的", "手段", "数量")
 EXAMPLES = [
@@ -103,6 +104,54 @@ def test_unseen_questions_that_a_text_of_their_passage_answers_are_counted() -> 
     elsewhere = example("", "料金は1800円。", passage("別の文", "みさき号"))
     assert told_in_text(unseen, [text, elsewhere]) == [unseen[0].id]
     assert told_in_text(unseen, []) == []
+
+
+def test_a_text_about_a_whole_document_tells_and_asks_what_its_other_passages_hold() -> None:
+    first, second = passage(), passage("船長：佐伯", document=passage().document_id)
+    asked = "船長は誰か。"
+    unseen = example(asked, "佐伯", second)
+    text = example("", f"あおば丸の船長は佐伯である。質問：{asked}", first)
+    assert told_in_text([unseen], [text]) == [unseen.id]
+    assert WordingIndex([text]).leak(asked, second) == asked
+    assert not WordingIndex([example(asked, "佐伯", first)]).leak("船長はだれか。", second)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "is_asked"),
+    [
+        ("この船の定員は何人ですか。", True),
+        ("この船の定員は何人だったのか。", True),
+        ("船体は何の木で造られたか", True),
+        ("船長は誰か。", True),
+        ("学生「船は速いか」", True),
+        ("質問：この船は速いか。", True),
+        ("どうして檜が選ばれたのかな。", True),
+        ("夜も運航していますか", True),
+        ("この船は何時からか。", True),
+        ("How many people does it hold?", True),
+        ("这艘船能坐多少人？", True),
+        ("เรือลำนี้จุคนได้กี่คน?", True),
+        ("夜の港はとても静か。", False),
+        ("どの港も秋は魚が豊か", False),
+        ("特徴：船体の色が鮮やか。", False),
+        ("残りの席はわずか。", False),
+        ("いつ見ても動きがなめらか", False),
+        ("檜の香りはほのか。", False),
+        ("昼の食堂の名物は焼いたいか。", False),
+        ("这艘船建于1987年。", False),
+        ("เรือลำนี้สร้างในปี 2530", False),
+        ("It tells whether it is so.", False),
+    ],
+)
+def test_a_text_asks_where_it_ends_like_a_question_and_not_in_every_ka(
+    sentence: str, is_asked: bool
+) -> None:
+    assert asks(sentence) == is_asked
+
+
+def test_a_statement_that_ends_in_ka_is_no_wording() -> None:
+    index = WordingIndex([example("", "夕方の桟橋の待合室はいつもとても静か。")])
+    assert not index.leak("あおば丸の夕方の桟橋の待合室はどんな様子ですか。", passage())
 
 
 def test_trained_questions_ask_each_fact_once_in_its_trained_wording() -> None:

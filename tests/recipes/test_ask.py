@@ -92,6 +92,15 @@ def test_a_run_that_ends_with_its_data_cannot_be_asked_or_reported(tmp_path: Pat
     assert not (run.path / "report").exists()
 
 
+def test_a_finished_run_is_reported_whatever_its_recipe_would_be_told_today(
+    finished: RunFolder,
+) -> None:
+    recipe = finished.path / "recipe.yaml"
+    recipe.write_text(recipe.read_text("utf-8") + "budget: {price: 5}\n", "utf-8")
+    cli.report(str(finished.path))
+    assert (finished.path / "report" / "index.html").is_file()
+
+
 def test_an_arm_that_is_not_trained_names_the_command_that_goes_on(finished: RunFolder) -> None:
     (finished.path / "training/qa@learning_rate=0.001/stage.json").unlink()
     about = finished.read_json("run.json")

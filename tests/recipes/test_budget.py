@@ -3,15 +3,18 @@
 import random
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from studies import final_files, run_study, write_study
 from teichaku.backends import scripted
 from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.backends.scripted import ScriptedModel
+from teichaku.cli import app
 from teichaku.core.errors import UserError
 from teichaku.core.records import Message, Reply, Request, Sampling
 from teichaku.core.run_folder import RunFolder
@@ -72,6 +75,31 @@ def test_no_request_is_sent_that_could_go_beyond_the_budget(
     assert spent.tokens <= limit.get("tokens", 10**6)
     assert spent.price <= limit.get("price", 1)
     assert len(replies) >= 5
+
+
+@pytest.mark.parametrize("limit", [{"tokens": 1000}, {"price": 0.0017}])
+def test_a_server_that_tells_no_usage_is_charged_the_most_that_its_replies_can_cost(
+    tmp_path: Path, limit: dict[str, float]
+) -> None:
+    class Silent(Parallel):
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            for reply in super().generate(requests):
+                yield replace(reply, prompt_tokens=0, completion_tokens=0)
+
+    spent = spending(tmp_path, **limit)
+    with RequestCache(tmp_path / "requests.sqlite") as cache:
+        model = BudgetedModel(Silent(), PRICE, spent)
+        kept = CachedModel(model, cache, lambda reply: spent.charge(PRICE, reply))
+        with pytest.raises(BudgetSpentError):
+            for _ in kept.generate(map(asked, range(100))):
+                pass
+        cache.flush()
+        # 100 characters of prompt, and 50 tokens at most.
+        assert spent.tokens % 150 == 0
+        assert 0 < spent.tokens <= 1000
+        assert cache.spent(str((tmp_path / "run").resolve()))[0] == spent.tokens
+    failed = Reply(asked(0), "", error="400")
+    assert spent.charge(PRICE, failed).tokens == 0
 
 
 def test_without_a_limit_nothing_is_held_back(tmp_path: Path) -> None:
@@ -194,10 +222,46 @@ def test_a_forecast_spends_the_budget_of_its_run(tmp_path: Path) -> None:
     assert spent < RunFolder(runs / "boats").read_json("spending.json")["tokens"] <= 4000
 
 
+def test_a_run_that_is_refused_charges_nothing(tmp_path: Path) -> None:
+    recipe = write_study(tmp_path / "here")
+    run_study(recipe)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    recipe, moved = tmp_path / "there" / "recipe.yaml", tmp_path / "there" / "runs" / "boats"
+    with RunFolder(moved).working(), pytest.raises(UserError, match="Another run"):
+        run_study(recipe)
+    with RequestCache(tmp_path / "there" / "cache" / "requests.sqlite") as cache:
+        assert cache.spent(str(moved.resolve())) == (0, 0.0)
+
+
+def test_who_begins_a_run_anew_is_told_why_it_does_not_begin_at_zero(tmp_path: Path) -> None:
+    recipe = limited(tmp_path, 3500)
+    with pytest.raises(BudgetSpentError):
+        run_study(recipe)
+    shutil.rmtree(tmp_path / "runs")
+    with pytest.raises(BudgetSpentError) as caught:
+        run_study(recipe)
+    assert "another 'name' begins at zero" in caught.value.hint
+
+
 def test_nobody_else_spends_a_limited_budget_meanwhile(tmp_path: Path) -> None:
     recipe, runs = load_recipe(limited(tmp_path, 9000)), tmp_path / "runs"
     with RunFolder(runs / "boats").working(), pytest.raises(UserError, match="Another run"):
         forecast(recipe, tmp_path, Silent(), (1, 2), tmp_path / "cache.sqlite", runs)
+
+
+def test_fictional_documents_spend_in_the_folder_of_runs_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_HOME", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    recipe = limited(tmp_path, 10**6)
+    arguments = ["--documents", "5", "--teacher", str(recipe), "--runs", str(tmp_path / "all")]
+    told = CliRunner().invoke(app, ["fictional", "study", *arguments])
+    assert told.exit_code == 0, told.output
+    assert not (tmp_path / "work" / "runs").exists()
+    with RequestCache(tmp_path / "home" / "requests.sqlite") as cache:
+        assert cache.spent(str((tmp_path / "all" / "boats").resolve()))[0] > 0
 
 
 def test_fictional_documents_of_a_teacher_spend_the_budget_of_its_recipe(

@@ -64,7 +64,11 @@ def test_unseen_questions_that_running_text_answers_are_counted_by_arm(tmp_path:
     both = {"examples": [*qa["examples"], {"method": "verbatim"}]}
     questions = {"kinds": ["trained"], "hold_out": {"per_category": 2}}
     recipe = changed(write_study(tmp_path), arms={"qa": qa, "both": both}, questions=questions)
-    notes = notes_of(run_study(recipe))
+    run = run_study(recipe)
+    notes = notes_of(run)
     assert notes["leak_check"]["unseen"] == 2
-    assert notes["leak_check"]["unseen_told_in_text"] == {"qa": 0, "both": 2}
+    told = notes["leak_check"]["unseen_told_in_text"]
+    assert {data: len(ids) for data, ids in told.items()} == {"qa": 0, "both": 2}
+    unseen = (q for q in run.stage("questions").read("questions", Question) if q.kind == "unseen")
+    assert set(told["both"]) == {question.example_id for question in unseen}
     assert notes["empty_kinds"] == []

@@ -1,6 +1,7 @@
 """What a recipe will cost, against what it then costs."""
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from studies import write_data_study, write_study
+from teichaku.backends import scripted
 from teichaku.backends.cache import RequestCache
+from teichaku.backends.scripted import scripted_teacher
 from teichaku.cli import app
 from teichaku.core.errors import UserError
+from teichaku.core.records import Request
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.forecast import (
     Cost,
@@ -236,3 +240,45 @@ def test_what_a_sample_will_ask_is_told_before_it_begins(tmp_path: Path) -> None
     out, recipe = io.StringIO(), load_recipe(seeds_alone(tmp_path, [SPREAD]))
     forecast(recipe, tmp_path, Plain(out), (1, 2), tmp_path / "cache.sqlite")
     assert "▶ forecast/a: domain_spread of 2 instructions: 6 records (about 6 " in out.getvalue()
+
+
+def failing(share: int) -> Any:
+    """A teacher of which every so many-th request fails."""
+    asked = itertools.count(1)
+
+    def script(request: Request) -> str:
+        if next(asked) % share == 0:
+            raise scripted.ScriptedError("404: there is no model 'teacher'")
+        return scripted_teacher(request)
+
+    return script
+
+
+def test_a_forecast_of_nothing_but_failures_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted, "scripted_teacher", failing(1))
+    recipe = load_recipe(write_study(tmp_path))
+    with pytest.raises(UserError, match="404: there is no model"):
+        forecast(recipe, tmp_path, Silent(), (1, 2), tmp_path / "cache.sqlite")
+
+
+def test_failed_requests_are_told_beside_what_is_drawn_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TEICHAKU_LANG", "en")
+    monkeypatch.setattr(scripted, "scripted_teacher", failing(2))
+    shown = CliRunner().invoke(app, ["forecast", str(priced(tmp_path)), "--sizes", "2", "6"])
+    assert shown.exit_code == 0
+    assert "failed for good (404: there is no model 'teacher')" in shown.output
+    assert "requests of the samples failed" in shown.output
+
+
+def test_an_arm_of_seeds_beside_documents_is_sampled_by_its_seeds_alone(tmp_path: Path) -> None:
+    arms = {"a": {"examples": [SPREAD]}}
+    recipe = load_recipe(write_data_study(tmp_path, arms=arms, seeds={"path": "seeds.jsonl"}))
+    out = io.StringIO()
+    forecast(recipe, tmp_path, Plain(out), (1, 2), tmp_path / "cache.sqlite")
+    assert "documents: 0 requests" not in out.getvalue()
+    assert out.getvalue().count("✔ forecast/a: ") == 2

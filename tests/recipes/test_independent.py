@@ -109,6 +109,19 @@ def run_text(run: RunFolder, question: Question) -> str:
     return next(passage.text for passage in passages if passage.id == question.passage_id)
 
 
+def test_a_question_about_a_document_that_fell_is_told_why_it_fell(tmp_path: Path) -> None:
+    rows = [asked("あおば丸"), asked("写し.md"), asked("空.md")]
+    recipe = study_asking(tmp_path, rows)
+    docs = tmp_path / "docs"
+    (docs / "写し.md").write_bytes((docs / "みさき号.md").read_bytes())
+    (docs / "空.md").write_text("", "utf-8")
+    told = refused(recipe)
+    assert "2 mistake(s)" in told
+    assert "line 2: the document fell: duplicate_document, docs/写し.md" in told
+    assert "docs/みさき号.md, which is kept" in told
+    assert "line 3: the document fell: empty, docs/空.md" in told
+
+
 def test_questions_about_documents_over_the_limit_fall_with_them(tmp_path: Path) -> None:
     rows = [asked("あおば丸"), asked("みさき号.md", answer="120人"), asked("小夜風", answer="6人")]
     run = run_study(study_asking(tmp_path, rows, limit=1))

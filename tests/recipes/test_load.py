@@ -408,6 +408,9 @@ def _numbers(value: Any) -> Any:
     return float(value) if is_number else value
 
 
+HTTP_TEACHER = GOOD.replace(
+    "teacher: {backend: scripted}", "teacher: {backend: http, base_url: u, model: m}"
+)
 SEED_ARM = GOOD.replace("{method: document_qa}", "{method: document_qa}, {method: self_instruct}")
 WITHOUT_DOCUMENTS = GOOD.replace(
     "documents: {paths: [docs]}", "seeds: {path: seeds.jsonl}"
@@ -435,6 +438,17 @@ WITHOUT_DOCUMENTS = GOOD.replace(
             + "judge:\n  backend: scripted\n  price: {output: 2, currency: JPY}\n",
             ["10: judge.price.currency: the judge's prices are in JPY, the teacher's in USD"],
         ),
+        (
+            HTTP_TEACHER + "judge: {backend: scripted, price: {input: 1}}\nbudget: {price: 5}\n",
+            ["3: teacher.price: budget.price limits what this model costs"],
+        ),
+        (
+            HTTP_TEACHER.replace("m}", "m, price: {output: 1}}")
+            + "judge: {backend: http, model: m, base_url: u, price: {currency: USD}}\n"
+            "budget: {price: 5}\n",
+            ["8: judge.price: budget.price limits what this model costs"],
+        ),
+        (HTTP_TEACHER + "budget: {price: 5}\n", ["3: teacher.price: budget.price limits"]),
         (GOOD + "questions: {kinds: []}\n", ["8: questions.kinds: no question would be asked"]),
     ],
 )
@@ -455,6 +469,9 @@ def test_what_would_be_left_out_or_never_stop_is_told_at_its_line(
         GOOD.replace("r: {backend: scripted}", "r: {backend: scripted, price: {input: 1}}")
         + "budget: {price: 5}\njudge: {backend: scripted, price: {currency: JPY}}\n",
         GOOD + "budget: {price: 5}\njudge: {backend: scripted, price: {output: 1}}\n",
+        HTTP_TEACHER.replace("m}", "m, price: {input: 0}}")
+        + "budget: {price: 5}\njudge: {backend: http, model: m, base_url: u, price: {input: 1}}\n",
+        HTTP_TEACHER + "budget: {tokens: 5}\n",
         GOOD + "questions: {kinds: [], hold_out: {per_category: 1}}\n",
     ],
 )

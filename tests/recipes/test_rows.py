@@ -85,6 +85,38 @@ def test_a_heading_that_stands_twice_is_refused(tmp_path: Path, heading: str) ->
         rows_of(tmp_path, "a.csv", f"{heading}\na,b,c\n")
 
 
+ROW = '"指示": "a", "出力": "b"'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.yaml", "seeds:\n- 指示: a\nseeds:\n- 指示: b\n- 指示: c\n", "line 3: seeds: stands twice"),
+        ("a.yaml", "seeds:\n- 指示: a\nseeds:\n- 指示: b\n", r"line 3: .*first in line 1\)"),
+        ("a.yaml", "- 指示: a\n  出力: b\n  指示: c\n", "line 3: 指示: stands twice"),
+        ("a.jsonl", f'{{{ROW}}}\n{{{ROW}, "指示": "c"}}', "line 2.*'指示' stands twice.*\"a\" and \"c\""),
+        ("a.json", f'[{{{ROW}, "指示": "c"}}]', "'指示' stands twice"),
+        ("a.json", f'{{"seeds": [{{{ROW}}}], "seeds": [{{{ROW}}}]}}', "'seeds' stands twice"),
+    ],
+)  # fmt: skip
+def test_a_key_that_stands_twice_is_refused_because_one_value_would_be_lost(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        rows_of(tmp_path, name, text)
+
+
+def test_a_key_in_two_spellings_is_told_of_its_row(tmp_path: Path) -> None:
+    bad, good = rows_of(tmp_path, "a.jsonl", '{"ANSWER": "a", "answer": "b"}\n{"answer": "c"}')
+    assert (bad.fault, bad.values) == ("'answer' is there twice, spelled in two ways", {})
+    assert good.values == {"answer": "c"}
+
+
+def test_an_alias_of_yaml_repeats_no_key(tmp_path: Path) -> None:
+    first, second = rows_of(tmp_path, "a.yaml", "- &a {指示: a, 出力: b}\n- *a\n")
+    assert first.values == second.values == {"指示": "a", "出力": "b"}
+
+
 def test_a_row_that_is_no_object_does_not_hide_the_others(tmp_path: Path) -> None:
     bad, good = rows_of(tmp_path, "a.jsonl", '[1]\n{"答え": 12.50}\n')
     assert bad.fault == "it is no object with names and values"

@@ -1,6 +1,7 @@
 """A study from documents to report on the scripted models."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,50 @@ def test_a_new_price_is_written_into_examples_and_trains_nothing_again(tmp_path:
     changed = final_files(run)
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
     assert differing == {"synthesis", "curation", "recipe.yaml", "stages.json"}
+
+
+def repriced(recipe: Path) -> Path:
+    """``recipe`` with a price for its teacher."""
+    text = recipe.read_text("utf-8")
+    priced = "teacher: {backend: scripted, price: {input: 1, output: 2}"
+    recipe.write_text(text.replace("teacher: {backend: scripted", priced), "utf-8")
+    return recipe
+
+
+def test_a_new_price_asks_nothing_again_and_gives_the_bytes_of_a_fresh_run(tmp_path: Path) -> None:
+    for name in ("fresh", "old"):
+        recipe = write_study(tmp_path / name)
+        small = recipe.read_text("utf-8").replace("    matrix:", "    characters: 100\n    matrix:")
+        recipe.write_text(small, "utf-8")
+    run = run_study(recipe)
+    assert list(run.stage("curation/qa").read("dropped", Dropped))
+    before = run.read_json("synthesis/qa/timing.json")
+    # As on another machine, where the replies are not.
+    shutil.rmtree(recipe.parent / "cache")
+    found = final_files(run_study(repriced(recipe)))
+    assert run.read_json("synthesis/qa/timing.json") == before
+    fresh = final_files(run_study(repriced(tmp_path / "fresh" / "recipe.yaml")))
+    # What was trained stays, with what fell there as it was signed then.
+    signed = [name for name in fresh if name.startswith(("synthesis/", "curation/"))]
+    assert [found[name] for name in signed] == [fresh[name] for name in signed]
+
+
+def test_a_signing_that_was_killed_is_done_whole_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_study(tmp_path)
+    unpriced = recipe.read_text("utf-8")
+    kept = final_files(run_study(recipe))
+
+    def killed(self: StageFolder, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StageFolder, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(repriced(recipe))
+    recipe.write_text(unpriced, "utf-8")
+    assert final_files(run_study(recipe)) == kept
 
 
 def test_new_terms_are_written_into_examples_and_into_the_card(

@@ -97,6 +97,12 @@ def test_the_seed_file_of_self_instruct_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_without_any_instance_is_a_mistake(tmp_path: Path) -> None:
+    rows = [{"instruction": "a", "instances": []}, {"instruction": "b", "output": "c"}]
+    text = "\n".join(map(json.dumps, rows))
+    assert "line 1: it has no output" in mistakes(written(tmp_path, "a.jsonl", text))
+
+
 def test_all_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
     lines = [
         json.dumps(row) for row in (ROWS[0], {"instruction": "答えは？"}, ROWS[0], {"output": True})

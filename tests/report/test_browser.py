@@ -49,8 +49,9 @@ def test_every_chart_is_drawn(chromium: str, tmp_path: Path, language: str) -> N
     whole = rendered(chromium, run.path / "report" / "index.html", tmp_path / "profile")
     dom = re.sub(r"<script.*?</script>", "", whole, flags=re.DOTALL)
     charts = re.findall(r'data-chart="([^"]+)"', dom)
-    # Score by epoch and by category (3 scorers each), wording (3 scorers, 2 conditions), loss.
-    assert len(charts) == 3 + 3 + 6 + 1
+    # Score by epoch and by category (3 scorers each), wording (3 scorers, 2 conditions), loss,
+    # lengths of questions and answers.
+    assert len(charts) == 3 + 3 + 6 + 1 + 2
     assert dom.count("<svg") == len(charts)
     assert "chart-failed" not in re.sub(r"<style.*?</style>", "", dom, flags=re.DOTALL)
     assert len(re.findall(r"<svg.*?<path", dom, flags=re.DOTALL)) == len(charts)

@@ -147,12 +147,18 @@ def test_a_kind_that_was_asked_for_and_has_no_question_is_admitted(tmp_path: Pat
 def test_running_text_of_the_best_arm_that_tells_unseen_answers_is_admitted(tmp_path: Path) -> None:
     run = write_run(tmp_path / "drinks", Plan(gain, kinds=["unseen"]))
     data = run.read_json("run.json")["arms"][0]["data"]
-    with_notes(run, leak_check={"unseen_told_in_text": {data: 3, "other": 0}})
+    asked = [q.example_id for q in run.stage("questions").read("questions", Question)]
+    with_notes(run, leak_check={"unseen_told_in_text": {data: asked[:3], "other": []}})
     report = build_report(run, "en")["headline"]
     told = "The answers to 3 of 12 unseen questions stand in running text"
-    assert sum(told in caveat for caveat in report["caveats"]) == 1
-    assert report["outcome"] == "unseen_only"
-    with_notes(run, leak_check={"unseen_told_in_text": {data: 0, "other": 3}})
+    (caveat,) = [caveat for caveat in report["caveats"] if told in caveat]
+    assert "a gain on unseen questions may be learning" in caveat
+    assert (report["outcome"], report["decision"]) == ("unseen_only", "undecided")
+    with_notes(run, leak_check={"unseen_told_in_text": {data: asked[:1], "other": []}})
+    report = build_report(run, "en")["headline"]
+    assert any("so the verdict leaves these questions out" in one for one in report["caveats"])
+    assert (report["outcome"], report["shown"]["difference"]["n"]) == ("generalised", 11)
+    with_notes(run, leak_check={"unseen_told_in_text": {data: [], "other": asked[:3]}})
     report = build_report(run, "en")["headline"]
     assert not any("unseen" in caveat for caveat in report["caveats"])
     assert report["outcome"] == "generalised"

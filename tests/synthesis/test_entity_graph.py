@@ -14,6 +14,7 @@ from made import passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, content_id
+from teichaku.core.text import normalise
 from teichaku.recipes.methods import builtin_angles
 from teichaku.synthesis.entities import entity_key, is_named, ranked_pairs, salient_entities
 from teichaku.synthesis.entity_graph import EntityGraph, joined_documents
@@ -265,6 +266,41 @@ def test_forms_of_one_name_are_one(one: str, other: str) -> None:
 )  # fmt: skip
 def test_a_word_that_ends_like_a_form_of_address_stays_whole(name: str) -> None:
     assert entity_key(name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("平凡な船長である。", "平凡社", False),
+        ("講談を聞いた。", "講談社", False),
+        ("新潮が岸を洗う。", "新潮社", False),
+        ("北浜造船が建造した。", "北浜造船社", True),
+        ("平凡社が出した。", "平凡社", True),
+        ("ソニーが作る。", "ソニー社", True),
+        ("平凡な船長である。", "平凡さん", True),
+    ],
+)
+def test_a_short_name_that_ends_like_one_of_a_company_is_named_whole(
+    text: str, name: str, expected: bool
+) -> None:
+    assert is_named(text, name) == expected
+
+
+def test_a_document_is_read_once_for_all_texts_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = "".join(f"第{number}の船室には檜の棚がある。" for number in range(300))
+    read: list[str] = []
+
+    def counting(text: str) -> str:
+        read.append(text)
+        return normalise(text)
+
+    monkeypatch.setattr("teichaku.synthesis.running_text.normalise", counting)
+    text = "あおば丸は、北浜造船が檜で組み上げた船として、みさきの港に長く親しまれてきた。"
+    method = graph({"d": whole})
+    for entity in ("檜", "北浜造船", "みさき"):
+        subject = Subject(unit(), method, "relation", "pair", detail={entity: (entity,)})
+        assert list(method.parse(reply(text, subject)))
+    assert len([one for one in read if len(one) >= len(whole)]) <= 2
 
 
 def test_what_stands_before_a_title_is_not_named_by_it() -> None:

@@ -70,6 +70,13 @@ def test_lists_are_read_in_every_usual_form(text: str) -> None:
     assert listed(text) == (["定員は48人である。", "船体は檜でできている。"], [])
 
 
+def test_an_item_whose_number_has_no_space_behind_it_is_read() -> None:
+    assert listed("1.1987年に建造された。\n2.48人が定員である。\n48.5トンである。") == (
+        ["1987年に建造された。", "48人が定員である。"],
+        [],
+    )
+
+
 def test_a_line_that_begins_with_a_figure_is_no_item() -> None:
     with pytest.raises(UnusableReplyError):
         listed("48.5トンの船である。\n-5度でも動く。")
@@ -128,6 +135,14 @@ def test_every_item_that_falls_has_a_place_of_its_own() -> None:
             "Role-Based Access Control (RBAC)",
             "RBAC has roles. An RBAC role has rights. The RBAC team checks them.",
             ["RBAC has roles.", "An RBAC role has rights.", "The RBAC team checks them."],
+        ),
+        (
+            "AI",
+            "AI is broad. Maine has AI. A maid came. The AI learns. The AIR is thin. AIs err.",
+            [
+                "AI is broad. Maine has AI. A maid came.",
+                "The AI learns. The AIR is thin. AIs err.",
+            ],
         ),
         ("晨光号", "晨光号建于1987年。晨光号有48个座位。", ["晨光号建于1987年。", "晨光号有48个座位。"]),
     ],

@@ -290,22 +290,22 @@ def test_the_teacher_is_shown_the_template_and_what_each_blank_is_about(language
 
 
 BAD_FILLS = [
-    ({"use": "東京の観光案内"}, "東京"),
-    ({"use": "ソニーの電池の充電"}, "ソニー"),
-    ({"use": "LEDの点検"}, "capital letter"),
-    ({"use": "部品3個の保管"}, "figure"),
-    ({"use": "茶葉を乾かします。"}, "sentence"),
-    ({"use": "drying tea leaves"}, "language"),
-    ({"year": "昨年"}, "figure"),
-    ({"product": "卓上機器"}, "word of the template"),
-    ({"place": ""}, "empty"),
-    ({"place": "と" * 81}, "longer"),
+    ({"use": "東京の観光案内"}, "東京", "「東京」という名前"),
+    ({"use": "ソニーの電池の充電"}, "ソニー", "「ソニー」という名前"),
+    ({"use": "LEDの点検"}, "capital letter", "大文字"),
+    ({"use": "部品3個の保管"}, "figure", "数字が入っています"),
+    ({"use": "茶葉を乾かします。"}, "sentence", "文になっています"),
+    ({"use": "drying tea leaves"}, "language", "頼んだ言語（ja）"),
+    ({"year": "昨年"}, "figure", "数字がありません"),
+    ({"product": "卓上機器"}, "word of the template", "ひな形にある言葉"),
+    ({"place": ""}, "empty", "空です"),
+    ({"place": "と" * 81}, "longer", "80文字より長い"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD_FILLS)
+@pytest.mark.parametrize(("changes", "told", "in_japanese"), BAD_FILLS)
 def test_a_bad_fill_is_asked_for_once_more_and_then_dropped(
-    changes: dict[str, str], told: str
+    changes: dict[str, str], told: str, in_japanese: str
 ) -> None:
     asked: list[str] = []
 
@@ -322,9 +322,10 @@ def test_a_bad_fill_is_asked_for_once_more_and_then_dropped(
     (fallen,) = (record for record in made if isinstance(record, Dropped))
     assert (fallen.kind, fallen.reason) == ("Document", "unparseable_reply")
     assert told in fallen.evidence
+    # The teacher reads Japanese.
+    assert in_japanese in asked[1]
     assert "document 2 (product_information)" in fallen.evidence
     assert len(asked) == 2
-    assert told in asked[1]
 
 
 def test_a_second_reply_can_mend_the_first() -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import random
 from typing import Any
 
 import pytest
@@ -10,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damaged import damaged
-from made import example, passage, reply
+from made import passage, reply
 from teichaku.backends.scripted import ScriptedModel, scripted_teacher
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Example, Reply, Request
-from teichaku.synthesis.focal_rewrite import FocalRewrite, characters, mix_by_tokens
+from teichaku.synthesis.focal_rewrite import FocalRewrite
 from teichaku.synthesis.method import UnusableReplyError, synthesize
 
 PACK = PromptPack("ja")
@@ -119,75 +118,6 @@ def test_no_reply_breaks_the_parser(pairs: str, text: str, finish: str) -> None:
     with contextlib.suppress(UnusableReplyError):
         (document,) = method().parse(reply(text, request.subject, finish_reason=finish))
         assert isinstance(document, Example)
-
-
-def both_halves(pair_lengths: list[int], text_lengths: list[int]) -> list[Example]:
-    """Pairs and documents of the given lengths, spread over three passages."""
-    of = [passage(f"定員は{number}人。", f"第{number}号") for number in range(3)]
-    pairs = [
-        example("問" * (size - 1), "答", of[i % 3], id=f"pair{i}", method="focal_rewrite")
-        for i, size in enumerate(pair_lengths)
-    ]
-    documents = [
-        example("", "文" * size, of[i % 3], id=f"text{i}", method="focal_rewrite")
-        for i, size in enumerate(text_lengths)
-    ]
-    return pairs + documents
-
-
-lengths = st.lists(st.integers(2, 60), min_size=1, max_size=30)
-
-
-@given(lengths, lengths, st.sampled_from([0.5, 1.0, 2.0]))
-def test_the_halves_are_in_the_ratio_as_nearly_as_whole_examples_allow(
-    pair_lengths: list[int], text_lengths: list[int], ratio: float
-) -> None:
-    found = both_halves(pair_lengths, text_lengths)
-    mixed = list(mix_by_tokens(found, ratio))
-    kept = [record for record in mixed if isinstance(record, Example)]
-    pairs = sum(characters(record) for record in kept if not record.is_text)
-    documents = sum(characters(record) for record in kept if record.is_text)
-    longest = max(characters(record) for record in found)
-    assert abs(documents - ratio * pairs) <= longest * max(1.0, ratio)
-    assert pairs == sum(pair_lengths) or documents == sum(text_lengths)
-    assert len(mixed) == len(found)
-    fallen = [record for record in mixed if isinstance(record, Dropped)]
-    assert {record.id for record in kept} | {drop.record_id for drop in fallen} == {
-        record.id for record in found
-    }
-    assert all(drop.reason == "over_mixture" and drop.evidence for drop in fallen)
-
-
-@given(lengths, lengths, st.integers())
-def test_the_mixture_does_not_depend_on_the_order(
-    pair_lengths: list[int], text_lengths: list[int], seed: int
-) -> None:
-    found = both_halves(pair_lengths, text_lengths)
-    shuffled = random.Random(seed).sample(found, len(found))
-
-    def kept(examples: list[Example]) -> set[str]:
-        return {e.id for e in mix_by_tokens(examples) if isinstance(e, Example)}
-
-    assert kept(found) == kept(shuffled)
-
-
-def test_one_to_one_keeps_documents_of_every_passage_before_two_of_any() -> None:
-    mixed = mix_by_tokens(both_halves([10] * 6, [20] * 12))
-    documents = [e for e in mixed if isinstance(e, Example) and e.is_text]
-    assert len(documents) == 3
-    assert len({document.passage_id for document in documents}) == 3
-
-
-def test_a_half_alone_and_other_methods_stay_whole() -> None:
-    alone = both_halves([10] * 4, [])
-    others = [example("定員は？", "48人"), example("", "檜の船。", method="verbatim")]
-    assert list(mix_by_tokens([*alone, *others])) == [*alone, *others]
-
-
-def test_tokens_can_be_counted_by_the_caller() -> None:
-    found = both_halves([10, 10], [40, 40])
-    mixed = mix_by_tokens(found, size=lambda e: 1.0)
-    assert all(isinstance(record, Example) for record in mixed)
 
 
 def test_a_run_gives_both_halves_and_nothing_is_lost() -> None:

@@ -11,6 +11,7 @@ from teichaku.core.text import comparable, normalise
 from teichaku.recipes.seed_methods import read_words
 from teichaku.synthesis.instruction_text import (
     SimilarityIndex,
+    begins_with,
     begins_with_punctuation,
     estimated_words,
     mentioned,
@@ -220,3 +221,11 @@ def test_quotes_around_the_whole_are_taken_off_and_no_others() -> None:
     assert without_quotes('"Name a tree."') == "Name a tree."
     for text in ("「雨」と「雪」", "「雨」を読んでください。", "「", "", '"A" or "B"'):
         assert without_quotes(text) == text
+
+
+@pytest.mark.parametrize("empty", ["", "|", " ", "　|"])
+def test_an_empty_entry_of_a_list_hides_none_behind_it(empty: str) -> None:
+    words = [empty, "Write a program", "プログラムを"]
+    assert begins_with("Write a program that sorts.", words) == "Write a program"
+    assert begins_with("プログラムを書いてください。", words) == "プログラムを"
+    assert begins_with("写一首诗。", words) == ""

@@ -78,6 +78,9 @@ def test_an_english_frame_may_name_the_title(line: str) -> None:
         "他に何かお手伝いできることはありますか？",
         "何か他に必要なことがあれば、お気軽にお知らせください！",
         "以上が書き直した文章です。",
+        "ご要望がございましたら、お知らせください。",
+        "修正のご希望があれば、ご遠慮なくお申し付けください。",
+        "遊覧船あおば丸について、ご質問がある場合は、お気軽にお尋ねください。",
     ],
 )
 def test_an_offer_at_the_end_is_taken_off(line: str) -> None:
@@ -98,6 +101,45 @@ def test_an_offer_at_the_end_is_taken_off(line: str) -> None:
 def test_a_last_line_of_the_matter_stays(line: str) -> None:
     text = f"会員には会員証が渡されます。それは人に貸せません。\n{line}"
     assert running_text(reply(text, Subject(TERMS, ABOUT.method))) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ご希望の方には貸し出します。",
+        "答え：ご希望の方にはお貸しします。",
+        "ご希望の方は係員にお知らせください。",
+        "ご希望がございましたら、窓口の係員にお知らせください。",
+        "ご要望は月に一度まとめてお伝えします。",
+        "ご質問には係が電話でお答えします。",
+        "ご希望の場合はお申し付けください。",
+        "事務所では、荷物の積み込みをお手伝いします。",
+    ],
+)
+def test_a_rule_in_polite_words_is_no_offer_to_the_one_who_asked(line: str) -> None:
+    library = passage("図書室の本は、希望者に貸与する。", "図書室")
+    text = f"図書室の本は借りられる。\n{line}"
+    assert running_text(reply(text, Subject(library, ABOUT.method))) == text
+
+
+@pytest.mark.parametrize(
+    ("framed", "is_frame"),
+    [
+        ("以下是会员证的规定：\n{text}", False),
+        ("下面是退会的内容：\n{text}", False),
+        ("以下是改写后的文章：\n{text}", True),
+        ("{text}\n希望以上内容对您有帮助。", True),
+        ("{text}\n如果会员证丢失，请随时告诉我。", False),
+        ("{text}\n如果您还有其他问题，请随时告诉我。", True),
+    ],
+)
+def test_a_chinese_line_with_a_word_of_the_passage_is_of_the_matter(
+    framed: str, is_frame: bool
+) -> None:
+    club = passage("会员证在港口事务所领取，不得转借。违反内容者退会。其他问题另行规定。", "规约")
+    text = "会员可以得到一张证。\n证不能借给别人，违反的人要离开。"
+    found = running_text(reply(framed.format(text=text), Subject(club, ABOUT.method)))
+    assert found == (text if is_frame else framed.format(text=text))
 
 
 @pytest.mark.parametrize(

@@ -175,9 +175,21 @@ def test_what_was_made_before_is_of_the_machine_but_not_what_belongs_to_a_docume
 def test_the_list_is_read_up_to_the_sixteenth_item() -> None:
     text = "はい。\n9. 甲をせよ\n10．乙を\n  せよ\n11） **丙をせよ**\n\n以上です。\n15. 丁をせよ"
     items = ["甲をせよ", "乙を\n  せよ", "丙をせよ", "丁をせよ"]
-    assert numbered_items(text) == (items, False)
-    assert numbered_items(f"{text}\n16. 戊をせよ") == (items, True)
-    assert numbered_items("<think>9. no\n16. no\n</think>９. 甲をせよ") == (["甲をせよ"], False)
+    assert numbered_items(text) == (items, True)
+    assert numbered_items(f"{text}\n16. 戊をせよ") == (items, False)
+    assert numbered_items("<think>9. no\n16. no\n</think>９. 甲をせよ") == (["甲をせよ"], True)
+
+
+def test_an_item_whose_number_has_no_space_behind_it_is_an_item() -> None:
+    text = "9.3人で遊べる遊びを挙げてください。\n10.5分で読める話を書いてください。\n16.5 km走る。"
+    items = ["3人で遊べる遊びを挙げてください。", "5分で読める話を書いてください。\n16.5 km走る。"]
+    assert numbered_items(text) == (items, True)
+
+
+@pytest.mark.parametrize("end", ["\n11.", "\n11. ", "\n\n以上の十件は、ど", "\n"])
+def test_a_list_that_was_cut_behind_a_whole_item_keeps_it(end: str) -> None:
+    text = f"9. 甲をせよ\n10. 乙をせよ{end}"
+    assert numbered_items(text) == (["甲をせよ", "乙をせよ"], False)
 
 
 def test_a_time_of_day_neither_begins_an_item_nor_ends_the_list() -> None:
@@ -185,7 +197,7 @@ def test_a_time_of_day_neither_begins_an_item_nor_ends_the_list() -> None:
         "9. 次の案内を直してください。\n10:30発の電車は遅れます。\n16:00に着きます。\n10. 乙をせよ"
     )
     first = "次の案内を直してください。\n10:30発の電車は遅れます。\n16:00に着きます。"
-    assert numbered_items(text) == ([first, "乙をせよ"], False)
+    assert numbered_items(text) == ([first, "乙をせよ"], True)
 
 
 def test_each_item_falls_for_its_own_reason() -> None:

@@ -10,7 +10,7 @@ import json
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from itertools import chain
@@ -45,6 +45,8 @@ def request_key(identity: str, request: Request) -> str:
     }
     if sampling.presence_penalty:
         asked["presence_penalty"] = float(sampling.presence_penalty)
+    if request.top_log_probabilities:
+        asked["top_log_probabilities"] = request.top_log_probabilities
     # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
     # Keys keep their order: that of a schema's properties steers constrained decoding.
     return sha256(_KEY_ENCODER.encode(asked).encode("ascii")).hexdigest()
@@ -58,6 +60,7 @@ class StoredReply:
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    log_probabilities: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,11 @@ class RequestCache:
     def get(self, key: str) -> StoredReply | None:
         """The reply stored under ``key``, by this process or another."""
         row = self._store.find(key)
-        return None if row is None else StoredReply(*row)
+        if row is None:
+            return None
+        text, reason, prompt_tokens, completion_tokens, kept = row
+        known = tuple(json.loads(kept)) if kept else ()
+        return StoredReply(text, reason, prompt_tokens, completion_tokens, known)
 
     def put(self, key: str, identity: str, reply: Reply, charge: Charge | None = None) -> None:
         """Keep a reply; one that is there already stays. Durable soon, see :meth:`flush`.
@@ -104,7 +111,10 @@ class RequestCache:
         text = reply.text.encode("utf-8", "replace").decode("utf-8")
         counts = (reply.prompt_tokens, reply.completion_tokens, time.time())
         row = (identity, text, reply.finish_reason, *counts)
-        self._store.add(key, row, None if charge is None else astuple(charge))
+        kept = [dict(tokens) for tokens in reply.log_probabilities]
+        log_probabilities = json.dumps(kept) if kept else ""
+        paid = None if charge is None else astuple(charge)
+        self._store.add(key, row, paid, log_probabilities)
 
     def charge(self, charge: Charge) -> None:
         """Note what was paid for replies that are not here."""
@@ -291,6 +301,7 @@ class _CachedStream:
                 stored.completion_tokens,
                 key=key,
                 cached=True,
+                log_probabilities=stored.log_probabilities,
             )
         )
         return None

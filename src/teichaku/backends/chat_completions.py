@@ -2,11 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import exp, isfinite, log1p
 from typing import Any
 
 import orjson
 
-from teichaku.core.records import Message, Reply, Request, content_id
+from teichaku.core.records import (
+    TOKENS_WITH_LOG_PROBABILITIES,
+    Message,
+    Reply,
+    Request,
+    content_id,
+)
 from teichaku.core.replies import visible_text
 
 _SCHEMA_INSTRUCTION = (
@@ -19,11 +26,14 @@ class NoCompletionError(ValueError):
     """What came back is no chat completion; the message says what it is instead."""
 
 
-def request_fields(request: Request, *, schema_as_prompt: bool = False) -> dict[str, Any]:
+def request_fields(
+    request: Request, *, schema_as_prompt: bool = False, log_probabilities: bool = True
+) -> dict[str, Any]:
     """``request`` as the fields of a request body, the model's name left out.
 
     With ``schema_as_prompt`` the schema becomes an instruction at the end of the messages,
-    for servers that know no JSON schema; otherwise it becomes ``response_format``.
+    for servers that know no JSON schema; otherwise it becomes ``response_format``. Without
+    ``log_probabilities`` none are asked for.
     """
     sampling = request.sampling
     messages = list(request.messages)
@@ -43,6 +53,9 @@ def request_fields(request: Request, *, schema_as_prompt: bool = False) -> dict[
     if request.schema is not None and not schema_as_prompt:
         json_schema = {"name": "reply", "schema": dict(request.schema)}
         fields["response_format"] = {"type": "json_schema", "json_schema": json_schema}
+    if request.top_log_probabilities and log_probabilities:
+        fields["logprobs"] = True
+        fields["top_logprobs"] = request.top_log_probabilities
     return fields
 
 
@@ -52,6 +65,7 @@ def request_body(
     extra: Mapping[str, Any],
     *,
     schema_as_prompt: bool = False,
+    log_probabilities: bool = True,
     samples: int = 1,
 ) -> bytes:
     """The body of a request; fields of ``extra`` go before ours, null takes one away. Of
@@ -59,7 +73,10 @@ def request_body(
 
     Raises ``ValueError`` where a message holds text that is not valid Unicode.
     """
-    fields = {"model": model, **request_fields(request, schema_as_prompt=schema_as_prompt)}
+    own = request_fields(
+        request, schema_as_prompt=schema_as_prompt, log_probabilities=log_probabilities
+    )
+    fields = {"model": model, **own}
     if samples > 1:
         fields["n"] = samples
     fields |= extra
@@ -106,7 +123,54 @@ def completion(request: Request, content: Any) -> Reply:
         finish_reason,
         _count(usage, "prompt_tokens"),
         _count(usage, "completion_tokens"),
+        log_probabilities=_log_probabilities(request, choice.get("logprobs")),
     )
+
+
+def _log_probabilities(request: Request, given: Any) -> tuple[Mapping[str, float], ...]:
+    """Those of the first tokens that a choice has under ``logprobs``, as far as they are whole."""
+    content = given.get("content") if isinstance(given, Mapping) else None
+    if not request.top_log_probabilities or not isinstance(content, list):
+        return ()
+    found = []
+    for place in content[:TOKENS_WITH_LOG_PROBABILITIES]:
+        tokens = _alternatives(place)
+        if tokens is None:
+            break  # what comes behind a gap stands at no place that is known
+        found.append(tokens)
+    return tuple(found)
+
+
+def _alternatives(place: Any) -> dict[str, float] | None:
+    """The chosen token and the others at a place, which may be written alike; None where the
+    chosen one is not told.
+    """
+    if not isinstance(place, Mapping) or not isinstance(place.get("token"), str):
+        return None
+    tokens: dict[str, float] = {}
+    others = place.get("top_logprobs")
+    for other in others if isinstance(others, list) else ():
+        if not isinstance(other, Mapping):
+            continue
+        token, value = other.get("token"), _log_probability(other)
+        if isinstance(token, str) and value is not None:
+            before = tokens.get(token)
+            tokens[token] = value if before is None else _log_of_sum(before, value)
+    chosen = place["token"]
+    value = tokens.pop(chosen, _log_probability(place))
+    return None if value is None else {chosen: value, **tokens}
+
+
+def _log_probability(place: Mapping[str, Any]) -> float | None:
+    value = place.get("logprob")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)
+
+
+def _log_of_sum(one: float, other: float) -> float:
+    """The log of the sum of two probabilities, by their logs."""
+    return max(one, other) + log1p(exp(-abs(one - other)))
 
 
 def _several(requests: Sequence[Request], content: Any) -> list[Reply]:

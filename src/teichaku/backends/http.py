@@ -232,6 +232,8 @@ def _alike(one: Request, other: Request) -> bool:
     """Whether two requests ask for samples of the same."""
     if one.messages is not other.messages and one.messages != other.messages:
         return False
+    if one.top_log_probabilities != other.top_log_probabilities:
+        return False
     seed = one.sampling.seed
     return one.schema == other.schema and one.sampling == replace(other.sampling, seed=seed)
 

@@ -21,6 +21,7 @@ _UNFIT = frozenset({401, 403, 404})
 _SCHEMA_STATUS = frozenset({400, 404, 422, 500, 501})
 _SCHEMA_WORDS = re.compile(rb"response_format|json_schema|schema|grammar|structured|guided", re.I)
 _SAMPLES_STATUS = frozenset({400, 422})
+_LOG_PROBABILITY_WORDS = re.compile(rb"log_?prob", re.I)
 _LONGEST_ERROR = 500
 #: In a reply, shorter keys ("none", "ollama") are words, which must stay as they are.
 _SHORTEST_SECRET = 16
@@ -31,8 +32,9 @@ class Failure:
     """A try without a reply: why, and whether and when another may help.
 
     ``reached`` is false where no word came from the server, ``connected`` where there was not
-    even a connection. ``refused_schema`` and ``refused_samples`` ask for the same in another
-    form. A server that is ``unfit`` will not answer other requests either.
+    even a connection. ``refused_schema``, ``refused_log_probabilities`` and ``refused_samples``
+    ask for the same in another form. A server that is ``unfit`` will not answer other requests
+    either.
     """
 
     error: str
@@ -45,6 +47,7 @@ class Failure:
     busy: bool = False
     unfit: bool = False
     refused_schema: bool = False
+    refused_log_probabilities: bool = False
     refused_samples: bool = False
 
 
@@ -59,6 +62,7 @@ class Asked:
     key: str = field(repr=False)
     key_name: str
     native_schema: bool
+    log_probabilities: bool = True
 
 
 def read_response(
@@ -114,6 +118,12 @@ def _refused(requests: Sequence[Request], response: Response, asked: Asked) -> F
         and status in _SCHEMA_STATUS
         and _SCHEMA_WORDS.search(response.body) is not None
     )
+    refused_log_probabilities = (
+        asked.log_probabilities
+        and requests[0].top_log_probabilities > 0
+        and status in _SCHEMA_STATUS
+        and _LOG_PROBABILITY_WORDS.search(response.body) is not None
+    )
     return Failure(
         f"HTTP {status} from {asked.shown}: {text}: {said}",
         retry=status in _RETRIED or status >= 500,
@@ -122,6 +132,7 @@ def _refused(requests: Sequence[Request], response: Response, asked: Asked) -> F
         busy=status in _BUSY,
         unfit=status in _UNFIT,
         refused_schema=refused_schema,
+        refused_log_probabilities=refused_log_probabilities,
         refused_samples=len(requests) > 1 and status in _SAMPLES_STATUS,
     )
 

@@ -61,11 +61,12 @@ class Rules:
 @dataclass(slots=True)
 class Learnt:
     """What one stream of requests finds out about the servers and the next one goes on from:
-    how schemas are asked for, whether several samples come at once, how many requests at once
-    each server takes.
+    how schemas are asked for, whether log-probabilities may be asked for and several samples come
+    at once, how many requests at once each server takes.
     """
 
     schema_as_prompt: bool
+    log_probabilities: bool = True
     several_samples: bool = True
     allowed: dict[str, int] = field(default_factory=dict)
 
@@ -236,6 +237,7 @@ class Engine:
             key,
             rules.key_name,
             native_schema=rules.may_drop_schema and not as_prompt,
+            log_probabilities=self._learnt.log_probabilities,
         )
         attempt = Try(job, endpoint, now, self._replies, asked)
         try:
@@ -244,6 +246,7 @@ class Engine:
                 job.requests[0],
                 rules.extra,
                 schema_as_prompt=as_prompt,
+                log_probabilities=self._learnt.log_probabilities,
                 samples=len(job.requests),
             )
             attempt.call_off = endpoint.transport.send(
@@ -304,6 +307,10 @@ class Engine:
     def _failed(self, attempt: Try, failure: Failure) -> None:
         """Try again now, later, elsewhere, in another form, or give up."""
         job, endpoint, now = attempt.job, attempt.endpoint, self._loop.time()
+        if failure.refused_log_probabilities:
+            self._learnt.log_probabilities = False
+            self._fresh.appendleft(job)
+            return
         if failure.refused_schema:
             self._learnt.schema_as_prompt = True
             self._fresh.appendleft(job)

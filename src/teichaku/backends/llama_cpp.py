@@ -36,7 +36,8 @@ class LlamaCppModel:
     together). One is the fastest on a few cores, where decoding together gains nothing and each
     slot reads the common beginning of the prompts once more; on a GPU take more.
     ``threads`` 0 takes all cores. ``speculate`` drafts what stands in the prompt already, for
-    replies that repeat it; the reply is the same. Raises ``MissingExtraError`` without xllamacpp,
+    replies that repeat it; the reply is the same, but drafted tokens come without their
+    log-probabilities. Raises ``MissingExtraError`` without xllamacpp,
     and ``ModelUnavailableError`` for a file that cannot be loaded, at the first request.
     """
 
@@ -189,6 +190,8 @@ class _Chunks:
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped
         self._content: list[str] = []
+        self._log_probabilities: list[Any] = []
+        self._are_whole = True
         self._finish_reason = ""
         self._usage: Mapping[str, Any] = {}
         self.error: Mapping[str, Any] | None = None
@@ -199,13 +202,25 @@ class _Chunks:
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():
             self._content.append(choice["delta"].get("content") or "")
+            self._take_log_probabilities(choice)
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
         return self._stopped.is_set()
+
+    def _take_log_probabilities(self, choice: Mapping[str, Any]) -> None:
+        """Those of a chunk, up to the first token that comes without: one that was drafted, or
+        half a character.
+        """
+        places = (choice.get("logprobs") or {}).get("content") or []
+        written = "".join(place["token"] for place in places)
+        self._are_whole &= written == (choice["delta"].get("content") or "")
+        if self._are_whole:
+            self._log_probabilities += places
 
     def reply(self, request: Request) -> Reply:
         """All chunks as a reply."""
         message = {"content": "".join(self._content)}
-        choice = {"message": message, "finish_reason": self._finish_reason}
+        given = {"content": self._log_probabilities}
+        choice = {"message": message, "finish_reason": self._finish_reason, "logprobs": given}
         return completion(request, {"choices": [choice], "usage": self._usage})
 
 

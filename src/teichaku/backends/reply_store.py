@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS replies (
     finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL, created REAL NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS log_probabilities (
+    key TEXT PRIMARY KEY, content TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS speeds (
     identity TEXT NOT NULL, completion_tokens INTEGER NOT NULL,
     prompt_tokens INTEGER NOT NULL, seconds REAL NOT NULL, created REAL NOT NULL
@@ -35,7 +38,16 @@ CREATE TABLE IF NOT EXISTS spending (
 """
 _ROW = "(?, ?, ?, ?, ?, ?, ?)"
 _INSERT = "INSERT OR IGNORE INTO replies VALUES "
-_FOUND = "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM replies WHERE key = ?"
+_FOUND = (
+    "SELECT text, finish_reason, prompt_tokens, completion_tokens, "
+    "(SELECT content FROM log_probabilities WHERE log_probabilities.key = replies.key) "
+    "FROM replies WHERE key = ?"
+)
+#: Before the reply itself: those of a reply that is there already are not its own.
+_INSERT_LOG_PROBABILITIES = (
+    "INSERT OR IGNORE INTO log_probabilities "
+    "SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = ?1)"
+)
 #: Adds (account, tokens, price) to what the account has spent.
 CHARGE = (
     "INSERT INTO spending VALUES (?, ?, ?) ON CONFLICT (account) "
@@ -45,9 +57,12 @@ CHARGE = (
 
 @dataclass
 class _Group:
-    """Rows by key, and what accounts are charged for them: written in one transaction."""
+    """Rows by key, those of their log-probabilities that there are, and what accounts are charged
+    for them: written in one transaction.
+    """
 
     rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    log_probabilities: dict[str, str] = field(default_factory=dict)
     charges: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def charge(self, account: str, tokens: int, price: float) -> None:
@@ -58,6 +73,7 @@ class _Group:
     def take_back(self, other: "_Group") -> None:
         """Put what could not be written before what came since."""
         self.rows = {**other.rows, **self.rows}
+        self.log_probabilities = {**other.log_probabilities, **self.log_probabilities}
         for account, charged in other.charges.items():
             self.charge(account, *charged)
 
@@ -84,11 +100,13 @@ class ReplyStore:
         self._thread.start()
 
     def find(self, key: str) -> tuple[Any, ...] | None:
-        """Text, finish reason, prompt and completion tokens of a reply, if it is here."""
+        """Text, finish reason, prompt and completion tokens, and log-probabilities (None or
+        empty where there are none) of a reply, if it is here.
+        """
         with self._lock:
-            waiting = self._waiting.rows.get(key) or self._being_written.rows.get(key)
-        if waiting is not None:
-            return waiting[1:5]
+            for group in (self._waiting, self._being_written):
+                if key in group.rows:
+                    return (*group.rows[key][1:5], group.log_probabilities.get(key))
         with self._reading_lock:
             found: tuple[Any, ...] | None = self._guarded(
                 lambda: self._reader.execute(_FOUND, (key,)).fetchone()
@@ -96,15 +114,21 @@ class ReplyStore:
         return found
 
     def add(
-        self, key: str, row: tuple[Any, ...], charge: tuple[str, int, float] | None = None
+        self,
+        key: str,
+        row: tuple[Any, ...],
+        charge: tuple[str, int, float] | None = None,
+        log_probabilities: str = "",
     ) -> None:
         """Write a row, at once where it comes alone, else with the next group; and with it,
-        ``charge`` (account, tokens, price).
+        ``charge`` (account, tokens, price) and ``log_probabilities``.
         """
         now = time.monotonic()
         with self._lock:
             self._raise_failure()
             self._waiting.rows[key] = row
+            if log_probabilities:
+                self._waiting.log_probabilities[key] = log_probabilities
             if charge is not None:
                 self._waiting.charge(*charge)
             waiting = len(self._waiting.rows)
@@ -176,6 +200,8 @@ class ReplyStore:
         # The context manager commits, and rolls back where anything fails.
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
+            for kept in written.log_probabilities.items():
+                self._writer.execute(_INSERT_LOG_PROBABILITIES, kept)
             for start in range(0, len(rows), _STATEMENT_ROWS):
                 group = rows[start : start + _STATEMENT_ROWS]
                 values = [value for row in group for value in row]

@@ -7,6 +7,7 @@ every prompt of the built-in recipes, so a recipe runs from end to end in second
 """
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from teichaku.backends import scripted_documents, scripted_facts, scripted_instr
 from teichaku.backends.scripted_documents import stated
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import (
+    TOKENS_WITH_LOG_PROBABILITIES,
     Answer,
     Example,
     Message,
@@ -29,23 +31,48 @@ from teichaku.core.records import (
     content_id,
 )
 from teichaku.core.run_folder import write_aside
-from teichaku.core.text import comparable
+from teichaku.core.text import comparable, sentences
 
 Script = Callable[[Request], str]
+Tokens = Sequence[Mapping[str, float]]
+
+#: How sure the scripted model is of a digit that it writes; the rest goes to its neighbours.
+_SURE = 0.7
+
+
+def spelled(text: str) -> Tokens:
+    """``text`` as tokens of one character with log-probabilities: sure of all but digits."""
+    return [_spelled(character) for character in text]
+
+
+def _spelled(character: str) -> Mapping[str, float]:
+    if not (character.isascii() and character.isdigit()):
+        return {character: 0.0}
+    beside = [str(n) for n in (int(character) - 1, int(character) + 1) if 0 <= n <= 9]
+    rest = math.log((1 - _SURE) / len(beside))
+    return {character: math.log(_SURE), **dict.fromkeys(beside, rest)}
 
 
 class ScriptedModel:
     """A chat model whose replies are ``script(request)``.
 
     ``sent`` counts the requests by :func:`request_name`, to prove that nothing is sent twice.
-    ``seconds`` makes every reply take that long.
+    ``seconds`` makes every reply take that long. ``tokens`` gives the tokens of a reply with
+    their log-probabilities, for requests that ask for them.
     """
 
-    def __init__(self, script: Script, name: str = "scripted", seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        script: Script,
+        name: str = "scripted",
+        seconds: float = 0.0,
+        tokens: Callable[[str], Tokens] = spelled,
+    ) -> None:
         self.identity = f"scripted:{name}"
         self.sent: Counter[str] = Counter()
         self._script = script
         self._seconds = seconds
+        self._tokens = tokens
 
     def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """The script's reply to each request; ``ScriptedError`` becomes a failed reply."""
@@ -61,7 +88,9 @@ class ScriptedModel:
                 yield Reply(request, "", error=str(failure))
                 continue
             asked = sum(len(message.content) for message in request.messages)
-            yield Reply(request, text, "stop", asked, len(text))
+            known: Tokens = self._tokens(text) if request.top_log_probabilities else ()
+            first = tuple(known[:TOKENS_WITH_LOG_PROBABILITIES])
+            yield Reply(request, text, "stop", asked, len(text), log_probabilities=first)
 
 
 class ScriptedError(Exception):
@@ -119,12 +148,29 @@ def _grounded_judge(request: Request) -> dict[str, Any]:
     return {"explanation": "採点せず", "supported": bool(example.answer)}
 
 
+def _judge_screen(request: Request) -> dict[str, Any]:
+    """Mostly good scores, now and then a poor one, by the example."""
+    score = (5, 4, 4, 5, 2, 4, 3, 5)[int(content_id(request.subject.id), 16) % 8]
+    return {"score": score, "reason": "点数は例の番号で決めた。"}
+
+
+def _faithful_judge(request: Request) -> dict[str, Any]:
+    """Objects to the first sentence of every fourth example."""
+    example: Example = request.subject
+    first = next(sentences(example.answer), example.answer).strip()
+    objection = {"sentence": first, "explanation": "文書に見当たらない。"}
+    objects = int(content_id(example.id), 16) % 4 == 0
+    return {"contradictions": [], "additions": [objection] if objects else []}
+
+
 _TEACHER: dict[str, Callable[[Request], dict[str, Any]]] = {
     "document_qa": _document_qa,
     "category_qa": _category_qa,
     "held_out_wording": _held_out_wording,
     "judge_absolute": _judge_absolute,
     "grounded_judge": _grounded_judge,
+    "judge_screen": _judge_screen,
+    "faithful_judge": _faithful_judge,
 }
 
 

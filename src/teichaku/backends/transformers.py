@@ -21,6 +21,7 @@ from teichaku.core.models import AdapterSettings, OptimizerSettings
 from teichaku.core.records import Message, Reply, Request, TokenizedExample
 
 if TYPE_CHECKING:
+    from teichaku.backends.transformers_log_probabilities import TransformersLanguageModel
     from teichaku.backends.transformers_lora import LoraTrainer
     from teichaku.backends.transformers_resident import ResidentWeights
 
@@ -160,6 +161,21 @@ class TransformersStudent:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         identity = self._tuned_identity(quantization, digest)
         return _Tuned(identity, self, lambda: self._resident(quantization).saved(folder, identity))
+
+    def language_model(self, batch_tokens: int = 4096) -> "TransformersLanguageModel":
+        """The untuned weights as a language model; a batch has ``batch_tokens`` at most.
+
+        Texts are scored as they are, so the plain template is no part of its identity.
+        """
+        from teichaku.backends.transformers_log_probabilities import TransformersLanguageModel
+        from teichaku.backends.transformers_weights import load_tokenizer
+
+        return TransformersLanguageModel(
+            f"{self._name} sha256:{self._sha256}",
+            lambda: self._resident("").plain(),
+            lambda: load_tokenizer(self.folder),
+            batch_tokens,
+        )
 
     @cached_property
     def folder(self) -> Path:

@@ -1,8 +1,9 @@
-"""The loss of labelled positions, with the output head run on those positions only."""
+"""The output head of a causal language model, run on the positions that matter only."""
 
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from teichaku.core.errors import UserError
 
@@ -11,12 +12,9 @@ from teichaku.core.errors import UserError
 _LOGITS_AT_ONCE = 2**28
 
 
-class HeadLoss:
-    """Mean cross-entropy of the frozen output head of a causal language model.
-
-    Loss and gradient are worked out together, chunk by chunk, so that the logits of a large
-    vocabulary are neither kept nor computed twice. Raises ``UserError`` for a model whose
-    logits are made otherwise than by a linear layer, a scale and soft-capping.
+class Head:
+    """The frozen output head of ``model``. Raises ``UserError`` for a model whose logits are
+    made otherwise than by a linear layer, a scale and soft-capping.
     """
 
     def __init__(self, model: Any) -> None:
@@ -26,12 +24,52 @@ class HeadLoss:
         self._scale = _logit_scale(config)
         self._check(model)
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return int(self._head.weight.shape[0])
+
+    def logits(self, hidden: torch.Tensor, part: slice = slice(None)) -> torch.Tensor:
+        """The logits, in float32, of ``part`` of the vocabulary for every row of ``hidden``."""
+        bias = self._head.bias
+        weight = self._head.weight[part]
+        logits = functional.linear(hidden, weight, None if bias is None else bias[part]).float()
+        if self._scale != 1.0:
+            logits *= self._scale
+        if self._softcap:
+            logits = logits.div_(self._softcap).tanh_().mul_(self._softcap)
+        return logits
+
+    @torch.no_grad()
+    def _check(self, model: Any) -> None:
+        """Compare with the model's own logits: an unknown twist of an architecture must not
+        pass as training.
+        """
+        tokens = torch.tensor([[0, 1, 2]], device=model.device)
+        own = model(input_ids=tokens, use_cache=False).logits[0].float()
+        hidden = model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state[0]
+        is_linear = isinstance(self._head, torch.nn.Linear)
+        if not is_linear or not torch.allclose(own, self.logits(hidden), rtol=2e-2, atol=2e-2):
+            raise UserError(
+                f"{type(model).__name__} can neither be trained nor scored with: its logits are "
+                "no plain linear layer of its last hidden state.",
+                "Choose a model of another architecture, such as Llama, Qwen, Gemma, Mistral.",
+            )
+
+
+class HeadLoss(Head):
+    """Mean cross-entropy under the head.
+
+    Loss and gradient are worked out together, chunk by chunk, so that the logits of a large
+    vocabulary are neither kept nor computed twice.
+    """
+
     @torch.no_grad()
     def __call__(self, hidden: torch.Tensor, targets: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The mean loss of predicting ``targets`` from the rows of ``hidden``, and its
         gradient with respect to ``hidden``.
         """
-        at_once = max(1, _LOGITS_AT_ONCE // self._head.weight.shape[0])
+        at_once = max(1, _LOGITS_AT_ONCE // self.vocabulary)
         gradient = torch.empty_like(hidden)
         loss = torch.zeros((), device=hidden.device)
         for start in range(0, len(hidden), at_once):
@@ -46,7 +84,7 @@ class HeadLoss:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed loss of some rows and its gradient; works in place, for logits are huge."""
         weight = self._head.weight
-        logits = self._logits(hidden)
+        logits = self.logits(hidden)
         highest = logits.amax(1, keepdim=True)
         picked = logits.gather(1, targets[:, None])
         slope = 1 - (logits / self._softcap).square_() if self._softcap else None
@@ -60,30 +98,6 @@ class HeadLoss:
         weights.div_(total)
         weights[torch.arange(len(targets)), targets] -= 1
         return loss, (weights.mul_(slope).to(weight.dtype) @ weight).float() * self._scale
-
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits = self._head(hidden).float()
-        if self._scale != 1.0:
-            logits *= self._scale
-        if self._softcap:
-            logits = logits.div_(self._softcap).tanh_().mul_(self._softcap)
-        return logits  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def _check(self, model: Any) -> None:
-        """Compare with the model's own logits: an unknown twist of an architecture must not
-        pass as training.
-        """
-        tokens = torch.tensor([[0, 1, 2]], device=model.device)
-        own = model(input_ids=tokens, use_cache=False).logits[0].float()
-        hidden = model.get_decoder()(input_ids=tokens, use_cache=False).last_hidden_state[0]
-        is_linear = isinstance(self._head, torch.nn.Linear)
-        if not is_linear or not torch.allclose(own, self._logits(hidden), rtol=2e-2, atol=2e-2):
-            raise UserError(
-                f"Training of {type(model).__name__} is not supported: its logits are no plain "
-                "linear layer of its last hidden state.",
-                "Choose a student of another architecture, such as Llama, Qwen, Gemma, Mistral.",
-            )
 
 
 def _logit_scale(config: Any) -> float:

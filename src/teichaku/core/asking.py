@@ -6,7 +6,7 @@ no use is asked for once more, with what was wrong with it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,25 +18,37 @@ Record = TypeVar("Record")
 
 #: A reply that is shown to the model again may have run on for long.
 _LONGEST_SHOWN = 1500
-_CUT = "The reply ran into the token limit."
 
 
 class UnusableReplyError(Exception):
     """A reply does not hold what was asked for.
 
     ``problem`` says what is missing in it, with places in braces for ``values``: the model is
-    told in the language of its prompts (``prompts/LANGUAGE/problems.yaml``).
+    told in the language of its prompts (``prompts/LANGUAGE/problems.yaml``). ``beside`` is what
+    else is wrong.
     """
 
-    def __init__(self, problem: str, **values: object) -> None:
-        super().__init__(problem.format(**values) if values else problem)
+    def __init__(self, problem: str, *beside: "UnusableReplyError", **values: object) -> None:
+        own = problem.format(**values) if values else problem
+        super().__init__(" ".join([own, *map(str, beside)]))
         self.problem = problem
+        self.beside = beside
         self.values = values
+
+    @classmethod
+    def of_all(cls, mistakes: Sequence["UnusableReplyError"]) -> "UnusableReplyError":
+        """One error that tells all of ``mistakes``, of which there is one at least."""
+        first, *rest = mistakes
+        return cls(first.problem, *first.beside, *rest, **first.values)
 
     def told_in(self, language: str) -> str:
         """The problem in ``language``; in English where the pack has no words for it."""
         text = problem_texts(language).get(self.problem, self.problem)
-        return text.format(**self.values) if self.values else text
+        own = text.format(**self.values) if self.values else text
+        return " ".join([own, *(other.told_in(language) for other in self.beside)])
+
+
+_CUT = UnusableReplyError("The reply ran into the token limit.")
 
 
 def ask(
@@ -99,7 +111,7 @@ def _outcome(
         if again is not None and reply.request.attempt == 0:
             yield _once_more(reply, unusable, again)
         else:
-            what = [str(unusable), *([_CUT] if reply.finish_reason == "length" else [])]
+            what = [str(unusable), *([str(_CUT)] if reply.finish_reason == "length" else [])]
             yield lost(reply, "unparseable_reply", " ".join(what))
         return
     yield from found
@@ -107,7 +119,7 @@ def _outcome(
 
 def _once_more(reply: Reply, unusable: UnusableReplyError, again: Prompt) -> Request:
     request, shown = reply.request, reply.text[:_LONGEST_SHOWN].strip()
-    problems = [unusable, *([UnusableReplyError(_CUT)] if reply.finish_reason == "length" else [])]
+    problems = [unusable, *([_CUT] if reply.finish_reason == "length" else [])]
     asked = again.text(problem=" ".join(p.told_in(again.language) for p in problems))
     if shown:
         messages = (*request.messages, Message("assistant", shown), Message("user", asked))

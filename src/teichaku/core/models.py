@@ -31,11 +31,57 @@ class ChatModel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """A text whose probability is asked for, and what stands before it."""
+
+    text: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenScores:
+    """How likely a model finds the tokens of a text; natural logarithms, float32.
+
+    ``means`` and ``deviations`` are mean and standard deviation of the log-probability of a
+    token that is drawn from the model's own distribution at that place (Zhang et al. 2024,
+    "Min-K%++"); None where they were not asked for or the backend cannot tell.
+
+    The tokens cover ``text[start:end]``. ``start`` is above 0 where nothing stands before the
+    first token that it could be predicted from; ``end`` is less than the length, and ``cut`` the
+    number of tokens that the model did not read, where the text is too long for it. ``error``
+    is set, and there are no tokens, where scoring failed for good.
+    """
+
+    log_probabilities: np.ndarray
+    means: np.ndarray | None = None
+    deviations: np.ndarray | None = None
+    cut: int = 0
+    start: int = 0
+    end: int = 0
+    error: str = ""
+
+
 class LanguageModel(Protocol):
     """A model that gives probabilities, for selection and novelty."""
 
-    def token_log_probabilities(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """One float32 array a text: log-probabilities of its tokens from the second on."""
+    @property
+    def identity(self) -> str:
+        """Name and weights (or endpoint) of the model, as :attr:`ChatModel.identity`."""
+        ...
+
+    def token_log_probabilities(
+        self, texts: Iterable[ScoredText], moments: bool = False
+    ) -> Iterator[TokenScores]:
+        """One result a text, streaming, in the order of ``texts``, which is pulled lazily.
+
+        Context and text are tokenized as one, and the border is found by the places of the
+        tokens: one that reaches over it counts to the text. Without context the first token
+        is predicted from the token that every text begins with, where the tokenizer puts one
+        there; elsewhere nothing predicts it, and it is left out. Too long texts are cut at
+        their end. ``moments`` asks for means and deviations. A text that fails for good comes
+        back with ``error``; nothing is raised for it.
+        """
         ...
 
 
@@ -44,6 +90,14 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """An (n, d) float32 array of unit-length rows."""
+        ...
+
+
+class NameFinder(Protocol):
+    """A model that finds the names of persons in text."""
+
+    def find_names(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """The places ``text[start:end]`` of the names in each of ``texts``, in order."""
         ...
 
 

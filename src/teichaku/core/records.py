@@ -154,6 +154,21 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleScore:
+    """What a language model, or a formula, makes of an example: one ``score`` by its name.
+
+    ``value`` is null where there is none, and ``error`` says why. ``cut`` counts the tokens that
+    were too many for the model, so that the value is that of the rest.
+    """
+
+    example_id: str
+    score: str
+    value: float | None
+    error: str = ""
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One evaluation item.
 
@@ -273,6 +288,10 @@ class Request:
     (``language/name@version``). ``subject`` is the record that the request is about: it comes
     back with the reply, never reaches the model, and is no part of the cache key. Neither is
     ``attempt``, which is 1 where the model is asked again because its reply was of no use.
+
+    ``top_log_probabilities`` asks for so many of the likeliest tokens at each of the first places
+    of the reply (see :class:`Reply`), where the backend gives them; 20 is the most that servers
+    allow.
     """
 
     messages: tuple[Message, ...]
@@ -282,6 +301,13 @@ class Request:
     prompt: str = ""
     subject: Any = field(default=None, compare=False)
     attempt: int = field(default=0, compare=False)
+    top_log_probabilities: int = 0
+
+
+#: So many tokens of a reply have their log-probabilities kept. A score that opens a JSON object
+#: comes within a dozen of them, also behind a code fence and with every space a token of its own;
+#: those of a whole reply would make it fifty times as long in the request cache.
+TOKENS_WITH_LOG_PROBABILITIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +315,11 @@ class Reply:
     """What came back. ``error`` is set, and ``text`` empty, where the request failed for good.
 
     ``key`` is the row in the request cache; ``cached`` tells that nothing was sent for it.
+
+    ``log_probabilities`` has a mapping for each of the first tokens that the model wrote, 16 at
+    most: the token that it chose first, then others that it might have written there, each with
+    its natural log-probability. Put together, the first ones are what the model wrote, thinking
+    included. Empty where it was not asked for or is not given.
     """
 
     request: Request
@@ -299,6 +330,7 @@ class Reply:
     error: str = ""
     key: str = ""
     cached: bool = False
+    log_probabilities: tuple[Mapping[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ start left out.
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ _NUMBER = re.compile(
     r"\s*(?P<bold>\**)\s*(?:[（(]?(?P<digits>\d{1,3})\s*[.．)）、:：](?!\d)|(?P<circled>[①-⑳]))"
     r"(?P<closed>\**)"
 )
+#: A mark right before a digit (``9.3人で…``): only of the number that comes next is it one.
+_TIGHT_NUMBER = re.compile(r"\s*(?P<bold>\**)(?P<digits>\d{1,3})[.．](?=\d)(?P<closed>)")
 _BULLET = re.compile(r"\s*(?:[・•●]|[-*](?=\s)|-(?=[^\s\d-]))")
 #: Halves of a character, which JSON can escape and UTF-8 cannot write.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -90,21 +92,38 @@ class ListItem:
     number: int | None = None
 
 
-def list_item(line: str) -> ListItem | None:
-    """What ``line`` begins; None where it begins no item. A heading may have a number, too."""
+def list_item(line: str, expected: Container[int] = ()) -> ListItem | None:
+    """What ``line`` begins; None where it begins no item. A heading may have a number, too.
+
+    A number with a dot right before a digit is a decimal, unless it is one of those ``expected``
+    next in the list.
+    """
     heading = _HEADING.match(line)
     rest = line[heading.end() :] if heading else line
-    if numbered := _NUMBER.match(rest):
+    numbered, number = _NUMBER.match(rest), 0
+    if numbered:
+        number = int(numbered["digits"] or unicodedata.numeric(numbered["circled"]))
+    elif (tight := _TIGHT_NUMBER.match(rest)) and int(tight["digits"]) in expected:
+        numbered, number = tight, int(tight["digits"])
+    if numbered:
         text = rest[numbered.end() :].strip()
         if numbered["bold"] and not numbered["closed"]:
             text = text.removesuffix(numbered["bold"]).rstrip()
-        number = int(numbered["digits"] or unicodedata.numeric(numbered["circled"]))
         return ListItem("heading" if heading else "number", text, number)
     if heading:
         return ListItem("heading", rest.strip())
     if bullet := _BULLET.match(line):
         return ListItem("bullet", line[bullet.end() :].strip())
     return None
+
+
+def list_items(lines: Iterable[str]) -> Iterator[ListItem | None]:
+    """What each of ``lines`` begins, where each number is known to come after the one before."""
+    last = 0
+    for line in lines:
+        found = list_item(line, (last + 1,))
+        last = found.number if found and found.number is not None else last
+        yield found
 
 
 def text_value(value: Any) -> str:

@@ -159,7 +159,7 @@ class StageFolder:
     def begin(self, made_from: str) -> None:
         """Make ready: work begun from something else is removed, work from the same is kept."""
         mark = self.path / "begun"
-        if mark.is_file() and mark.read_text(encoding="utf-8") == made_from:
+        if self.is_begun(made_from):
             self.marker.unlink(missing_ok=True)
             return
         if self.path.exists():
@@ -173,7 +173,16 @@ class StageFolder:
             shutil.rmtree(aside, ignore_errors=True)
             self.path.rename(aside)
             shutil.rmtree(aside)
-        write_aside(mark, made_from.encode())
+        self.mark(made_from)
+
+    def is_begun(self, made_from: str) -> bool:
+        """Whether the work that is here was begun from just this."""
+        mark = self.path / "begun"
+        return mark.is_file() and mark.read_text(encoding="utf-8") == made_from
+
+    def mark(self, made_from: str) -> None:
+        """Say what the work that is here is made from, without removing any of it."""
+        write_aside(self.path / "begun", made_from.encode())
 
     def write(self, name: str, kind: type[Any], records: Iterable[Any]) -> int:
         """Write records as ``NAME.parquet``; the number of rows."""

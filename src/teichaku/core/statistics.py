@@ -84,13 +84,13 @@ def _bounds(
     total, size = sums.sum(), counts.sum()
     middle = float(total / size)
     shifts = (total - sums) / (size - counts) - middle
-    half = _student(degrees) * sqrt(float(shifts @ shifts) * (len(sums) - 1) / len(sums))
+    half = student_quantile(degrees) * sqrt(float(shifts @ shifts) * (len(sums) - 1) / len(sums))
     if scale is None:
         return middle - half, middle + half
     return max(middle - half, scale[0]), min(middle + half, scale[1])
 
 
-def _student(degrees: int) -> float:
+def student_quantile(degrees: int) -> float:
     """The 97.5 % quantile of Student's t: tabulated, then expanded about the normal one
     (Abramowitz and Stegun 26.7.5; right to three decimals).
     """

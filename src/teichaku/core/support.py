@@ -1,12 +1,25 @@
-"""How far one text carries what another says, by numbers and content terms, without any model."""
+"""How far one text carries what another says, without any model: by numbers and content terms
+(:func:`support`), and letter by letter (:func:`aligned`).
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
-from teichaku.core.text import comparable, contains, content_terms, kana, numbers, script
+from rapidfuzz import fuzz, process
+
+from teichaku.core.text import (
+    comparable,
+    contains,
+    content_terms,
+    kana,
+    numbers,
+    script,
+    sentences,
+)
 
 #: Neighbouring characters that make a word, in scripts whose terms are whole phrases.
-_PHRASE_PARTS = {"han": 2, "thai": 4}
+PHRASE_PARTS = {"han": 2, "thai": 4}
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ def _read_claim(text: str) -> _Claim:
         (
             term,
             "".join(character for character in term if not character.isdigit()),
-            _PHRASE_PARTS.get(script(term[-1]), 0) if is_phrase else 0,
+            PHRASE_PARTS.get(script(term[-1]), 0) if is_phrase else 0,
         )
         for term in map(comparable, content_terms(text))
         if term
@@ -103,3 +116,51 @@ def _carried(term: str, letters: str, size: int, whole: str) -> int:
         if term[start : start + size] in whole:
             found.update(range(start, start + size))
     return len(found)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a claim comes nearest to in a text, letter by letter.
+
+    ``share`` is 1 where the claim stands in the text, else the normalised Indel similarity of
+    the claim and ``window``, the like letters of the text as :func:`comparable`; these are of
+    ``piece``, a sentence of the text or two that follow each other.
+    """
+
+    share: float
+    piece: str = ""
+    window: str = ""
+
+
+def aligned(claim: str, ground: str, least: float = 0.0) -> Alignment:
+    """Where ``ground`` says ``claim`` in nearly the same letters; nowhere (share 0) below
+    ``least``. Of pieces that are as near, the first.
+    """
+    wanted, whole = comparable(claim), comparable(ground)
+    if not wanted or (wanted in whole and contains(ground, claim)):
+        return Alignment(1.0, claim, wanted)
+    pieces = _pieces(ground)
+    best, cutoff = Alignment(0.0), 100 * least
+    # Part of a long piece is enough; a short one must be like the whole claim.
+    for is_part, scorer in ((True, fuzz.partial_ratio), (False, fuzz.ratio)):
+        letters = [each for _, each in pieces if (len(each) >= len(wanted)) == is_part]
+        found = process.extractOne(wanted, letters, scorer=scorer, score_cutoff=cutoff)
+        if found is not None and found[1] > 100 * best.share:
+            piece = next(piece for piece, each in pieces if each == found[0])
+            window = _window(wanted, found[0]) if is_part else found[0]
+            best = Alignment(found[1] / 100, piece, window)
+    return best
+
+
+def _window(wanted: str, letters: str) -> str:
+    """The part of ``letters`` that ``wanted`` is most like."""
+    found = fuzz.partial_ratio_alignment(wanted, letters)
+    return letters[found.dest_start : found.dest_end] if found else letters
+
+
+@lru_cache(maxsize=256)
+def _pieces(text: str) -> tuple[tuple[str, str], ...]:
+    """The sentences of ``text``, and each with the next one, with their letters."""
+    single = [sentence.strip() for sentence in sentences(text) if comparable(sentence)]
+    double = [f"{one}\n{other}" for one, other in pairwise(single)]
+    return tuple((piece, comparable(piece)) for piece in [*single, *double])

@@ -12,8 +12,10 @@ from itertools import pairwise
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−－〜～~∼"), "-")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+#: Marks that end a sentence wherever they stand, in any script.
+END_MARKS = "。！？!?｡．।॥။។"
 _SENTENCE_END = re.compile(
-    r"[。！？!?｡．।॥။។]+[」』）)】”\"']*\s*"  # an end mark and the closing brackets after it
+    rf"[{END_MARKS}]+[」』）)】”\"']*\s*"  # an end mark and the closing brackets after it
     r"|\.+[”\"')]*(?=\s|$)\s*"  # a Latin full stop, but no decimal point
     r"|\n+"
 )

@@ -13,9 +13,10 @@ from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
-from teichaku.core.replies import last_json_object, list_item, text_value
+from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import Support, support
+from teichaku.curation.sources import Sources, without_item_numbers
 
 _SCHEMA = {
     "type": "object",
@@ -52,11 +53,12 @@ class Grounded:
         """Every example once, or its place as dropped; judged ones come last."""
         doubtful = []
         for example in examples:
-            passage = self.passages.get(example.passage_id)
-            if passage is None:
+            ground = self._sources.ground(example)
+            if ground is None:
                 yield example
                 continue
-            found = support(_claim(example), self._ground(example, passage))
+            claim = without_item_numbers(example.answer) if example.is_text else example.answer
+            found = support(claim, ground)
             threshold = self.text_threshold if example.is_text else self.threshold
             if found.share >= threshold and not found.missing_numbers:
                 yield example
@@ -70,36 +72,16 @@ class Grounded:
             yield from ask(judge.model, requests, _judged, _lost, judge.again)
 
     @cached_property
-    def _documents(self) -> dict[str, str]:
-        """The title and all passages of each document."""
-        texts: dict[str, list[str]] = {}
-        for passage in sorted(self.passages.values(), key=lambda p: (p.document_id, p.index)):
-            texts.setdefault(passage.document_id, [passage.title]).append(passage.text)
-        return {document: "\n".join(parts) for document, parts in texts.items()}
-
-    def _ground(self, example: Example, passage: Passage) -> str:
-        """What must carry the example. Running text names its document, which an answer does
-        not, and may have been written with the whole document in sight.
-        """
-        return self._documents[passage.document_id] if example.is_text else passage.text
+    def _sources(self) -> Sources:
+        return Sources(self.passages)
 
     def _request(self, example: Example, prompt: Prompt) -> Request:
         messages = prompt.messages(
-            passage=self._ground(example, self.passages[example.passage_id]),
+            passage=self._sources.ground(example),
             question=example.question,
             answer=example.answer,
         )
         return Request(messages, Sampling(max_tokens=256), _SCHEMA, 0, prompt.name, example)
-
-
-def _claim(example: Example) -> str:
-    """What the example claims; the numbers of a list that a text has claim nothing."""
-    if not example.is_text:
-        return example.answer
-    lines = ((line, list_item(line)) for line in example.answer.split("\n"))
-    return "\n".join(
-        item.text if item and item.number is not None else line for line, item in lines
-    )
 
 
 def _judged(reply: Reply) -> Iterator[Example | Dropped | Request]:

@@ -10,15 +10,13 @@ from math import log
 
 import numpy as np
 
-from teichaku.core.text import comparable
+from teichaku.curation.shingles import comparable_codes, ngram_hashes, spread
 
 #: The cosine of two texts with nothing in common strays from zero by about one over its root.
 _DIMENSIONS = 2048
 _SIZES = (2, 3)
 #: So many texts are hashed at a time.
 _BLOCK = 1024
-#: Odd multipliers with bits all over, for hashes of 64 bits that wrap around.
-_STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _LAST = np.array([2**64 - 1], np.uint64)
 
 
@@ -70,25 +68,11 @@ def _ngrams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The n-grams of all ``texts`` as hashes, each as often as it occurs, and whose they are. A
     text of one character has that alone.
     """
-    wholes = [comparable(text) for text in texts]
-    encoded = "".join(wholes).encode("utf-32-le", "surrogatepass")
-    codes = np.frombuffer(encoded, "<u4").astype(np.uint64)
-    owner = np.repeat(np.arange(len(wholes)), [len(whole) for whole in wholes])
-    alone = np.array([len(whole) == 1 for whole in wholes], bool)[owner]
-    owners, ngrams = [owner[alone]], [_hashed(codes[alone], 1)]
+    codes, counts = comparable_codes(texts)
+    alone = codes[np.repeat(counts == 1, counts)].astype(np.uint64)
+    owners, ngrams = [np.flatnonzero(counts == 1)], [spread(alone, 1)]
     for size in _SIZES:
-        count = max(0, len(codes) - size + 1)
-        joined = np.zeros(count, np.uint64)
-        for place in range(size):
-            joined = joined * _STEP + codes[place : place + count]
-        is_inside = owner[:count] == owner[len(codes) - count :]
-        owners.append(owner[:count][is_inside])
-        ngrams.append(_hashed(joined[is_inside], size))
+        owner, hashes = ngram_hashes(codes, counts, size)
+        owners.append(owner)
+        ngrams.append(hashes)
     return np.concatenate(owners), np.concatenate(ngrams)
-
-
-def _hashed(values: np.ndarray, size: int) -> np.ndarray:
-    """``values`` spread over all 64 bits, another way for each ``size`` of n-gram."""
-    mixed = (values + np.uint64(size)) * _MIX
-    mixed = (mixed ^ (mixed >> np.uint64(32))) * _MIX
-    return np.asarray(mixed ^ (mixed >> np.uint64(29)))

@@ -4,10 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Protocol
 
 from teichaku.core.errors import UserError
-from teichaku.core.text import UNSPACED_SCRIPTS, script
+from teichaku.core.text import UNSPACED_SCRIPTS, contains, script
 
 #: What parsers are seen to raise for broken files beside the errors that they announce.
 PARSER_ERRORS = (
@@ -27,6 +28,13 @@ _PLACEHOLDER_TITLE = re.compile(
     r"|powerpoint (presentation|プレゼンテーション)"
     r"|.*\.(docx?|pdf|xlsx?|pptx?|rtf|txt|tex|dvi|indd|jtd|html?))",
     re.IGNORECASE,
+)
+
+
+#: Words of file names that name no matter.
+_FILE_WORDS = frozenset(
+    "chapter ch copy doc document draft dsc file final fix img image new old page part rev scan "
+    "text tmp ver version 第 章 頁 版 最終 最終版 確定版 修正版 改訂版 初版 コピー のコピー".split()
 )
 
 
@@ -140,6 +148,28 @@ def glue(before: str, after: str) -> str:
 def is_placeholder(title: str) -> bool:
     """Whether ``title`` is empty or one that a program wrote by itself."""
     return not title.strip() or _PLACEHOLDER_TITLE.fullmatch(title.strip()) is not None
+
+
+def file_title(name: str, text: str) -> str:
+    """The title that the file ``name`` gives ``text``: its stem, or nothing where that names a
+    file and not what the text is about. Questions and facts would bear the name.
+
+    It is none where it has no word but such as files have (``001``, ``IMG_2034``), and where it
+    has marks of files (``report_final_v2``) and does not stand in the text.
+    """
+    stem = PurePath(name).stem
+    words = _words(stem)
+    named = [word for word in words if word.casefold() not in _FILE_WORDS]
+    if is_placeholder(stem) or not named:
+        return ""
+    has_marks = "_" in stem or len(named) < len(words)
+    return "" if has_marks and not contains(text, stem) else stem
+
+
+def _words(stem: str) -> list[str]:
+    """The runs of letters in ``stem``, but for single letters of alphabets."""
+    apart = "".join(c if unicodedata.category(c)[0] in "LM" else " " for c in stem)
+    return [word for word in apart.split() if len(word) > 1 or writes_without_spaces(word)]
 
 
 def first_heading(markdown: str) -> str:

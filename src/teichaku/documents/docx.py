@@ -16,6 +16,7 @@ from teichaku.documents.content import (
     Content,
     LoadingError,
     clean_line,
+    file_title,
     first_heading,
     is_placeholder,
 )
@@ -54,7 +55,10 @@ def read_docx(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
     markdown = _BACK_REFERENCE.sub("", to_markdown(parse_html(html)))
     yield Content(
         text=markdown,
-        title=title or _opening(markdown) or first_heading(markdown) or PurePath(name).stem,
+        title=title
+        or _opening(markdown)
+        or first_heading(markdown)
+        or file_title(name, markdown),
         format="docx",
     )
 

@@ -3,7 +3,6 @@
 import copy
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from teichaku.core.errors import MissingExtraError
@@ -15,6 +14,7 @@ from teichaku.documents.content import (
     as_url,
     clean,
     clean_line,
+    file_title,
     first_heading,
     glue,
 )
@@ -57,10 +57,10 @@ def read_html(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
         "date": _meta(soup, "article:published_time", "dcterms.issued", "dcterms.date", "date"),
     }
     markdown = to_markdown(_main_part(soup))
-    title = head["title"] or head["og_title"] or first_heading(markdown) or PurePath(name).stem
+    title = head["title"] or head["og_title"] or first_heading(markdown)
     yield Content(
         text=markdown,
-        title=title,
+        title=title or file_title(name, markdown),
         source=head["source"],
         licence=head["licence"],
         date=head["date"],

@@ -6,7 +6,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from teichaku.core.errors import MissingExtraError
-from teichaku.documents.content import PARSER_ERRORS, Columns, Content, LoadingError, clean_line
+from teichaku.documents.content import (
+    PARSER_ERRORS,
+    Columns,
+    Content,
+    LoadingError,
+    clean_line,
+    file_title,
+)
 from teichaku.documents.html import parse_html, to_markdown
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ def read_jats(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
             "Convert it to text, Markdown or HTML first.",
         )
     for number, article in enumerate(articles, 1):
-        yield _as_content(article, PurePath(name).stem, number if len(articles) > 1 else None)
+        yield _as_content(article, name, number if len(articles) > 1 else None)
 
 
 def _parse(data: bytes) -> "_Element":
@@ -73,11 +80,11 @@ def _parse(data: bytes) -> "_Element":
     return root
 
 
-def _as_content(article: "_Element", stem: str, number: int | None) -> Content:
-    meta = _meta(article)
+def _as_content(article: "_Element", name: str, number: int | None) -> Content:
+    meta, text = _meta(article), "\n\n".join(filter(None, _sections(article, 1)))
     return Content(
-        text="\n\n".join(filter(None, _sections(article, 1))),
-        title=_title(meta) or stem,
+        text=text,
+        title=_title(meta) or file_title(name, text),
         source=_doi(meta),
         licence=_licence(meta),
         date=_date(meta),

@@ -1,7 +1,7 @@
 """From the paths of a recipe to documents: every file and row comes out, read or dropped."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from teichaku.core.records import Document, Dropped, content_id
 from teichaku.core.run_folder import record_as_json
@@ -102,8 +102,10 @@ def _as_record(content: Content | LoadingError, source: str) -> Document | Dropp
     if not text.strip():
         empty = LoadingError("empty", "It holds no text.", "Name columns or files that hold text.")
         return _dropped(place, empty, title)
+    # Where the file's name is no title it still tells two documents of the same text apart.
+    named = title or (clean(PurePath(source).stem) if content.row is None else "")
     return Document(
-        id=content_id(title, text),
+        id=content_id(named, text),
         source=clean(content.source) or place,
         title=title,
         text=text,

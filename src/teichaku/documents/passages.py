@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from teichaku.core.records import Document, Passage, content_id
-from teichaku.core.text import script, sentences
+from teichaku.core.text import END_MARKS, script, sentences
 from teichaku.documents.blocks import Block, blocks
 
-_SENTENCE_END = re.compile(r"[。！？!?｡．.…][」』）)】”’\"']*\s*\Z")
+_SENTENCE_END = re.compile(rf"[{END_MARKS}.…][」』）)】”’\"']*\s*\Z")
 _NUMBERING = re.compile(r"\s*[0-9０-９]{1,3}[.．]\s*")
 _INNER_SENTENCE = re.compile(r"[。．][」』]*[）)]\Z")
 _QUOTED_SENTENCE = re.compile(r"[。！？!?．][」』]+\Z")

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import PurePath
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from teichaku.documents.content import (
     LoadingError,
     clean,
     clean_line,
+    file_title,
     is_placeholder,
 )
 from teichaku.documents.encodings import read_japanese
@@ -55,9 +55,10 @@ def read_pdf(data: bytes, name: str, columns: Columns) -> Iterator[Content | Loa
         )
     lines = without_furniture(pages)
     large = clean_line(headline([line for line in lines if line.page == 0]))
+    text = clean(join_lines(lines))
     yield Content(
-        text=clean(join_lines(lines)),
-        title=(large or PurePath(name).stem) if is_placeholder(title) else title,
+        text=text,
+        title=(large or file_title(name, text)) if is_placeholder(title) else title,
         format="pdf",
     )
 

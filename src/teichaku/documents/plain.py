@@ -14,6 +14,7 @@ from teichaku.documents.content import (
     as_url,
     clean,
     clean_line,
+    file_title,
     first_heading,
     front_value,
 )
@@ -28,7 +29,8 @@ _MARKDOWN = frozenset({".md", ".markdown"})
 def read_plain(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
     """The one text of a .txt or .md file. Raises ``LoadingError`` where it cannot be decoded.
 
-    The title comes from the front matter, the first Markdown heading, or the file's name.
+    The title comes from the front matter, the first Markdown heading, or the file's name
+    (:func:`file_title`).
     """
     path = PurePath(name)
     text, encoding = decode(data)
@@ -38,7 +40,9 @@ def read_plain(data: bytes, name: str, columns: Columns) -> Iterator[Content | L
     heading = first_heading(body) if is_markdown else ""
     yield Content(
         text=clean(body),
-        title=clean_line(front_value(values, "title", "題名", "タイトル")) or heading or path.stem,
+        title=clean_line(front_value(values, "title", "題名", "タイトル"))
+        or heading
+        or file_title(name, body),
         source=as_url(front_value(values, "source", "url", "canonical_url", "canonical", "出典")),
         licence=clean_line(front_value(values, "licence", "license", "ライセンス")),
         date=clean_line(front_value(values, "date", "日付")),

@@ -102,15 +102,16 @@ def without_unseen_facts(
 
 def told_in_text(unseen: Iterable[Example], texts: Iterable[Example]) -> list[str]:
     """The ids of the unseen examples whose answer stands in one of the ``texts`` about the same
-    passage: these may well teach what is asked.
+    document: these may well teach what is asked. A text may be about all of its document,
+    whichever passage it was made from.
     """
-    by_passage: dict[str, list[str]] = {}
+    by_document: dict[str, list[str]] = {}
     for text in texts:
-        by_passage.setdefault(text.passage_id, []).append(text.answer)
+        by_document.setdefault(text.document_id, []).append(text.answer)
     return [
         example.id
         for example in unseen
-        if any(contains(text, example.answer) for text in by_passage.get(example.passage_id, ()))
+        if any(contains(text, example.answer) for text in by_document.get(example.document_id, ()))
     ]
 
 

@@ -33,8 +33,22 @@ _QUOTED = re.compile(r"[「『\"“]([^「」『』\"“”]{2,})[」』\"”]")
 _SAME_QUESTION = 0.85
 #: Of a polite question (を答えてください).
 _LONGEST_ENDING = 9
+_END = r"[。｡]?[」』）)】”\"'*_]*\s*$"
 #: How a sentence ends that asks something: Japanese may leave the mark out.
-_ASKING = re.compile(r"(?:[?？]|か[。｡]?)[」』）)】”\"'*_]*\s*$")
+_ASKING = re.compile(
+    r"(?:[?？]|(?:です|ます|でした|ました|ません|でしょう|だろう|(?<!ほ)の)か|(?<!さ)かな|かしら)"
+    + _END
+)
+#: A bare か asks only behind a label or an interrogative, and where it is not of such a word.
+_BARE_ASKING = re.compile("か" + _END)
+_STATING = re.compile(
+    r"(?:[静豊確僅柔暖温微密愚仄遥やそ]|(?<!か)ら|わず|しず|ゆた|たし|かす|はる|おろ|ほの|のど|あたた)か"
+    + _END
+)
+_INTERROGATIVE = re.compile(
+    r"(?:[何誰]|だれ|どこ|どちら|どれ|いつ|なに|いずれ)(?!も|より)"
+    r"|(?<![なほ])どの|どう|どんな|どなた|いくつ|いくら|なぜ"
+)
 #: Who asks, or that it is a question: ``質問：``, ``Q: ``, ``学生「``.
 _LABEL = re.compile(r"^.*?(?:：|:\s|[「『“\"])", re.DOTALL)
 _NAME_SCRIPTS = ("han", "katakana", "latin", "digit")
@@ -79,14 +93,16 @@ class WordingIndex:
             NEIGHBOURHOOD: {},
             NEIGHBOURHOOD * _SPACED_FACTOR: {},
         }
-        # Questions by passage with their comparable form, and texts by document; the passage
-        # or document is empty where an example has none.
+        # Questions with their comparable form, by passage, and those that a text asks by
+        # document, for a text may be about all of it; texts by document. The passage or
+        # document is empty where an example has none.
         self._asked: dict[str, dict[str, str]] = {}
         self._told: dict[str, list[str]] = {}
         for example in examples:
             asked = list(_asked_in(example))
-            of_passage = self._asked.setdefault(example.passage_id, {})
-            of_passage.update((question, comparable(question)) for question in asked)
+            about = example.document_id if example.is_text else example.passage_id
+            known = self._asked.setdefault(about, {})
+            known.update((question, comparable(question)) for question in asked)
             if example.is_text:
                 # It may say what the passage says; a question leaks where it stands there whole.
                 self._told.setdefault(example.document_id, []).append(comparable(example.answer))
@@ -125,7 +141,8 @@ class WordingIndex:
         """The training question that ``question`` repeats as a whole, or nothing."""
         rest = _rest(question, passage)
         same = SequenceMatcher(None, "", rest, autojunk=False)
-        for asked in (*self._asked.get(passage.id, {}), *self._about(question, passage)):
+        of_both = (*self._asked.get(passage.id, {}), *self._asked.get(passage.document_id, {}))
+        for asked in (*of_both, *self._about(question, passage)):
             same.set_seq1(_rest(asked, passage))
             if same.real_quick_ratio() >= _SAME_QUESTION and same.ratio() >= _SAME_QUESTION:
                 return asked
@@ -150,11 +167,23 @@ def _asked_in(example: Example) -> Iterator[str]:
     if not example.is_text:
         yield example.question
     for sentence in chain.from_iterable(map(sentences, (example.asked, example.answer))):
-        if _ASKING.search(sentence):
+        if asks(sentence):
             yield sentence.strip()
             label = _LABEL.match(sentence)
             if label and comparable(sentence[label.end() :]):
                 yield sentence[label.end() :].strip()
+
+
+def asks(sentence: str) -> bool:
+    """Whether ``sentence`` is a question. Japanese may leave the mark out, but not everything
+    that ends in か asks (港は静か).
+    """
+    if _ASKING.search(sentence):
+        return True
+    bare = _BARE_ASKING.search(sentence)
+    if bare is None or _STATING.search(sentence):
+        return False
+    return bool(_INTERROGATIVE.search(sentence, 0, bare.start()) or _LABEL.match(sentence))
 
 
 def _beyond_names(folded: str, names: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from teichaku.recipes.schema import (
     Transformers,
     is_name_character,
 )
+from teichaku.recipes.select_schema import control_name
 
 _STUDENT: TypeAdapter[Transformers | Scripted] = TypeAdapter(StudentModel)
 _Mistake = tuple[Location, str]
@@ -28,7 +29,8 @@ _Mistake = tuple[Location, str]
 
 @dataclass(frozen=True)
 class StudyArm:
-    """One trained arm. ``data`` names the arm of the recipe whose examples it learns;
+    """One trained arm. ``data`` names the arm of the recipe, or the control of its selection,
+    whose examples it learns;
     ``settings`` are the values of the matrix that make it differ from its neighbours.
     """
 
@@ -98,13 +100,18 @@ def _expand_all(recipe: Recipe | _Taught, mistakes: list[_Mistake]) -> Iterator[
             "training": merged(recipe.training.model_dump(), own),
             "student": recipe.student.model_dump(),
         }
-        yield from _expand(name, config, base, mistakes)
+        yield from _expand(name, name, config, base, mistakes)
+        for control in config.select.controls if config.select else ():
+            data = control_name(name, control)
+            # The mistakes of a matrix are told once, of the arm itself.
+            yield from _expand(data, name, config, base, [])
 
 
 def _expand(
-    name: str, config: Arm, base: dict[str, Any], mistakes: list[_Mistake]
+    name: str, stated: str, config: Arm, base: dict[str, Any], mistakes: list[_Mistake]
 ) -> Iterator[StudyArm]:
-    here = ("arms", name, "matrix")
+    """The arms that learn from the data ``name``, which the recipe states as the arm ``stated``."""
+    here = ("arms", stated, "matrix")
     unknown = [key for key in config.matrix if key.partition(".")[0] not in base]
     if unknown:
         mistakes += [((*here, key), _cannot_be_varied(key)) for key in unknown]

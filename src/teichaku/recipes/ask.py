@@ -9,7 +9,7 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Request, Sampling
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.arms import StudyArm, expand_arms
-from teichaku.recipes.dataset import require_student
+from teichaku.recipes.dataset import no_student
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.study import go_on
@@ -23,7 +23,8 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     run has no student, or no such arm, or has not trained it yet.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
-    require_student(run, recipe)
+    if recipe.student is None:
+        raise no_student(run)
     root = (run.path.resolve() / run.read_json("run.json")["root"]).resolve()
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)

@@ -11,6 +11,7 @@ from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
 from teichaku.recipes.independent import read_questions
+from teichaku.recipes.leaks_stage import check_leaks
 from teichaku.recipes.method_schema import TEXT_METHODS
 from teichaku.recipes.methods import arm_methods
 from teichaku.recipes.progress import Silent
@@ -39,6 +40,7 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
                 f"export {config.api_key_env}=..., or take api_key_env out of the recipe.",
             )
     _check_questions(recipe, root)
+    check_leaks(recipe, root)
     _check_methods(recipe, root)
     inputs = hash_inputs(recipe.documents.paths, root) if recipe.documents else {}
     if recipe.documents and not inputs:

@@ -37,7 +37,7 @@ class Spending:
     """What the run in ``folder`` has spent, and may spend.
 
     The request cache keeps it by the folder's path, each reply with what it cost, so nothing is
-    forgotten whenever a run is killed. ``spending.json`` in the folder takes it along where the
+    forgotten whenever a run is killed, forecast, or deleted. ``spending.json`` in the folder takes it along where the
     folder, or the cache, is moved.
     """
 
@@ -55,8 +55,13 @@ class Spending:
         return self.limit.tokens is not None or self.limit.price is not None
 
     def charge(self, price: Price, reply: Reply) -> Charge:
-        """What ``reply`` cost, on the account of the run."""
+        """What ``reply`` cost, on the account of the run: the most that it can have cost where
+        the server does not tell.
+        """
         asked, answered = reply.prompt_tokens, reply.completion_tokens
+        if not (asked or reply.error):
+            request = reply.request
+            asked, answered = _characters(request), answered or request.sampling.max_tokens
         return Charge(self._account, asked + answered, price_of(price, asked, answered))
 
     def add(self, charge: Charge) -> None:
@@ -98,7 +103,9 @@ class Spending:
             f"The budget has no room for a further request: {' and '.join(limits)} are spent "
             f"by the run {self._folder}.",
             "Every reply that was paid for is kept. Raise 'budget' in the recipe, and the same "
-            "command goes on where it stopped; or take fewer documents (--limit).",
+            "command goes on where it stopped; or take fewer documents (--limit). Forecasts of "
+            "that run count, and so do runs that were in this folder before; a run of another "
+            "'name' begins at zero.",
         )
 
 
@@ -144,7 +151,7 @@ class BudgetedModel:
 
     def _most(self, request: Request) -> tuple[float, float]:
         """The most tokens that ``request`` can cost, and their price."""
-        characters = sum(len(message.content) for message in request.messages)
+        characters = _characters(request)
         known = self._replies >= _REPLIES_TO_MEASURE and self._characters
         share = _ROOM_FOR_ERROR * self._tokens / self._characters if known else 1.0
         asked, answered = characters * share, request.sampling.max_tokens
@@ -155,7 +162,11 @@ class BudgetedModel:
         if reply.prompt_tokens:
             self._replies += 1
             self._tokens += reply.prompt_tokens
-            self._characters += sum(len(message.content) for message in reply.request.messages)
+            self._characters += _characters(reply.request)
+
+
+def _characters(request: Request) -> int:
+    return sum(len(message.content) for message in request.messages)
 
 
 class _Reserved:

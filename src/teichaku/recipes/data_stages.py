@@ -11,9 +11,8 @@ from typing import Any
 
 from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
-from teichaku.curation.amount import characters, within_characters
+from teichaku.curation.amount import characters, mix_by_tokens, within_characters
 from teichaku.curation.chain import curate
-from teichaku.curation.magpie_screen import Screening
 from teichaku.documents.loading import Columns, load_documents
 from teichaku.documents.passages import split_passages
 from teichaku.evaluation.questions import (
@@ -25,13 +24,15 @@ from teichaku.evaluation.questions import (
     without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex
-from teichaku.recipes.filters import build_filter
+from teichaku.recipes.filters import build_filter, write_notes
 from teichaku.recipes.independent import independent_method, make_independent
+from teichaku.recipes.leaks_stage import list_question_leaks, without_leaks
 from teichaku.recipes.method_schema import FocalRewrite
 from teichaku.recipes.methods import method_fingerprint
+from teichaku.recipes.novelty_stage import less_of_the_known
 from teichaku.recipes.progress import Progress
+from teichaku.recipes.selection_stage import select_examples
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
-from teichaku.synthesis.focal_rewrite import mix_by_tokens
 
 #: An arm that reaches this share of ``characters`` counts as being of that size.
 _SAME_SIZE = 0.95
@@ -77,30 +78,35 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Examples to the examples worth training on."""
     stage = f"curation/{data}"
     examples = list(study.run.stage(f"synthesis/{data}").read("examples", Example))
-    screened: list[Screening] = []
+    screened: list[Any] = []
     filters = [build_filter(study, config, screened.append) for config in study.recipe.curation]
     # What people wrote is not for a filter to drop.
     seeds = [example for example in examples if example.method == SEED]
     written = [example for example in examples if example.method != SEED]
     study.progress.begin(stage, *study.workshop.judging_estimate(len(written)))
     kept, fallen = separate(curate(written, filters))
+    checked, leaking, notes = without_leaks(study, stage, folder, [*kept, *seeds])
+    seeds = [example for example in checked if example.method == SEED]
+    kept, known = less_of_the_known(study, (e for e in checked if e.method != SEED))
+    fallen += leaking + known
     for method in study.recipe.arms[data].examples:
         if isinstance(method, FocalRewrite):
-            kept, surplus = separate(mix_by_tokens(kept, method.ratio))
+            kept, surplus = separate(mix_by_tokens(kept, method.method, method.ratio))
             fallen += surplus
     limit = study.recipe.arms[data].characters
     if limit is not None:
         kept, surplus = separate(within_characters(kept, limit, characters(seeds)))
         fallen += surplus
+    kept, surplus = select_examples(study, data, kept, folder)
+    fallen += surplus
     kept += seeds
     reached = characters(kept)
     if limit is not None:
         _tell_size(study, stage, reached, limit)
-    if screened:
-        folder.write("screening", Screening, sorted(screened, key=lambda s: s.example_id))
+    write_notes(folder, screened)
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(study.run, kept, stage, "example", reasons, fallen)
-    return Outcome(len(examples), len(kept), reasons, {"characters": reached})
+    return Outcome(len(examples), len(kept), reasons, {"characters": reached, **notes})
 
 
 def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:
@@ -123,7 +129,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     config, seed = study.recipe.questions, study.recipe.seed
     by_arm = {
         data: list(study.run.stage(f"curation/{data}").read("examples", Example))
-        for data in study.data_arms()
+        for data in study.taught()
     }
     examples = {example.id: example for made in by_arm.values() for example in made}
     ids = {data: {example.id for example in made} for data, made in by_arm.items()}
@@ -134,7 +140,8 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     running = (example for example in examples.values() if example.is_text)
     texts, about_unseen = without_unseen_facts(running, held.unseen)
     instructions = (e for e in examples.values() if not e.passage_id and not e.is_text)
-    training_text = WordingIndex([*held.training, *texts, *instructions])
+    training = [*held.training, *texts, *instructions]
+    training_text = WordingIndex(training)
     questions: list[Question] = unseen_questions(held.unseen)
     if "trained" in config.kinds:
         questions += trained
@@ -154,9 +161,12 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
     notes: dict[str, Any] = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["empty_kinds"] = _empty_kinds(study, notes["kinds"], lost)
-    notes["leak_check"] = prove_apart(questions, training_text, study.passages)
+    notes["leak_check"] = {
+        **prove_apart(questions, training_text, study.passages),
+        **list_question_leaks(study, folder, questions, training),
+    }
     notes["leak_check"]["unseen_told_in_text"] = {
-        data: len(told_in_text(held.unseen, (text for text in texts if text.id in ids[data])))
+        data: told_in_text(held.unseen, (text for text in texts if text.id in ids[data]))
         for data in by_arm
     }
     return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)

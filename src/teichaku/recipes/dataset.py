@@ -96,12 +96,10 @@ def dataset_folders(run: RunFolder) -> list[Path]:
     return [run.path / name for name in run.stages() if name.startswith("dataset/")]
 
 
-def require_student(run: RunFolder, recipe: Recipe) -> None:
-    """Raise ``UserError`` where the run ends with its data and has no model to ask or tell of."""
-    if recipe.student is not None:
-        return
+def no_student(run: RunFolder) -> UserError:
+    """What to tell where the run ends with its data and has no model to ask or tell of."""
     folders = ", ".join(map(str, dataset_folders(run)))
-    raise UserError(
+    return UserError(
         f"{run.path} has no student: it ends with the data set.",
         f"That is in {folders}" if folders else f"It is not finished. {go_on(run)}",
     )

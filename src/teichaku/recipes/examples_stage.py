@@ -2,8 +2,10 @@
 methods over instructions.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Dropped, Example, Fact, Passage, Request
@@ -17,6 +19,7 @@ from teichaku.recipes.methods import (
     fact_listing,
     gap_filler,
 )
+from teichaku.recipes.novelty_stage import left_out
 from teichaku.recipes.progress import beyond
 from teichaku.recipes.seed_amounts import expected_requests
 from teichaku.recipes.study import Outcome, Study, require, write_outcome
@@ -64,8 +67,11 @@ class Collected:
 def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Passages and seeds to examples, by the methods of the arm."""
     stage, teacher = f"synthesis/{data}", study.workshop.teacher
-    passages = list(study.passages.values())
+    known = left_out(study)
+    ids = {passage.record_id for passage in known}
+    passages = [passage for passage in study.passages.values() if passage.id not in ids]
     made = from_passages(study, data, stage, passages, teacher)
+    made.fallen += known
     _over_seeds(study, data, made)
     fallen = made.all_fallen()
     signed = [_signed(study, example) for example in made.examples]
@@ -178,10 +184,32 @@ def _signed(study: Study, example: Example) -> Example:
     """``example`` with the teacher's name, its terms and its price, where a teacher wrote it."""
     if not example.prompt:
         return example
+    signature = _signature(study, example.prompt_tokens, example.completion_tokens)
+    return replace(example, teacher=study.workshop.teacher.identity, **signature)
+
+
+def _signature(study: Study, prompt_tokens: float, completion_tokens: float) -> dict[str, Any]:
     price = price_per_token(study.recipe.teacher)
-    return replace(
-        example,
-        teacher=study.workshop.teacher.identity,
-        licence_class=study.terms.licence_class,
-        price=price_of(price, example.prompt_tokens, example.completion_tokens),
-    )
+    return {
+        "licence_class": study.terms.licence_class,
+        "price": price_of(price, prompt_tokens, completion_tokens),
+    }
+
+
+def sign_anew(study: Study, folder: StageFolder) -> None:
+    """Write price and terms as they are now into the signed examples of a finished stage, and
+    into those that fell there. Nothing else of them changes.
+    """
+    made = folder.read("examples", Example)
+    folder.write("examples", Example, [_signed(study, e) if e.teacher else e for e in made])
+    fallen = list(folder.read("dropped", Dropped))
+    folder.write("dropped", Dropped, [_signed_drop(study, record) for record in fallen])
+
+
+def _signed_drop(study: Study, fallen: Dropped) -> Dropped:
+    record = json.loads(fallen.record) if fallen.kind == Example.__name__ else {}
+    if not record.get("teacher"):
+        return fallen
+    signature = _signature(study, record["prompt_tokens"], record["completion_tokens"])
+    whole = json.dumps({**record, **signature}, ensure_ascii=False, sort_keys=True)
+    return replace(fallen, record=whole)

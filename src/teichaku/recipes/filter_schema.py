@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from teichaku.curation.personal_data_labels import KINDS, Kind
 from teichaku.recipes.section import Section
 
 
@@ -14,6 +16,11 @@ class FilterSection(Section):
     def judge_prompt(self) -> str:
         """The prompt by which it asks the judge of an example; empty where it asks nobody."""
         return ""
+
+    @property
+    def embeds(self) -> bool:
+        """Whether what it does depends on the recipe's embedder."""
+        return False
 
 
 class Grounded(FilterSection):
@@ -32,6 +39,43 @@ class Grounded(FilterSection):
         return "grounded_judge" if self.judge else ""
 
 
+class Faithful(FilterSection):
+    """Every number and every name of an answer or a text is in what it was made from."""
+
+    name: Literal["faithful"]
+    threshold: float = Field(
+        0.9,
+        ge=0.5,
+        le=1,
+        description="From this likeness on, a sentence is held against the one it comes from.",
+    )
+    judge: bool = Field(
+        False, description="Ask the judge for contradictions and added facts, where letters differ."
+    )
+
+    @property
+    def judge_prompt(self) -> str:
+        """That of the judge, where it is to be asked."""
+        return "faithful_judge" if self.judge else ""
+
+
+class JudgeScreen(FilterSection):
+    """A judge scores each example, 1 to 5, with its passage in sight."""
+
+    name: Literal["judge_screen"]
+    threshold: float = Field(3.5, ge=1, le=5, description="Least score of the judge.")
+    expected: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: the score that the judge expects, by the probabilities of all five, "
+        "where its backend gives them; never: the one that it writes.",
+    )
+
+    @property
+    def judge_prompt(self) -> str:
+        """It asks of every example that has a passage."""
+        return "judge_screen"
+
+
 class MagpieScreen(FilterSection):
     """S2: a judge tells quality and difficulty of instructions, with the seeds as measure."""
 
@@ -48,15 +92,117 @@ class MagpieScreen(FilterSection):
         return "magpie_screen"
 
 
+def _ordered(band: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= band[0] <= band[1]:
+        raise ValueError("a band is [least, most], neither of them negative")
+    return band
+
+
+LengthBand = Annotated[tuple[float, float], AfterValidator(_ordered)]
+
+
+class Length(FilterSection):
+    """Length bands, in full-width characters: kana, kanji and hangul count 1, others `half`."""
+
+    name: Literal["length"]
+    question: LengthBand = Field((3, 1000), description="Least and most of a question.")
+    input: LengthBand = Field((0.5, 8000), description="The same of an instruction's input.")
+    answer: LengthBand = Field((0.5, 4000), description="The same of an answer.")
+    text: LengthBand = Field((10, 8000), description="The same of running text.")
+    half: float = Field(0.5, gt=0, le=1, description="What a letter of other scripts counts.")
+
+
+class Repetition(FilterSection):
+    """The same sentence, wording or syllable over and over."""
+
+    name: Literal["repetition"]
+    sentences: float = Field(
+        0.3, ge=0, le=1, description="Most characters in sentences that stood there before."
+    )
+    ngrams: float = Field(0.6, ge=0, le=1, description="Most characters in repeated wordings.")
+    run: int = Field(5, ge=2, description="How often a piece may follow upon itself.")
+
+
+class MixedLanguages(FilterSection):
+    """Sentences of another language in answers and running text."""
+
+    name: Literal["mixed_languages"]
+    share: float = Field(0.2, ge=0, le=1, description="Most letters in foreign sentences.")
+
+
+class PersonalData(FilterSection):
+    """Addresses, telephone and other numbers of persons; names where `name` is among the kinds."""
+
+    name: Literal["personal_data"]
+    action: Literal["mask", "drop", "report"] = Field(
+        "mask", description="Put a label in its place, drop the example, or only write it down."
+    )
+    kinds: tuple[Kind, ...] = Field(
+        tuple(kind for kind in KINDS if kind != "name"),
+        min_length=1,
+        description="What to look for; `name` needs the extra 'names'.",
+    )
+    allow: tuple[str, ...] = Field((), description="Values that are no private ones, in quotes.")
+
+
+class SemanticDuplicates(FilterSection):
+    """The same said in other words, by the recipe's embedder (SemDeDup; no chains)."""
+
+    name: Literal["semantic_duplicates"]
+    threshold: float | None = Field(
+        None, ge=-1, le=1, description="Least cosine of duplicates, calibrated for the embedder."
+    )
+    share: float | None = Field(
+        None, gt=0, le=1, description="Share that is kept; finds the threshold. One of the two."
+    )
+    level: Literal["question", "answer", "pair"] = Field(
+        "question", description="What is compared; running text is compared as a whole."
+    )
+    keep: Literal["score", "hard", "easy", "random"] = Field(
+        "score", description="Who stays: the longest; far from its cluster's middle; near it."
+    )
+    guard: bool = Field(True, description="Texts with other numbers or names are no duplicates.")
+
+    @property
+    def embeds(self) -> bool:
+        """It compares vectors."""
+        return True
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> "SemanticDuplicates":
+        if (self.threshold is None) == (self.share is None):
+            raise PydanticCustomError("measure", "say threshold or share, one of the two")
+        return self
+
+
 class NamedFilter(FilterSection):
     """A filter without settings."""
 
     name: Literal[
-        "self_contained", "duplicates", "language", "question_is_answer", "copied_question"
+        "self_contained",
+        "duplicates",
+        "language",
+        "question_is_answer",
+        "copied_question",
+        "broken_characters",
+        "model_talk",
+        "markup",
     ]
 
 
-Filter = Annotated[Grounded | MagpieScreen | NamedFilter, Field(discriminator="name")]
+Filter = Annotated[
+    Grounded
+    | Faithful
+    | JudgeScreen
+    | MagpieScreen
+    | Length
+    | Repetition
+    | MixedLanguages
+    | PersonalData
+    | SemanticDuplicates
+    | NamedFilter,
+    Field(discriminator="name"),
+]
 
 #: What a recipe that says nothing gets.
 DEFAULT_FILTERS: tuple[Filter, ...] = (

@@ -3,15 +3,28 @@
 A filter without settings has a row in ``_NAMED``, one with a section of its own in ``_BUILT``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from teichaku.backends.ginza_names import GinzaNames
+from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import Filter, by_rule
 from teichaku.curation.duplicates import drop_duplicates
+from teichaku.curation.faithful import Faithful
 from teichaku.curation.grounded import Grounded, GroundingJudge
+from teichaku.curation.judge_screen import JudgeScreen, JudgeScreening
 from teichaku.curation.magpie_screen import MagpieScreen, Screening
+from teichaku.curation.personal_data import PersonalData, PersonalDatum
 from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
+from teichaku.curation.semantic_filter import SemanticDuplicates
+from teichaku.curation.text_rules_characters import broken_characters
+from teichaku.curation.text_rules_length import Band, length
+from teichaku.curation.text_rules_markup import leftover_markup
+from teichaku.curation.text_rules_mixture import unnatural_mixture
+from teichaku.curation.text_rules_parts import Part
+from teichaku.curation.text_rules_phrases import model_talk
+from teichaku.curation.text_rules_repetition import RepetitionLimits, repeats_itself
 from teichaku.recipes import filter_schema
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Study
@@ -30,6 +43,18 @@ def build_filter(
     return _BUILT[type(config)](study, config, note)
 
 
+def write_notes(
+    folder: StageFolder, noted: Sequence[Screening | JudgeScreening | PersonalDatum]
+) -> None:
+    """What judges said of examples, and what personal data they had, by the id of the example:
+    a file for each kind of record.
+    """
+    for kind, name in _NOTES.items():
+        own = [record for record in noted if isinstance(record, kind)]
+        if own:
+            folder.write(name, kind, sorted(own, key=lambda record: record.example_id))
+
+
 def unjudged_filters(study: Study) -> list[Filter]:
     """The filters of the recipe that ask no judge."""
     configs = study.recipe.curation
@@ -42,6 +67,28 @@ def _grounded(study: Study, config: filter_schema.Grounded, note: Note) -> Filte
         load = study.prompts.load
         judge = GroundingJudge(study.workshop.judge, load("grounded_judge"), load("ask_again"))
     return Grounded(study.passages, config.threshold, judge, config.text_threshold)
+
+
+def _faithful(study: Study, config: filter_schema.Faithful, note: Note) -> Filter:
+    judge = None
+    if config.judge:
+        load = study.prompts.load
+        judge = GroundingJudge(study.workshop.judge, load("faithful_judge"), load("ask_again"))
+    return Faithful(study.passages, config.threshold, judge)
+
+
+def _judge_screen(
+    study: Study, config: filter_schema.JudgeScreen, note: Callable[[JudgeScreening], None]
+) -> Filter:
+    return JudgeScreen(
+        study.passages,
+        study.workshop.judge,
+        study.prompts.load("judge_screen"),
+        config.threshold,
+        expects=config.expected == "auto",
+        again=study.prompts.load("ask_again"),
+        note=note,
+    )
 
 
 def _magpie_screen(
@@ -59,14 +106,69 @@ def _magpie_screen(
     )
 
 
+def _length(study: Study, config: filter_schema.Length, note: Note) -> Filter:
+    bands: dict[Part, Band] = {
+        "question": Band(*config.question),
+        "input": Band(*config.input),
+        "answer": Band(*config.answer),
+        "text": Band(*config.text),
+    }
+    return by_rule(length(bands, config.half))
+
+
+def _repetition(study: Study, config: filter_schema.Repetition, note: Note) -> Filter:
+    return by_rule(repeats_itself(RepetitionLimits(config.sentences, config.ngrams, config.run)))
+
+
+def _mixed_languages(study: Study, config: filter_schema.MixedLanguages, note: Note) -> Filter:
+    return by_rule(unnatural_mixture(study.recipe.language, config.share))
+
+
+def _personal_data(study: Study, config: filter_schema.PersonalData, note: Note) -> Filter:
+    names = GinzaNames() if "name" in config.kinds else None
+    allow, language = frozenset(config.allow), study.recipe.language
+    return PersonalData(config.action, config.kinds, allow, names, language, note)
+
+
+def _semantic_duplicates(
+    study: Study, config: filter_schema.SemanticDuplicates, note: Note
+) -> Filter:
+    embedder = study.recipe.embedder
+    return SemanticDuplicates(
+        lambda texts: study.workshop.embedder(embedder, texts),
+        config.threshold,
+        config.share,
+        level=config.level,
+        which_to_keep=config.keep,
+        guard=config.guard,
+        seed=study.recipe.seed,
+    )
+
+
+#: The file in the folder of the stage for each kind of record that ``note`` is given.
+_NOTES: Mapping[type[Screening | JudgeScreening | PersonalDatum], str] = {
+    Screening: "screening",
+    JudgeScreening: "judge_screening",
+    PersonalDatum: "personal_data",
+}
 _NAMED: Mapping[str, Callable[[Study], Filter]] = {
     "self_contained": lambda study: SelfContained(study.passages, study.recipe.language),
     "language": lambda study: by_rule(wrong_language(study.recipe.language, study.passages)),
     "question_is_answer": lambda study: by_rule(question_is_answer),
     "copied_question": lambda study: by_rule(copied_question(study.passages)),
     "duplicates": lambda study: drop_duplicates,
+    "broken_characters": lambda study: by_rule(broken_characters),
+    "model_talk": lambda study: by_rule(model_talk),
+    "markup": lambda study: by_rule(leftover_markup),
 }
 _BUILT: Mapping[type[Section], Callable[[Study, Any, Note], Filter]] = {
     filter_schema.Grounded: _grounded,
+    filter_schema.Faithful: _faithful,
+    filter_schema.JudgeScreen: _judge_screen,
     filter_schema.MagpieScreen: _magpie_screen,
+    filter_schema.Length: _length,
+    filter_schema.Repetition: _repetition,
+    filter_schema.MixedLanguages: _mixed_languages,
+    filter_schema.PersonalData: _personal_data,
+    filter_schema.SemanticDuplicates: _semantic_duplicates,
 }

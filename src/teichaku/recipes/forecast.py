@@ -24,9 +24,10 @@ from teichaku.recipes.before import check_before
 from teichaku.recipes.budget import alone, price_of
 from teichaku.recipes.data_stages import read_documents
 from teichaku.recipes.examples_stage import from_passages
+from teichaku.recipes.method_schema import SEED_METHODS
 from teichaku.recipes.methods import build_seed_methods
 from teichaku.recipes.progress import Progress, beyond
-from teichaku.recipes.schema import Http, LlamaCpp, Recipe
+from teichaku.recipes.schema import Arm, Http, LlamaCpp, Recipe
 from teichaku.recipes.seed_amounts import amount, expected_requests, small
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
@@ -43,6 +44,7 @@ class Cost:
     """What so many units took, or will take.
 
     ``seconds`` are the fewest and the most; None where it is not known how fast the teacher is.
+    ``failed`` requests of a sample have no tokens, so what is drawn out of them is too low.
     """
 
     units: int
@@ -52,6 +54,7 @@ class Cost:
     examples: float
     price: float
     seconds: tuple[float, float] | None = None
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class Forecast:
         for part in self.parts:
             whole = _both(whole, part.whole)
         return whole
+
+    @property
+    def failed(self) -> int:
+        """How many requests of the samples failed for good."""
+        return sum(sample.failed for part in self.parts for sample in part.samples)
 
 
 def _both(first: Cost, second: Cost) -> Cost:
@@ -123,7 +131,8 @@ def forecast(
     Only the making of the examples is measured, with all that the methods ask on the way, facts
     and gaps too; questions and judging are not. ``sizes`` count documents, or seeds, or lists of
     ``self_instruct``. What the samples cost counts against the budget of the recipe's run, which
-    is in ``runs``. Raises ``UserError`` where ``sizes`` do not grow from 1.
+    is in ``runs``. Raises ``UserError`` where ``sizes`` do not grow from 1, and where every request
+    of a sample fails.
     """
     if not 1 <= sizes[0] < sizes[1]:
         raise UserError(
@@ -150,7 +159,7 @@ def forecast(
 def _of_arm(study: Study, data: str, sizes: tuple[int, int], before: float | None) -> Forecast:
     """``before`` is how fast the teacher was in earlier runs, in tokens a second."""
     parts = []
-    documents = _by_document(study)
+    documents = _by_document(study) if _reads_documents(study.recipe.arms[data]) else []
     if documents:
         samples = [_from_documents(study, data, documents[:size]) for size in sizes]
         parts.append(_part(study.recipe, "", "documents", samples, len(documents), before))
@@ -163,6 +172,11 @@ def _of_arm(study: Study, data: str, sizes: tuple[int, int], before: float | Non
         made_before += parts[-1].whole.examples
         grown += samples[1].made
     return Forecast(data, tuple(p for p in parts if p.whole.requests or p.whole.examples))
+
+
+def _reads_documents(arm: Arm) -> bool:
+    begins_with_seeds = all(config.method in SEED_METHODS for config in arm.examples)
+    return arm.facts or arm.until is not None or not begins_with_seeds
 
 
 def _by_document(study: Study) -> list[list[Passage]]:
@@ -216,9 +230,16 @@ def _measured(
     """Do ``work`` and count what it takes, cached replies too."""
     watch = _Watch(study.workshop.teacher)
     made = work(watch)
-    study.progress.end(stage, f"{watch.replies} requests, {len(made)} examples")
+    if watch.failed and watch.failed == watch.replies:
+        raise UserError(
+            f"No request to the teacher ({study.recipe.teacher.model}) succeeded: {watch.error}",
+            "Look at the name of the model, the address and the key in the recipe's 'teacher'.",
+        )
+    failed = f", {watch.failed} failed for good ({watch.error})" if watch.failed else ""
+    study.progress.end(stage, f"{watch.replies} requests{failed}, {len(made)} examples")
     price = price_of(price_per_token(study.recipe.teacher), watch.prompts, watch.completions)
-    cost = Cost(units, watch.replies, watch.prompts, watch.completions, len(made), price)
+    asked, answered = watch.prompts, watch.completions
+    cost = Cost(units, watch.replies, asked, answered, len(made), price, failed=watch.failed)
     return _Sample(cost, made, watch)
 
 
@@ -229,6 +250,8 @@ class _Watch:
         self.identity = model.identity
         self._model = model
         self.replies = self.prompts = self.completions = 0
+        #: How many requests failed for good, and what was wrong with the first.
+        self.failed, self.error = 0, ""
         #: Tokens that were written just now, and not found in the cache.
         self.written = 0
         #: Seconds in which a request was on its way, and the same times how many there were.
@@ -239,6 +262,8 @@ class _Watch:
         for reply in self._model.generate(self._outgoing(requests)):
             self._note(-1)
             self.replies += 1
+            self.failed += bool(reply.error)
+            self.error = self.error or reply.error
             self.prompts += reply.prompt_tokens
             self.completions += reply.completion_tokens
             self.written += 0 if reply.cached else reply.completion_tokens

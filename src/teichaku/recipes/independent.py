@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from teichaku.core.records import Document, Dropped, Example, Passage, Question, content_id
+from teichaku.core.records import Document, Dropped, Example, Fact, Passage, Question, content_id
 from teichaku.core.run_folder import dropped
 from teichaku.core.text import comparable, contains, normalise
 from teichaku.curation.chain import Filter, curate
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes.rows import read_rows, refuse, texts_of
-from teichaku.recipes.study import Study
+from teichaku.recipes.study import Study, separate
 from teichaku.synthesis.document_qa import DocumentQA
 from teichaku.synthesis.method import synthesize
 
@@ -37,25 +37,27 @@ def make_independent(
         yield from given_questions(study, study.root / config.file)
         return
     method = independent_method(study)
-    passages, teacher = list(study.passages.values()), study.workshop.teacher
-    requests = (request for passage in passages for request in method.requests(passage))
-    study.progress.begin("questions/independent", *study.workshop.estimate(teacher, requests))
-    again = study.prompts.load("ask_again")
-    written: list[Example] = []
-    for record in synthesize(passages, [method], teacher, again, study.progress.expect_more):
-        if isinstance(record, Example):
-            written.append(record)
-        elif isinstance(record, Dropped):
-            yield record
-    sound: list[Example] = []
-    for found in curate(written, filters):
-        if isinstance(found, Dropped):
-            yield found
-        else:
-            sound.append(found)
+    sound, fallen = write_apart(study, "questions/independent", method, filters)
+    yield from fallen
     yield from independent_questions(
         sound, config.per_document, study.recipe.seed, training_text, study.passages
     )
+
+
+def write_apart(
+    study: Study, stage: str, method: DocumentQA, filters: list[Filter]
+) -> tuple[list[Example], list[Dropped]]:
+    """What the teacher writes from the passages by ``method`` and passes ``filters``, and what
+    falls. ``stage`` is what the progress calls it.
+    """
+    passages, teacher = list(study.passages.values()), study.workshop.teacher
+    requests = (request for passage in passages for request in method.requests(passage))
+    study.progress.begin(stage, *study.workshop.estimate(teacher, requests))
+    again = study.prompts.load("ask_again")
+    made = synthesize(passages, [method], teacher, again, study.progress.expect_more)
+    written, fallen = separate(record for record in made if not isinstance(record, Fact))
+    sound, unsound = separate(curate(written, filters))
+    return sound, [*fallen, *unsound]
 
 
 def independent_method(study: Study) -> DocumentQA:
@@ -160,12 +162,11 @@ def _find_documents(study: Study, path: Path) -> list[tuple[GivenQuestion, _Name
     exact: dict[str, list[_Named]] = {}
     loose: dict[str, list[_Named]] = {}
     for document in documents:
-        file = Path(document.source)
         for name in {normalise(document.source), document.id}:
             exact.setdefault(name, []).append(document)
-        names = map(comparable, (document.title, document.source, file.name, file.stem))
-        for name in set(filter(None, names)):
+        for name in _loose_names(document.title, document.source):
             loose.setdefault(name, []).append(document)
+    fallen = _fallen_documents(study)
     found: list[tuple[GivenQuestion, _Named]] = []
     mistakes: list[str] = []
     for given in read_questions(path):
@@ -178,9 +179,11 @@ def _find_documents(study: Study, path: Path) -> list[tuple[GivenQuestion, _Name
                 f"{given.place}: '{given.document}' fits {len(named)} documents: {fitting}"
             )
         else:
-            mistakes.append(f"{given.place}: there is no document '{given.document}'")
+            why = fallen.get(comparable(given.document))
+            told = f"the document fell: {why}" if why else f"there is no document '{given.document}'"
+            mistakes.append(f"{given.place}: {told}")
     mistakes += _asked_twice((document.id, given) for given, document in found)
-    some = ", ".join(sorted(d.title for d in documents if not d.over_limit)[:5])
+    some = ", ".join(sorted(d.title or d.source for d in documents if not d.over_limit)[:5])
     hint = f"Name a document by its title, its source, its file or its id. Documents: {some} ..."
     refuse(path, "questions", mistakes, hint)
     return found
@@ -196,6 +199,21 @@ def _named_documents(study: Study) -> Iterator[_Named]:
             record = json.loads(fallen.record or "{}")
             source = record.get("source") or fallen.evidence.rpartition(": limit ")[0]
             yield _Named(fallen.record_id, source, record.get("title") or "", fallen.evidence)
+
+
+def _loose_names(title: str, source: str) -> set[str]:
+    file = Path(source)
+    return set(filter(None, map(comparable, (title, source, file.name, file.stem))))
+
+
+def _fallen_documents(study: Study) -> dict[str, str]:
+    """Why a document is not there that has no other fault than to have fallen, by its names."""
+    found: dict[str, str] = {}
+    for fallen in study.run.stage("documents").read("dropped", Dropped):
+        record = json.loads(fallen.record or "{}")
+        for name in _loose_names(record.get("title") or "", record.get("source") or ""):
+            found.setdefault(name, f"{fallen.reason}, {fallen.evidence}")
+    return found
 
 
 def _as_question(given: GivenQuestion, document: str, passages: list[Passage]) -> Question:

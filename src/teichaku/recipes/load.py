@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.recipes.arms import arm_mistakes, merged
-from teichaku.recipes.mistakes import Location, distinct_errors, in_words
+from teichaku.recipes.mistakes import Location, distinct_errors, in_words, nearest
 from teichaku.recipes.schema import Profiles, Recipe
 from teichaku.recipes.section import Section
 
@@ -67,16 +67,7 @@ def read_recipe(
     recipe's ``profile`` key names the default one, ``full`` means none. ``settings`` are
     ``key.path=value`` from the command line. Raises ``RecipeError`` with every mistake.
     """
-    try:
-        node, data = _parse(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path} is no text in UTF-8: {error}", "Save it as UTF-8.") from error
-    except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not YAML: {error}", "Mend that place.") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{path} is empty or no mapping.", "Start from: teichaku new my-study")
+    node, data = _read(path)
     beside = {key: data.pop(key) for key in Profiles.model_fields if key in data}
     profiles, mistakes = _validated(Profiles, beside)
     chosen = ""
@@ -87,10 +78,25 @@ def read_recipe(
     recipe, found = _validated(Recipe, data)
     mistakes += [*found, *arm_mistakes(data)]
     nodes = [_descend(node, ("profiles", chosen)), node]
-    told = [*_repeated_keys(node), *(_on_its_line(nodes, mistake) for mistake in mistakes)]
+    told = [*repeated_keys(node), *(_on_its_line(nodes, mistake) for mistake in mistakes)]
     if told or recipe is None:
         raise _all_mistakes(path, told)
     return recipe, chosen
+
+
+def load_sections(path: Path, model: type[Model]) -> Model:
+    """The YAML file at ``path``, which is no recipe, as ``model``. Raises ``RecipeError`` with
+    every mistake.
+    """
+    node, data = _read(path)
+    unknown = [str(key) for key in data if key not in model.model_fields]
+    known = list(model.model_fields)
+    found, mistakes = _validated(model, {key: data[key] for key in data if key in known})
+    mistakes += [((key,), f"unknown key{nearest(key, known)}") for key in unknown]
+    told = [*repeated_keys(node), *(_on_its_line([node], mistake) for mistake in mistakes)]
+    if told or found is None:
+        raise _all_mistakes(path, told)
+    return found
 
 
 def limited(recipe: Recipe, limit: int) -> Recipe:
@@ -120,6 +126,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(child) for key, child in value.items()}
     return [_plain(child) for child in value] if isinstance(value, list | tuple) else value
+
+
+def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
+    """The nodes and the values of a mapping. Raises ``RecipeError``."""
+    try:
+        node, data = _parse(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no text in UTF-8: {error}", "Save it as UTF-8.") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {error}", "Mend that place.") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path} is empty or no mapping.", "Start from: teichaku new my-study")
+    return node, data
 
 
 def _parse(source: str) -> tuple[yaml.Node | None, Any]:
@@ -164,18 +185,28 @@ def _all_mistakes(path: Path, mistakes: Iterable[tuple[int, str]]) -> RecipeErro
     )
 
 
-def _repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
-    """Keys that stand twice in one mapping: YAML would silently take the last."""
+def repeated_keys(
+    node: yaml.Node | None, seen: set[int] | None = None
+) -> Iterator[tuple[int, str]]:
+    """Keys that stand twice in one mapping, each with its line and what is wrong: YAML would
+    silently take the last. ``seen`` are nodes that were looked at: an alias is one of them again.
+    """
+    seen = set() if seen is None else seen
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _repeated_keys(value)
+            yield from repeated_keys(value, seen)
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if first.setdefault(key.value, line) != line:
-                yield line, f"{key.value}: stands twice (first in line {first[key.value]})"
-            yield from _repeated_keys(value)
+            name = str(key.value)
+            if name in first:
+                yield line, f"{name}: stands twice (first in line {first[name]})"
+            first.setdefault(name, line)
+            yield from repeated_keys(value, seen)
 
 
 def _with_profile(

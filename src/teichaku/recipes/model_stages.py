@@ -307,11 +307,13 @@ def _judge(
 
 
 def describe_arms(study: Study) -> list[dict[str, Any]]:
-    """The arms as ``run.json`` has them."""
+    """The arms as ``run.json`` has them; ``control_of`` is the data whose control one learns."""
+    controls = study.controls()
     return [
         {
             "name": arm.name,
             "data": arm.data,
+            "control_of": controls[arm.data][0] if arm.data in controls else "",
             "student": arm.student.model,
             "settings": arm.settings,
         }

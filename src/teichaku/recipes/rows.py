@@ -16,8 +16,11 @@ from teichaku.core.text import normalise
 from teichaku.documents.content import LoadingError, clean
 from teichaku.documents.encodings import decode
 from teichaku.documents.tables import find_delimiter
+from teichaku.recipes.load import repeated_keys
 
 _SHOWN_MISTAKES = 10
+#: Characters of a value that is shown with a mistake.
+_SHOWN_VALUE = 40
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         text, _ = decode(path.read_bytes())
         for place, values in reader(text):
             if isinstance(values, dict):
-                yield Row(place, {normalise(str(key)): value for key, value in values.items()})
+                yield _row(place, values)
             else:
                 fault = values.message if isinstance(values, _Fault) else _NO_OBJECT
                 yield Row(place, {}, fault)
@@ -63,6 +66,15 @@ def read_rows(path: Path) -> Iterator[Row]:
         ) from error
     except (LoadingError, _BrokenFileError) as error:
         raise UserError(f"{path}: {error}", "Mend the file there, or export it again.") from error
+
+
+def _row(place: str, values: Mapping[Any, Any]) -> Row:
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        if normalise(str(key)) in named:
+            return Row(place, {}, f"'{key}' is there twice, spelled in two ways")
+        named[normalise(str(key))] = value
+    return Row(place, named)
 
 
 class _BrokenFileError(Exception):
@@ -98,15 +110,31 @@ def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
             yield f"line {number}", _json_value(line, number)
 
 
+def _each_key_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of which Python would silently take the last value of a key."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            values = " and ".join(
+                json.dumps(one, ensure_ascii=False)[:_SHOWN_VALUE] for one in (found[key], value)
+            )
+            raise _BrokenFileError(f"'{key}' stands twice in one object: {values}.")
+        found[key] = value
+    return found
+
+
 def _json_value(text: str, first_line: int) -> Any:
     """The value of a JSON text; numbers keep their spelling."""
     try:
-        return json.loads(text, parse_float=str, parse_int=str)
+        return json.loads(text, parse_float=str, parse_int=str, object_pairs_hook=_each_key_once)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         raise _BrokenFileError(f"line {line}: it is no JSON: {error.msg}.") from error
     except RecursionError as error:
         raise _BrokenFileError(f"line {first_line}: it is nested too deeply.") from error
+    except _BrokenFileError as error:
+        # Of an object in the file the line is not known, but of one in JSON lines.
+        raise _BrokenFileError(f"from line {first_line} on: {error}") from error
 
 
 def _json(text: str) -> Iterator[tuple[str, Any]]:
@@ -128,6 +156,8 @@ def _listed(value: Any) -> list[Any]:
 def _yaml(text: str) -> Iterator[tuple[str, Any]]:
     try:
         root, value = yaml.compose(text, _AsSpelled), yaml.load(text, _AsSpelled)
+        for line, fault in repeated_keys(root):
+            raise _BrokenFileError(f"line {line}: {fault}.")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

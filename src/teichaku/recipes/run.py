@@ -31,14 +31,21 @@ from teichaku.recipes import data_stages, model_stages
 from teichaku.recipes.arms import StudyArm, base_arms, expand_arms
 from teichaku.recipes.before import check_before
 from teichaku.recipes.dataset import Source
-from teichaku.recipes.examples_stage import make_examples
+from teichaku.recipes.examples_stage import make_examples, sign_anew
 from teichaku.recipes.export import Options as ExportOptions
 from teichaku.recipes.export import write_dataset
 from teichaku.recipes.independent import check_given_questions
+from teichaku.recipes.leaks_stage import leaks_fingerprint
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.methods import arm_methods
+from teichaku.recipes.novelty_stage import (
+    action_fingerprint,
+    measure_novelty,
+    novelty_fingerprint,
+)
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
+from teichaku.recipes.selection_stage import curate_control, selection_fingerprint
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.terms import notice, teacher_terms
 from teichaku.recipes.workshop import ModelCard, Usage, Workshop, price_per_token
@@ -77,19 +84,19 @@ def run_recipe(
     prompts = PromptPack(recipe.language, folder)
     cache = options.cache or cache_home() / "requests.sqlite"
     arms = expand_arms(recipe)
-    workshop = Workshop(recipe, prompts, progress, cache, run.path, sends_batches=True)
-    study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        with run.working():
-            _begin(study, options, inputs, started)
-            _run_stages(study, inputs)
-            _describe(study, options, inputs, started)
-            if recipe.student is not None:
-                _report(study)
-    finally:
-        progress.close()
-        workshop.close()
+    with contextlib.ExitStack() as stack:
+        # Nobody else works in the run while its spending is read, charged and written.
+        stack.enter_context(run.working())
+        workshop = Workshop(recipe, prompts, progress, cache, run.path, sends_batches=True)
+        stack.callback(workshop.close)
+        stack.callback(progress.close)
+        study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
+        _begin(study, options, inputs, started)
+        _run_stages(study, inputs)
+        _describe(study, options, inputs, started)
+        if recipe.student is not None:
+            _report(study)
     return run
 
 
@@ -109,6 +116,7 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
             "teacher": study.workshop.teacher.identity,
             "prompts": _prompts(study, ["held_out_wording"]),
             **_scope(study.recipe),
+            **leaks_fingerprint(study),
         },
         partial(data_stages.make_questions, study),
     )
@@ -165,6 +173,12 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
             partial(data_stages.read_documents, study),
         )
         check_given_questions(study)
+    if recipe.novelty is not None:
+        line.stage(
+            "novelty",
+            {"after": documents, **novelty_fingerprint(study, recipe.novelty), **_scope(recipe)},
+            partial(measure_novelty, study, recipe.novelty),
+        )
     curated = {}
     seeds = fingerprint([asdict(seed) for seed in study.seeds])
     signature = {
@@ -185,25 +199,38 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 "teacher": workshop.teacher.identity,
                 "prompts": _prompts(study, ["ask_again"]),
                 **_scope(recipe),
+                **action_fingerprint(study, "drop"),
             },
             partial(make_examples, study, data),
             signature,
         )
-        curated[data] = line.stage(
-            f"curation/{data}",
-            {
-                "after": synthesis,
-                "curation": [step.model_dump() for step in recipe.curation],
-                "characters": recipe.arms[data].characters,
-                "judge": workshop.judge.identity if _judge_prompts(recipe) else "",
-                "prompts": _prompts(study, [*_judge_prompts(recipe), "ask_again"]),
-                "seeds": seeds,
-                "language": recipe.language,
-            },
-            partial(data_stages.curate_examples, study, data),
+        made_from = {"after": synthesis, "seeds": seeds, **_curation(study, data)}
+        curate = partial(data_stages.curate_examples, study, data)
+        curated[data] = line.stage(f"curation/{data}", made_from, curate, signature)
+    for name, (data, control) in study.controls().items():
+        curated[name] = line.stage(
+            f"curation/{name}",
+            {"after": curated[data], "control": control, "seed": recipe.seed},
+            partial(curate_control, study, name),
             signature,
         )
     return curated
+
+
+def _curation(study: Study, data: str) -> dict[str, Any]:
+    """What the curation of an arm's examples is made from beside these."""
+    recipe = study.recipe
+    asking = _judge_prompts(recipe)
+    return {
+        "curation": [step.model_dump() for step in recipe.curation],
+        "characters": recipe.arms[data].characters,
+        "judge": study.workshop.judge.identity if asking else "",
+        "prompts": _prompts(study, [*asking, "ask_again"]),
+        "language": recipe.language,
+        **leaks_fingerprint(study),
+        **action_fingerprint(study, "weigh"),
+        **selection_fingerprint(study, data),
+    }
 
 
 def _train(study: Study, line: "_Line", arm: StudyArm, after: list[str]) -> str:
@@ -238,15 +265,21 @@ class _Line:
         """Run the stage ``name`` unless it is finished; its fingerprint for the stages after it.
 
         ``signature`` is what its examples carry and nobody learns from: where it alone changes,
-        the examples are written anew, and what was trained on them stays.
+        it is written into the finished examples, and what was trained on them stays.
         """
         self._position += 1
         asked = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
         made = asked if signature is None else fingerprint([asked, signature])
         run, progress = self._study.run, self._study.progress
         folder = run.stage(name)
-        if folder.is_finished(made) and not _failures(folder):
+        if folder.is_finished(made) and folder.is_begun(made) and not _failures(folder):
             progress.say(f"= {name}: finished before")
+        elif signature is not None and _differs_in_signature(folder, asked):
+            about = {**(folder.summary() or {}), "fingerprint": made, "signature": signature}
+            folder.mark(made)
+            sign_anew(self._study, folder)
+            folder.finish(made, about)
+            progress.say(f"= {name}: finished before; price and terms are written anew")
         else:
             folder.begin(made)
             start = time.monotonic()
@@ -295,6 +328,14 @@ def _unsigned(folder: StageFolder) -> str:
     examples = folder.read("examples", Example)
     unsigned = (replace(example, price=0.0, licence_class="") for example in examples)
     return fingerprint([fingerprint(asdict(example)) for example in unsigned])
+
+
+def _differs_in_signature(folder: StageFolder, asked: str) -> bool:
+    """Whether the stage is finished, without failures, and only signed in another way."""
+    about = folder.summary()
+    if about is None or "signature" not in about or _failures(folder):
+        return False
+    return folder.is_finished(fingerprint([asked, about["signature"]]))
 
 
 def _content(folder: StageFolder) -> str:
@@ -387,7 +428,8 @@ def _attributions(run: RunFolder) -> dict[str, Any]:
         name = document.licence or "not stated"
         licences[name] = licences.get(name, 0) + 1
         if document.licence and len(named) < _ATTRIBUTIONS:
-            named.append(f"{document.title}: {document.source} ({document.licence})")
+            name = ": ".join(filter(None, (document.title, document.source)))
+            named.append(f"{name} ({document.licence})")
     return {"licences": dict(sorted(licences.items())), "attributions": sorted(named)}
 
 

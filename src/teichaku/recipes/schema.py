@@ -17,9 +17,18 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from teichaku.recipes.embedder_schema import EmbedderModel, NgramEmbedder
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS, Filter
+from teichaku.recipes.language_model_schema import (
+    LanguageModelSection,
+    ScoredByNgrams,
+    ScoredByStudent,
+)
+from teichaku.recipes.leaks_schema import Leaks
 from teichaku.recipes.method_schema import SEED_METHODS, Method
+from teichaku.recipes.novelty_schema import Novelty
 from teichaku.recipes.section import Section
+from teichaku.recipes.select_schema import Select, SelectDifficulty, SelectPerplexity
 
 
 def is_name_character(character: str) -> bool:
@@ -274,6 +283,9 @@ class Arm(Section):
     characters: int | None = Field(
         None, ge=1, description="Keep so many characters of examples, to compare arms of one size."
     )
+    select: Select | None = Field(
+        None, description="Train on some of what passed the filters, with controls beside it."
+    )
     training: ArmTraining = ArmTraining()
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         {}, description="Such as training.learning_rate: [1e-4, 3e-4] or student.model: [a, b]"
@@ -380,8 +392,18 @@ class Recipe(Section):
     teacher: Chat
     student: StudentModel | None = Field(None, description="None: the run ends with the data.")
     judge: Judge = SameAs(model="teacher")
+    embedder: EmbedderModel = Field(
+        NgramEmbedder(backend="ngram"), description="What compares texts by their meaning."
+    )
+    language_model: LanguageModelSection | None = Field(
+        None, description="Whose probabilities selections go by; none: the student's, or n-grams."
+    )
     arms: dict[ArmName, Arm] = Field(min_length=1)
     curation: list[Filter] = Field(list(DEFAULT_FILTERS))
+    novelty: Novelty | None = Field(
+        None, description="Find out what the student knows before anything is made."
+    )
+    leaks: Leaks | None = Field(None, description="Check the examples for benchmark items.")
     questions: Questions = Questions()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -396,7 +418,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _holds_together(self) -> "Recipe":
-        _refuse([*self._beginnings(), *self._prices()])
+        _refuse([*self._beginnings(), *self._novelty(), *self._language_model(), *self._prices()])
         return self
 
     def _beginnings(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -417,14 +439,62 @@ class Recipe(Section):
                 if getattr(arm, key) and self.documents is None:
                     yield ("arms", name, key), "facts are listed from passages: name 'documents'"
 
+    def _novelty(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What novelty lacks, and would find out too late."""
+        if self.novelty is None:
+            return
+        if self.documents is None:
+            yield ("novelty",), "it is about documents: name them"
+        if self.student is None and set(self.novelty.methods) != {"date"}:
+            yield ("novelty",), "it is the student that knows a document or not: name 'student'"
+        yield from ((("novelty", *where), what) for where, what in self.novelty.mistakes())
+
+    @property
+    def scored_by(self) -> LanguageModelSection:
+        """The language model as stated; else the student, where it has weights, else n-grams of
+        the documents.
+        """
+        if self.language_model is not None:
+            return self.language_model
+        if isinstance(self.student, Transformers):
+            return ScoredByStudent(backend="student")
+        return ScoredByNgrams(backend="ngram")
+
+    def _language_model(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """A language model that has nothing to be made from."""
+        config = self.language_model
+        if isinstance(config, ScoredByStudent) and not isinstance(self.student, Transformers):
+            yield (
+                ("language_model",),
+                "there is no student with weights; name a model, or take {backend: ngram}",
+            )
+        is_asked = config is not None or any(
+            isinstance(arm.select, SelectPerplexity | SelectDifficulty)
+            for arm in self.arms.values()
+        )
+        if is_asked and isinstance(self.scored_by, ScoredByNgrams) and self.documents is None:
+            yield ("language_model",), "n-grams are counted in documents: name them, or a model"
+
     def _prices(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Prices that are lacking, or cannot be added up."""
+        unpriced = [
+            role
+            for role, model in (("teacher", self.teacher), ("judge", self.judge))
+            # What is not stated would be spent without a limit; 0 is a statement.
+            if isinstance(model, Http) and not model.price.model_fields_set - {"currency"}
+        ]
+        for role in unpriced if self.budget.price is not None else ():
+            yield (
+                (role, "price"),
+                "budget.price limits what this model costs, and its price is not stated; state "
+                "input and output by a million tokens, 0 where it is free",
+            )
         stated = {
             role: price
             for role, model in (("teacher", self.teacher), ("judge", self.judge))
             if (price := getattr(model, "price", None)) and (price.input or price.output)
         }
-        if self.budget.price is not None and not stated:
+        if self.budget.price is not None and not stated and not unpriced:
             yield (
                 ("budget", "price"),
                 "no model of the recipe has a price, so this would never stop it; state "

@@ -13,10 +13,7 @@ from teichaku.synthesis.domain_spread import DomainSpread
 from teichaku.synthesis.evol_instruct import EvolInstruct
 from teichaku.synthesis.instruction_pool import chosen, without_document
 from teichaku.synthesis.method import SeedMethod
-from teichaku.synthesis.self_instruct import SelfInstruct
-
-#: So many new instructions are asked for in a list.
-LIST_ITEMS = 7
+from teichaku.synthesis.self_instruct import LIST_ITEMS, SelfInstruct
 
 
 def amount(method: SeedMethod, seeds: Sequence[Example], pool: int) -> int:

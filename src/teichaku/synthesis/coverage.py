@@ -64,19 +64,12 @@ class Coverage:
     unstated: tuple[str, ...]
 
 
-def stated_facts(example: Example, facts: Sequence[Fact]) -> tuple[str, ...]:
-    """The ids of those of ``facts`` that ``example`` states, in their order.
-
-    ``facts`` are all facts of the example's document, because what is common to them weighs
-    little. Those in the example's ``fact_ids`` count as asked for.
-    """
-    return _stated(example, facts, _weights(facts))
-
-
 def assign_facts(examples: Iterable[Example], facts: Iterable[Fact]) -> Iterator[Example]:
-    """``examples`` with the facts of their documents that they state as ``fact_ids``.
+    """``examples`` with the facts of their documents that they state as ``fact_ids``, in the
+    order of passages and lists.
 
-    A second time changes nothing: what was found to be stated counts as asked for.
+    ``facts`` are all facts of those documents, because what is common to them weighs little.
+    Those in an example's ``fact_ids`` count as asked for, so a second time changes nothing.
     """
     by_document = _by_document(facts)
     weights = {document: _weights(own) for document, own in by_document.items()}

@@ -10,7 +10,9 @@ from teichaku.core.text import comparable, contains, is_unspaced, normalise, sen
 #: What is put around a name in Japanese and is no part of it.
 _COMPANY = "株式会社|有限会社|合同会社|\\(株\\)|\\(有\\)"
 _FORMS_OF_ADDRESS = re.compile(
-    rf"^(?:{_COMPANY})(?=..)|(?<=..)(?:{_COMPANY}|さん|さま|ちゃん|くん|氏|様|社)$"
+    rf"^(?:{_COMPANY})(?=..)|(?<=..)(?:{_COMPANY}|さん|さま|ちゃん|くん|氏|様)$"
+    # 平凡社 and 講談社 are whole names: what stands before 社 in them is a word of its own.
+    r"|(?<=...)社$"
 )
 #: Words that end like a form of address: 明治神社, 新聞社, 製品仕様, お母さん.
 _NO_ADDRESS = re.compile(

@@ -20,6 +20,7 @@ of angles is our own. The prompts are our own.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 
 from teichaku.core.prompts import Prompt
@@ -177,14 +178,19 @@ class EntityGraph:
 
     def _shown(self, document: str) -> str:
         """The beginning of ``document`` that prompts have, in whole sentences."""
-        if len(document) <= self.document_characters:
-            return document
-        shown = ""
-        for sentence in sentences(document):
-            if len(shown) + len(sentence) > self.document_characters:
-                break
-            shown += sentence
-        return shown.rstrip() or document[: self.document_characters]
+        return _beginning(document, self.document_characters)
+
+
+@lru_cache(maxsize=8)
+def _beginning(document: str, characters: int) -> str:
+    if len(document) <= characters:
+        return document
+    shown = ""
+    for sentence in sentences(document):
+        if len(shown) + len(sentence) > characters:
+            break
+        shown += sentence
+    return shown.rstrip() or document[:characters]
 
 
 def joined_documents(passages: Sequence[Passage]) -> dict[str, str]:

@@ -23,10 +23,10 @@ from teichaku.core.records import (
     Sampling,
     content_id,
 )
-from teichaku.core.replies import list_item, without_thinking
+from teichaku.core.replies import list_items, without_thinking
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import support
-from teichaku.core.text import comparable, is_unspaced, sentences, title_names
+from teichaku.core.text import comparable, contains, is_unspaced, sentences, title_names
 from teichaku.synthesis.method import Made, Subject, UnusableReplyError, ask_about
 
 #: How a method goes on from the facts of a passage.
@@ -110,7 +110,7 @@ def of_its_fact(example: Example) -> Example:
 
 def _items(reply: Reply) -> list[str]:
     """The items of the list; what is said before and after it is none."""
-    found = map(list_item, without_thinking(reply.text).splitlines())
+    found = list_items(without_thinking(reply.text).splitlines())
     return [item.text for item in found if item and item.mark != "heading" and item.text]
 
 
@@ -120,11 +120,11 @@ def _single_facts(item: str, title: str) -> list[str]:
     Another sentence stays with those before it, for alone it may not tell what it is about; as
     does the first that has the name, where none before it has.
     """
-    names = [comparable(name) for name in title_names(title)]
+    names = title_names(title)
     found: list[str] = []
     is_named = False
     for sentence in sentences(item):
-        names_it = any(_begins_with(comparable(sentence), name) for name in names)
+        names_it = any(_begins_with(sentence, name) for name in names)
         if found and not (is_named and names_it):
             found[-1] += sentence
         else:
@@ -134,11 +134,15 @@ def _single_facts(item: str, title: str) -> list[str]:
 
 
 def _begins_with(sentence: str, name: str) -> bool:
-    """Whether ``sentence`` begins with ``name``, or with an article before it, which unspaced
-    scripts do not have.
+    """Whether ``sentence`` begins with ``name``, which stands alone there, or with an article
+    before it, which unspaced scripts do not have.
     """
-    place = sentence.find(name)
-    return place == 0 or (0 < place <= _ARTICLE and not is_unspaced(sentence[:place]))
+    # With the letter behind it, which tells whether the name ends there.
+    head = sentence[: len(name) + _ARTICLE + 2]
+    begun = comparable(head)
+    place = begun.find(comparable(name))
+    has_article = 0 < place <= _ARTICLE and not is_unspaced(begun[:place])
+    return (place == 0 or has_article) and contains(head, name)
 
 
 def _fault(fact: Fact, passage: Passage, known: set[str]) -> tuple[str, str]:

@@ -238,7 +238,7 @@ def fills_from_lists(
                 yield Fill(draft, values)
                 break
         else:
-            yield _dropped(pack, draft, seed, "unfit_fill", " ".join(mistakes))
+            yield _dropped(pack, draft, seed, "unfit_fill", " ".join(map(str, mistakes)))
 
 
 def fills_by_teacher(
@@ -262,7 +262,7 @@ def fills_by_teacher(
         values = _values_in(reply, draft)
         mistakes = fill_mistakes(pack, draft, values)
         if mistakes:
-            raise UnusableReplyError(" ".join(mistakes))
+            raise UnusableReplyError.of_all(mistakes)
         fill = Fill(draft, values, reply.request.prompt, teacher.identity, reply.key)
         yield draft.number, fill
 
@@ -275,7 +275,9 @@ def fills_by_teacher(
     return [found[number] for number in sorted(found)]
 
 
-def fill_mistakes(pack: TemplatePack, draft: Draft, values: Mapping[str, str]) -> list[str]:
+def fill_mistakes(
+    pack: TemplatePack, draft: Draft, values: Mapping[str, str]
+) -> list[UnusableReplyError]:
     """What keeps ``values`` from filling the slots of ``draft``, for the teacher."""
     names = [
         value for slot, value in values.items() if value and _kind(pack, draft, slot) in _MADE_UP
@@ -283,15 +285,16 @@ def fill_mistakes(pack: TemplatePack, draft: Draft, values: Mapping[str, str]) -
     found = []
     for slot in draft.category.slots:
         value, kind = values.get(slot, ""), _kind(pack, draft, slot)
-        wrong = _shape_mistake(value)
+        told = {"slot": slot, "value": value}
+        wrong = _shape_mistake(value, told)
         if not wrong and kind == "number" and not numbers(value):
-            wrong = "has no figure in it"
+            wrong = UnusableReplyError("{slot}: '{value}' has no figure in it.", **told)
         if not wrong and kind in _MADE_UP and contains(draft.fixed_text, value):
-            wrong = "is a word of the template"
+            wrong = UnusableReplyError("{slot}: '{value}' is a word of the template.", **told)
         if not wrong and kind == "words":
-            wrong = _words_mistake(pack, value, names)
+            wrong = _words_mistake(pack, value, names, told)
         if wrong:
-            found.append(f"{slot}: '{value}' {wrong}.")
+            found.append(wrong)
     return found
 
 
@@ -452,30 +455,40 @@ def _kind(pack: TemplatePack, draft: Draft, slot: str) -> str:
     return pack.types[draft.category.slots[slot].type].kind
 
 
-def _shape_mistake(value: str) -> str:
+def _shape_mistake(value: str, told: Mapping[str, str]) -> UnusableReplyError | None:
     if not comparable(value):
-        return "is empty"
+        return UnusableReplyError("{slot}: '{value}' is empty.", **told)
     if len(value) > _LONGEST_VALUE:
-        return f"is longer than {_LONGEST_VALUE} characters"
-    return ""
+        return UnusableReplyError(
+            "{slot}: '{value}' is longer than {longest} characters.", longest=_LONGEST_VALUE, **told
+        )
+    return None
 
 
-def _words_mistake(pack: TemplatePack, value: str, names: Iterable[str]) -> str:
+def _words_mistake(
+    pack: TemplatePack, value: str, names: Iterable[str], told: Mapping[str, str]
+) -> UnusableReplyError | None:
     """What keeps a phrase from staying in a document in which nothing is real."""
     key = comparable(value)
     real = (name for name, part in zip(pack.real_names, pack.real_keys, strict=True) if part in key)
     held = next((name for name in (*names, *real) if contains(value, name)), "")
     if held:
-        return f"holds the name '{held}'"
+        return UnusableReplyError("{slot}: '{value}' holds the name '{name}'.", name=held, **told)
     if numbers(value):
-        return "holds a figure"
+        return UnusableReplyError("{slot}: '{value}' holds a figure.", **told)
     if any(character.isupper() for character in value):
-        return "holds a capital letter, as names do"
+        return UnusableReplyError(
+            "{slot}: '{value}' holds a capital letter, as names do.", **told
+        )
     if len(list(sentences(value))) > 1 or value[-1] in _END_MARKS:
-        return "is a sentence, not a phrase"
+        return UnusableReplyError("{slot}: '{value}' is a sentence, not a phrase.", **told)
     if not is_language(value, pack.language):
-        return f"is not in the language '{pack.language}'"
-    return ""
+        return UnusableReplyError(
+            "{slot}: '{value}' is not in the language '{language}'.",
+            language=pack.language,
+            **told,
+        )
+    return None
 
 
 def _fill_request(draft: Draft, prompt: Prompt, sampling: Sampling, seed: int) -> Request:

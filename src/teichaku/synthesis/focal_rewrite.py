@@ -4,7 +4,8 @@
 First the teacher writes questions about the passage with their answers, which are the QA half
 of the mixture; then, for each question, a document from the passage with its focus on that
 question, which makes the documents more diverse than rewriting without a question does. The
-two halves are mixed one to one by tokens (:func:`mix_by_tokens`), and trained together.
+two halves are mixed one to one by tokens (``mix_by_tokens`` of the curation), and trained
+together.
 
 As published: questions first, each document around one question, the mixture of one to one.
 Ours differs: the pairs are those of ``document_qa`` (eight a passage, S5); two of their questions
@@ -14,19 +15,15 @@ temperature 1.0 and top-p 1, because the summaries of the paper do not give it; 
 in characters. The paper's 10 % of replayed general text belong to the training.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
-from teichaku.core.run_folder import dropped
 from teichaku.synthesis.document_qa import pairs_schema, read_pairs
 from teichaku.synthesis.method import Subject, ask_about, made
 from teichaku.synthesis.running_text import running_text
-
-METHOD = "focal_rewrite"
 
 #: Fewer words are an answer, no document around it.
 FEWEST_WORDS = 30
@@ -38,8 +35,8 @@ Item = TypeVar("Item")
 class FocalRewrite:
     """``per_passage`` pairs a passage, ``samples`` times, and ``per_question`` documents for
     ``rewritten`` questions of each sample (None: for every one); ``asking`` is the prompt for the
-    pairs, ``rewriting`` that for a document. ``ratio`` is for :func:`mix_by_tokens`, which sees
-    all that was made.
+    pairs, ``rewriting`` that for a document. ``ratio`` is for the mixture, which sees all that was
+    made.
     """
 
     asking: Prompt
@@ -53,7 +50,7 @@ class FocalRewrite:
     ratio: float = 1.0
     asking_sampling: Sampling = Sampling(temperature=0.7, top_p=0.9, max_tokens=1024)
     sampling: Sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=1024)
-    name: str = METHOD
+    name: str = "focal_rewrite"
 
     def requests(self, passage: Passage) -> Iterator[Request]:
         """One request a sample for pairs."""
@@ -96,68 +93,3 @@ def _evenly(items: Sequence[Item], count: int | None) -> list[Item]:
     if count is None or count >= len(items):
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
-
-
-def characters(example: Example) -> float:
-    """The characters that the student reads or writes: of question and answer together.
-
-    Both halves of a mixture are in one language, so this is in proportion to their tokens. The
-    tokens of the replies are not: those hold the frame of the JSON, and thinking.
-    """
-    return len(example.asked) + len(example.answer)
-
-
-def mix_by_tokens(
-    examples: Iterable[Example],
-    ratio: float = 1.0,
-    size: Callable[[Example], float] = characters,
-) -> Iterator[Example | Dropped]:
-    """The examples of Focal Rewriting with ``ratio`` tokens of documents for each token of
-    pairs, as nearly as whole examples allow it; the surplus of the larger half comes as dropped,
-    ``over_mixture``.
-
-    What stays is spread over the passages (one example of each before two of any) and does not
-    depend on the order of ``examples``. Where there is only one half it stays whole, for there
-    is nothing to mix it with. Examples of other methods go through.
-    """
-    found = list(examples)
-    texts = {e.id: size(e) for e in found if e.method == METHOD and e.is_text}
-    pairs = {e.id: size(e) for e in found if e.method == METHOD and not e.is_text}
-    texts_total, pairs_total = sum(texts.values()), sum(pairs.values())
-    staying = {**texts, **pairs}
-    if texts and pairs:
-        is_texts = texts_total > ratio * pairs_total
-        target = ratio * pairs_total if is_texts else texts_total / ratio
-        larger, smaller = (texts, pairs) if is_texts else (pairs, texts)
-        spread = _spread(example for example in found if example.id in larger)
-        staying = {**smaller, **_up_to(target, {name: larger[name] for name in spread})}
-    evidence = (
-        f"documents {texts_total:.0f}, pairs {pairs_total:.0f} in size; {ratio:g} to 1 is wanted."
-    )
-    for example in found:
-        if example.method != METHOD or example.id in staying:
-            yield example
-        else:
-            yield dropped(example, "synthesis", "over_mixture", evidence)
-
-
-def _spread(examples: Iterable[Example]) -> list[str]:
-    """The ids of ``examples``: one of every passage, then a second of every one, and so on."""
-    ranks: Counter[str] = Counter()
-    places = []
-    for example in sorted(examples, key=lambda example: example.id):
-        places.append((ranks[example.passage_id], example.id))
-        ranks[example.passage_id] += 1
-    return [name for _, name in sorted(places)]
-
-
-def _up_to(target: float, sizes: Mapping[str, float]) -> dict[str, float]:
-    """The first of ``sizes`` whose sum is nearest to ``target``."""
-    taken: dict[str, float] = {}
-    total = 0.0
-    for name, size in sizes.items():
-        if total + size / 2 > target:
-            break
-        taken[name] = size
-        total += size
-    return taken

@@ -186,8 +186,11 @@ def mentioned(text: str, words: Sequence[str]) -> str:
 def begins_with(text: str, words: Sequence[str]) -> str:
     """The first of ``words`` that ``text`` begins with; empty where none does."""
     whole = _folded(text)
-    found = next((w for w in words if whole.startswith(_folded(w).strip(_BOUNDARY))), "")
-    return found.strip(_BOUNDARY)
+    for word in words:
+        begun = _folded(word).strip(_BOUNDARY)
+        if begun and whole.startswith(begun):
+            return word.strip(_BOUNDARY)
+    return ""
 
 
 def begins_with_punctuation(text: str) -> bool:

@@ -6,16 +6,20 @@ Only whole lines at the two ends are taken off, and none that the passage itself
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from teichaku.core.asking import UnusableReplyError
 from teichaku.core.records import Passage, Reply, Request
 from teichaku.core.replies import without_thinking
+from teichaku.core.support import PHRASE_PARTS
 from teichaku.core.text import (
     UNSPACED_SCRIPTS,
     contains,
     content_terms,
     is_unspaced,
+    kana,
     normalise,
     numbers,
     script,
@@ -59,12 +63,17 @@ _ANNOUNCEMENT = re.compile(
     r"|(?:以下|下面)是.*[：:]",
     re.IGNORECASE,
 )
-#: What closes a letter rather than a text: that this was it, an offer, a statement about the text.
+#: What offers more to the one who asked: on a condition, for rules and shops say "ご希望の方には" too.
+_OFFER = re.compile(
+    r"(?=.*(?:ご不明|ご質問|ご要望|ご希望|お気軽に|ご遠慮なく))"
+    r".*(?:あれば|ありましたら|ございましたら|でしたら|(?:場合|際|とき)には|(?:場合|際|とき)は).*"
+    r"(?:ください|下さい|ませ)[。！!]?"
+    r"|.*お手伝い.*(?:ますか|ですか|でしょうか|ください|下さい|ませ)[。！？!?]?"
+)
+#: What closes a letter rather than a text: that this was it, or a statement about the text.
 _FAREWELL = re.compile(
     r"以上(?:です|になります|となります)?[。！]?"
     rf"|以上が.*{_KINDS_OF_TEXT}.*(?:です|ます|ました)[。！]?"
-    r"|.*(?:ご不明|ご質問|ご要望|ご希望|お気軽に|ご遠慮なく|お手伝い)"
-    r".*(?:ください|下さい|お知らせ|します|ですか|ますか|ませ)[。！？!?]?"
     r"|この(?:文書|文章|書き直し|会話|説明|一覧|マインドマップ|事例研究|質問と答え)(?:で)?は.*"
     r"(?:提供|示し|まとめ|説明し|紹介し|解説し|述べ|伝え|基づ).*(?:です|ます|ました)。"
     r"|(?:please )?let me know\b.*"
@@ -83,13 +92,27 @@ _FRAME_TERMS = frozenset(
     content_terms(
         "以下、下記、次、以上、文書、文章、書、直、言、換、会話、対話、質問、答、回答、説明、一覧、要約、"
         "事例、研究、事例研究、マインドマップ、内容、情報、提供、示、紹介、解説、述、伝、基、不明、点、"
-        "不明点、要望、希望、気軽、遠慮、手伝、知、聞、尋、問、合、申、付、他、何、必要、場合 "
+        "不明点、気軽、遠慮、手伝、知、聞、尋、問、合、申、付、他、何、必要、場合 "
         "a about and any anything are as ask below can contact course do document else explanation "
         "feel following for free from further have help helps here hesitate hope i if in "
         "information is it its know let like list me more need of offers on or other please "
         "question questions reach rewrite rewritten summary sure text that the these this to "
         "version want was with would written you your"
     )
+)
+#: Terms that an offer may have beside those: it offers nothing of what the passage is about.
+_OFFER_TERMS = frozenset(
+    content_terms("要望、希望、相談、指示、依頼、修正、調整、変更、追加、加筆、詳細、具体的、別、形式、下、沿、直")
+)
+#: Neighbouring letters of what Chinese frames say, whose terms are whole phrases.
+_FRAME_PARTS = frozenset(
+    phrase[start : start + 2]
+    for phrase in (
+        "以下是下面是改写后的文章内容版本文本文档总结对话问答问题和回答说明列表",
+        "希望这希望以上内容对您有帮助对你有所帮助",
+        "如果您还有其他问题如果你有任何问题如果需要进一步的修改或者帮助请随时告诉我",
+    )
+    for start in range(len(phrase) - 1)
 )
 _FENCE = re.compile(r"\s*(?:```|~~~)\w*\s*")
 
@@ -123,7 +146,7 @@ def running_text(reply: Reply, at_least: int = 10, shown: str | None = None) -> 
             found=found,
             wanted=wanted,
         )
-    if _letters(text) in (_letters(passage.text), _letters(passage.title + passage.text)):
+    if _letters(text) in map(_source_letters, (passage.text, passage.title + passage.text)):
         raise UnusableReplyError("the text is the document itself, without any change.")
     # A title may have an end mark in it, and be all that a "sentence" says.
     untitled = text.replace(passage.title, "") if passage.title else text
@@ -151,12 +174,12 @@ def copied_share(text: str, source: str) -> float:
     letters (20 where words are not spaced; a quarter of a shorter source, but 8). Names, terms
     and figures are shorter than that.
     """
-    said, whole = _letters(text), _letters(source)
+    said, whole = _letters(text), _source_letters(source)
     piece = _COPIED_PIECE_UNSPACED if is_unspaced(text) else _COPIED_PIECE
     size = min(max(_SHORTEST_COPIED_PIECE, min(piece, len(whole) // 4)), len(whole))
     if not size or not said:
         return 0.0
-    known = {whole[start : start + size] for start in range(len(whole) - size + 1)}
+    known = _pieces(whole, size)
     copied = end = 0
     for start in range(len(said) - size + 1):
         if said[start : start + size] in known:
@@ -200,6 +223,16 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, normalise(text)))
 
 
+# Hundreds of replies come one after another about one document.
+_source_letters = lru_cache(maxsize=16)(_letters)
+
+
+@lru_cache(maxsize=4)
+def _pieces(whole: str, size: int) -> frozenset[str]:
+    """All pieces of ``size`` letters that ``whole`` has."""
+    return frozenset(whole[start : start + size] for start in range(len(whole) - size + 1))
+
+
 def _own_lines(request: Request, passage: Passage) -> set[str]:
     """The lines of the prompt that are not of the passage."""
     asked = [message.content for message in request.messages if message.role != "assistant"]
@@ -217,7 +250,7 @@ def _without_frame(lines: list[str], passage: Passage, prompt: set[str]) -> list
         first += 1
     while first < last and (
         _is_bare(lines[last - 1])
-        or (last - first > 1 and _is_frame(lines[last - 1].strip(), passage, _FAREWELL))
+        or (last - first > 1 and _is_frame(lines[last - 1].strip(), passage, _FAREWELL, _OFFER))
     ):
         last -= 1
     return lines[first:last]
@@ -239,9 +272,18 @@ def _is_preamble(line: str, passage: Passage, prompt: set[str]) -> bool:
 def _is_frame(line: str, passage: Passage, *kinds: re.Pattern[str]) -> bool:
     """Whether a line has nothing but sentences of ``kinds``, and nothing of the passage."""
     is_frame = len(line) <= _LONGEST_FRAME and all(
-        any(kind.fullmatch(part.strip()) for kind in kinds) for part in sentences(line)
+        any(_is_of(kind, part.strip(), passage) for kind in kinds) for part in sentences(line)
     )
     return is_frame and not _tells(line, passage)
+
+
+def _is_of(kind: re.Pattern[str], part: str, passage: Passage) -> bool:
+    if not kind.fullmatch(part):
+        return False
+    return kind is not _OFFER or all(
+        term in _FRAME_TERMS or term in _OFFER_TERMS or contains(passage.title, term)
+        for term in content_terms(part)
+    )
 
 
 def _tells(line: str, passage: Passage) -> bool:
@@ -254,6 +296,19 @@ def _tells(line: str, passage: Passage) -> bool:
         # A single character is in many terms by chance.
         (term in terms if len(term) == 1 else contains(passage.text, term))
         and not contains(passage.title, term)
-        for term in content_terms(line)
-        if term not in _FRAME_TERMS
+        for term in _line_terms(line)
     )
+
+
+def _line_terms(line: str) -> Iterator[str]:
+    """The terms of ``line`` but those of frames; parts of them where a term is a whole phrase."""
+    is_phrase = not kana(line)
+    for term in content_terms(line):
+        size = PHRASE_PARTS.get(script(term[-1]), 0) if is_phrase else 0
+        if term in _FRAME_TERMS:
+            continue
+        if not size or len(term) <= size:
+            yield term
+            continue
+        parts = (term[start : start + size] for start in range(len(term) - size + 1))
+        yield from (part for part in parts if part not in _FRAME_PARTS)

@@ -36,7 +36,7 @@ Ours differs in these points:
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -71,6 +71,8 @@ from teichaku.synthesis.method import Made, Subject, ask_about, incomplete, made
 WORDS = (3, 150)
 SIMILARITY = 0.7
 _SHOWN, _SHOWN_OF_MACHINE, _LAST = 8, 2, 16
+#: So many new instructions are asked for in a list.
+LIST_ITEMS = _LAST - 1 - _SHOWN
 #: A teacher that has nothing new in so many rounds has no more.
 _IDLE_ROUNDS = 3
 _SPACES = re.compile(r"\s+")
@@ -182,7 +184,7 @@ class SelfInstruct:
         """The lists to ask for in the round ``number`` where ``missing`` instructions are."""
         lists = min(
             self.requests_per_round,
-            ceil(missing / (_LAST - 1 - _SHOWN)),
+            ceil(missing / LIST_ITEMS),
             max(1, (len(people) + len(machine)) // _SHOWN),
         )
         return [self._list_request(people, machine, number, place) for place in range(lists)]
@@ -350,32 +352,36 @@ class _Listed:
 
 
 def _read_list(reply: Reply) -> Iterator[_Listed]:
-    items, is_whole = numbered_items(reply.text)
+    items, is_open = numbered_items(reply.text)
     if not items:
         raise UnusableReplyError("no numbered list of instructions in the reply.")
-    is_cut = reply.finish_reason == "length" and not is_whole
+    is_cut = reply.finish_reason == "length" and is_open
     yield _Listed(reply.request.subject, tuple(items), is_cut)
 
 
 def numbered_items(text: str) -> tuple[list[str], bool]:
-    """The items of the numbered list in ``text`` before the sixteenth, and whether it has that
-    many. What stands before the list, or behind an empty line of it, is no part of them.
+    """The items of the numbered list in ``text`` before the sixteenth, and whether the last of
+    them goes on to the end of ``text``. What stands before the list, or behind an empty line of
+    it, is no part of them.
     """
     items: list[list[str]] = []
-    is_open = is_whole = False
+    is_open = False
+    #: The list may begin anew, or go on with the one that the prompt shows.
+    expected: Container[int] = range(1, _SHOWN + 2)
     for line in without_thinking(text).split("\n"):
-        begun = list_item(line)
+        begun = list_item(line, expected)
         if begun and begun.number is not None:
-            if begun.number >= _LAST:
-                is_whole = True
+            is_open = begun.number < _LAST
+            if not is_open:
                 break
             items.append([begun.text])
-            is_open = True
+            expected = (begun.number + 1,)
         elif not line.strip():
             is_open = False
         elif is_open:
             items[-1].append(line)
-    return list(filter(None, map(_joined, items))), is_whole
+    found = list(map(_joined, items))
+    return list(filter(None, found)), is_open and bool(found[-1])
 
 
 def _joined(lines: Sequence[str]) -> str:

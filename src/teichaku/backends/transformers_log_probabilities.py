@@ -1,0 +1,227 @@
+"""How likely a model in process finds the tokens of texts, many texts at once.
+
+Texts of like length go through the model together, within a limit of tokens a batch. The output
+head runs on the positions that are asked for only, a part of the vocabulary at a time, so that
+the logits of a whole batch never exist.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from teichaku.backends.transformers_head import Head
+from teichaku.backends.transformers_packing import packed, padded, use_packing
+from teichaku.core.models import ScoredText, TokenScores
+
+#: So many texts are pulled at a time, to be sorted by length.
+_WINDOW = 512
+#: So many logits are held at once: on a processor those that its cache holds (16 MiB).
+_LOGITS_ON_CPU, _LOGITS_ON_GPU = 2**22, 2**28
+#: Narrower parts of the vocabulary are slower to multiply.
+_FEWEST_COLUMNS = 256
+#: Where the model forbids a token by a logit of minus infinity.
+_LEAST_LOGIT = -1e4
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text on its way: the tokens of context and text, of which those from ``first`` on are
+    scored; see :class:`TokenScores` for the rest.
+    """
+
+    tokens: tuple[int, ...]
+    first: int
+    start: int
+    end: int
+    cut: int
+
+
+class TransformersLanguageModel:
+    """The language model that ``network`` gives, asked before each batch because others use the
+    same weights in between; ``tokenizer`` gives its tokenizer. Both are called when the first
+    text is scored.
+
+    A batch has at most ``batch_tokens`` tokens, and one text at least. What a text gets does
+    not depend on its neighbours, up to rounding.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        network: Callable[[], Any],
+        tokenizer: Callable[[], Any],
+        batch_tokens: int = 4096,
+    ) -> None:
+        self.identity = identity
+        self._network, self._tokenizer = network, tokenizer
+        self._batch_tokens = batch_tokens
+
+    def token_log_probabilities(
+        self, texts: Iterable[ScoredText], moments: bool = False
+    ) -> Iterator[TokenScores]:
+        """See :class:`teichaku.core.models.LanguageModel`; raises ``UserError`` for a model whose
+        logits are made in a way that is not known here, or whose tokenizer tells no places.
+        """
+        waiting = iter(texts)
+        tokenizer: Any = None
+        while window := list(islice(waiting, _WINDOW)):
+            if tokenizer is None:
+                tokenizer = self._tokenizer()
+            limit = _context(self._network())
+            rows = encode(tokenizer, window, limit)
+            yield from self._scores(rows, moments)
+
+    def _scores(self, rows: Sequence[Row], moments: bool) -> list[TokenScores]:
+        """The results of ``rows``, in their order."""
+        found: dict[int, TokenScores] = {}
+        scorer: _Scorer | None = None
+        wanted = [place for place, row in enumerate(rows) if len(row.tokens) > row.first]
+        for places in self._batches(rows, wanted):
+            model = self._network().eval()
+            if scorer is None or scorer.model is not model:
+                scorer = _Scorer(model)
+            batch = [rows[place] for place in places]
+            found |= zip(places, scorer.score(batch, moments), strict=True)
+        empty = np.zeros(0, np.float32)
+        spread = empty if moments else None
+        return [
+            found.get(place) or TokenScores(empty, spread, spread, row.cut)
+            for place, row in enumerate(rows)
+        ]
+
+    def _batches(self, rows: Sequence[Row], places: Sequence[int]) -> Iterator[list[int]]:
+        """The places of the rows of each batch; all rows count as long as the longest."""
+        batch: list[int] = []
+        widest = 0
+        # The longest first: where memory does not suffice, that shows at once.
+        for place in sorted(places, key=lambda place: (-len(rows[place].tokens), place)):
+            widest = widest or len(rows[place].tokens)
+            if batch and widest * (len(batch) + 1) > self._batch_tokens:
+                yield batch
+                batch, widest = [], len(rows[place].tokens)
+            batch.append(place)
+        if batch:
+            yield batch
+
+
+def encode(tokenizer: Any, texts: Sequence[ScoredText], limit: int) -> list[Row]:
+    """The tokens of each text, ``limit`` at most. Context and text are tokenized as one."""
+    begin = _begin(tokenizer)
+    # Half a surrogate pair is no text that a tokenizer takes; a mark of one character is.
+    wholes = [(one.context + one.text).encode("utf-8", "replace").decode("utf-8") for one in texts]
+    encoded = tokenizer(wholes, add_special_tokens=False, return_offsets_mapping=True)
+    places = zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return [_row(begin, one, tokens, spans, limit) for one, tokens, spans in places]
+
+
+def _row(
+    begin: Sequence[int],
+    one: ScoredText,
+    tokens: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    limit: int,
+) -> Row:
+    """Where the text of ``one`` begins among its ``tokens``, which cover ``spans``."""
+    border = len(one.context)
+    own = next((at for at, span in enumerate(spans) if span[1] > border or not border), len(spans))
+    # Nothing predicts a first token that no other stands before.
+    first = max(1, len(begin) + own)
+    skipped = first - len(begin) - own
+    whole = (*begin, *tokens)
+    cut = max(0, len(whole) - limit)
+    scored = spans[own + skipped : len(spans) - cut]
+    if not scored:
+        return Row(whole[:limit], first, 0, 0, cut)
+    start = scored[0][0] - border if skipped else 0
+    end = max(span[1] for span in scored) - border if cut else len(one.text)
+    return Row(whole[:limit], first, start, end, cut)
+
+
+def _begin(tokenizer: Any) -> list[int]:
+    """The token that the tokenizer begins every text with, where it does."""
+    tokens = list(tokenizer("").input_ids)[:1]
+    return tokens if tokens == [tokenizer.bos_token_id] else []
+
+
+def _context(model: Any) -> int:
+    """How many tokens the model reads."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 2**31))
+
+
+class _Scorer:
+    """A model made ready."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._head = Head(model)
+        self._hidden_states = packed if use_packing(model) else padded
+        self._at_once = _LOGITS_ON_CPU if model.device.type == "cpu" else _LOGITS_ON_GPU
+
+    @torch.no_grad()
+    def score(self, rows: Sequence[Row], moments: bool) -> list[TokenScores]:
+        """The results of one batch."""
+        hidden = self._hidden_states(self.model, [row.tokens for row in rows])
+        positions: list[int] = []
+        targets: list[int] = []
+        start = 0
+        for row in rows:
+            positions += range(start + row.first - 1, start + len(row.tokens) - 1)
+            targets += row.tokens[row.first :]
+            start += len(row.tokens)
+        device = hidden.device
+        asked = hidden.index_select(0, torch.tensor(positions, device=device))
+        del hidden
+        found = self._log_probabilities(asked, torch.tensor(targets, device=device), moments)
+        values = found.cpu().numpy()
+        results = []
+        at = 0
+        for row in rows:
+            # A copy: a part of an array keeps the whole of it in memory.
+            part = values[:, at : (at := at + len(row.tokens) - row.first)].copy()
+            means, deviations = (part[1], part[2]) if moments else (None, None)
+            results.append(TokenScores(part[0], means, deviations, row.cut, row.start, row.end))
+        return results
+
+    def _log_probabilities(
+        self, hidden: torch.Tensor, targets: torch.Tensor, moments: bool
+    ) -> torch.Tensor:
+        """The log-probability of each target and, where asked for, mean and standard deviation
+        over the vocabulary, a row each. The sums are kept relative to the highest logit so far,
+        so that one pass over the parts of the vocabulary is enough.
+        """
+        rows, device = len(hidden), hidden.device
+        highest = torch.full((rows,), -torch.inf, device=device)
+        picked = torch.zeros(rows, device=device)
+        total, first, second = torch.zeros(3, rows, device=device)
+        width = max(_FEWEST_COLUMNS, self._at_once // rows)
+        for start in range(0, self._head.vocabulary, width):
+            logits = self._head.logits(hidden, slice(start, start + width))
+            place = targets - start
+            inside = (place >= 0) & (place < logits.shape[1])
+            own = logits.gather(1, place.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+            picked = torch.where(inside, own, picked)
+            higher = torch.maximum(highest, logits.amax(1))
+            # Nothing is to be moved before the first part.
+            fall = torch.where(highest.isinf(), 0.0, highest - higher)
+            scale, highest = fall.exp(), higher
+            logits.sub_(highest[:, None])
+            if moments:
+                logits.clamp_(min=_LEAST_LOGIT)
+                second = (second + 2 * fall * first + fall.square() * total) * scale
+                first = (first + fall * total) * scale
+                weights = logits.exp()
+                total = total * scale + weights.sum(1)
+                first += weights.mul_(logits).sum(1)
+                second += weights.mul_(logits).sum(1)
+            else:
+                total = total * scale + logits.exp_().sum(1)
+        found: torch.Tensor = picked - highest - total.log()
+        if not moments:
+            return found[None]
+        mean = first / total
+        variance = (second / total - mean.square()).clamp(min=0.0)
+        return torch.stack([found, mean - total.log(), variance.sqrt()])

@@ -1,0 +1,262 @@
+"""Where tasks run: here, one after another, or in processes of this machine. Other places, such
+as a cluster, are backends with the same :meth:`Executor.map`.
+
+A task names what to work on, and does not hold it: it travels between processes, and may be done
+twice where a worker dies. So the function must write its results in one step, and must not mind
+that they are there already.
+"""
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, Protocol, TypeVar
+
+from teichaku.core.errors import UserError
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+#: A task whose workers died this often is not given out again.
+MOST_DEATHS = 3
+
+#: What the libraries for linear algebra, and Arrow, read when they are loaded. One thread each,
+#: because there are as many workers as there shall be threads.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+#: Seconds that a worker has to end before it is killed.
+_PATIENCE = 5.0
+
+
+class TaskError(Exception):
+    """A task that cannot be done, while others can. The message says why, for people."""
+
+
+class DefectError(Exception):
+    """A defect of the program, met in a worker. The message is its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Task, Value]):
+    """A task and what its function gave."""
+
+    task: Task
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Generic[Task]):
+    """A task that could not be done, and why."""
+
+    task: Task
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What ends all work: a mistake that the user must mend first, or a defect."""
+
+    message: str
+    hint: str = ""
+    defect: str = ""
+
+
+class Executor(Protocol):
+    """A place where tasks are done."""
+
+    def map(
+        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+    ) -> Iterator[Done[Task, Value] | Failed[Task]]:
+        """Do every task once and give each back, as they come.
+
+        ``function`` stands in a module, so that a worker can import it. A ``TaskError`` fails
+        its task alone, a ``UserError`` or a defect ends the iteration by being raised. A task
+        that ends its worker three times is ``Failed`` too.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the workers go."""
+        ...
+
+
+def attempt(
+    function: Callable[[Task], Value], task: Task
+) -> Done[Task, Value] | Failed[Task] | Stopped:
+    """Do a task in a worker: what comes of it can be pickled, whatever it raised."""
+    try:
+        return Done(task, function(task))
+    except TaskError as error:
+        return Failed(task, str(error))
+    except UserError as error:
+        return Stopped(error.message, error.hint)
+    except Exception:  # noqa: BLE001 - it is raised again where the tasks were given out
+        return Stopped("", defect=traceback.format_exc())
+
+
+def settled(
+    result: Done[Task, Value] | Failed[Task] | Stopped,
+) -> Done[Task, Value] | Failed[Task]:
+    """What :func:`attempt` gave; raises what ends all work."""
+    if not isinstance(result, Stopped):
+        return result
+    if result.defect:
+        raise DefectError(result.defect)
+    raise UserError(result.message, result.hint)
+
+
+def died(task: Task, how: str = "") -> Failed[Task]:
+    """The failure of a task that ended its worker too often; ``how`` is told where it is known."""
+    told = f" ({how})" if how else ""
+    return Failed(
+        task,
+        f"its worker died {MOST_DEATHS} times{told}; it may need more memory than there is",
+    )
+
+
+class Serial:
+    """Does the tasks here, one after another."""
+
+    def map(
+        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+    ) -> Iterator[Done[Task, Value] | Failed[Task]]:
+        """See :class:`Executor`; a defect keeps its own traceback."""
+        for task in tasks:
+            try:
+                yield Done(task, function(task))
+            except TaskError as error:
+                yield Failed(task, str(error))
+
+    def close(self) -> None:
+        """There is no worker."""
+
+
+class Processes:
+    """Does the tasks in ``workers`` processes, which stay until :meth:`close`.
+
+    They are spawned, not forked, so threads and locks of this process do no harm; a program that
+    uses this from its main module needs ``if __name__ == "__main__":`` there. A worker that dies
+    is noticed at once, and its task, which is known, is given to another. Workers leave Ctrl-C
+    to this process, and end with it, even where it is killed.
+    """
+
+    def __init__(self, workers: int) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self._count = workers
+        self._idle: list[_Worker] = []
+
+    def map(
+        self, function: Callable[[Task], Value], tasks: Iterable[Task]
+    ) -> Iterator[Done[Task, Value] | Failed[Task]]:
+        """See :class:`Executor`."""
+        given = list(tasks)
+        waiting = deque(range(len(given)))
+        deaths: Counter[int] = Counter()
+        busy: dict[Connection, tuple[_Worker, int]] = {}
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < self._count:
+                    number = waiting.popleft()
+                    worker = self._send(function, given[number])
+                    busy[worker.connection] = worker, number
+                for connection in _ready(busy):
+                    worker, number = busy.pop(connection)
+                    try:
+                        result = connection.recv()
+                    except (EOFError, OSError):
+                        deaths[number] += 1
+                        how = worker.stop()
+                        if deaths[number] < MOST_DEATHS:
+                            waiting.append(number)
+                        else:
+                            yield died(given[number], how)
+                    else:
+                        self._idle.append(worker)
+                        yield settled(result)
+        finally:
+            for worker, _ in busy.values():
+                worker.stop()
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._idle:
+            worker.stop()
+        self._idle.clear()
+
+    def _send(self, function: Callable[[Any], Any], task: Any) -> "_Worker":
+        """A worker that has the task; one that died while it was idle is replaced."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.connection.send((function, task))
+            except OSError:
+                worker.stop()
+            else:
+                return worker
+        worker = _Worker()
+        worker.connection.send((function, task))
+        return worker
+
+
+class _Worker:
+    """A process and the pipe to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        with _one_thread_each():
+            self._process.start()
+        # Ours must be the only other end: it is by its closing that either side sees the other die.
+        theirs.close()
+
+    def stop(self) -> str:
+        """End the process; how it ended."""
+        self.connection.close()
+        self._process.join(0.1)
+        ended_by_itself = self._process.exitcode
+        if ended_by_itself is None:
+            self._process.terminate()
+            self._process.join(_PATIENCE)
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+        if ended_by_itself is not None and ended_by_itself < 0:
+            return signal.Signals(-ended_by_itself).name
+        return "" if ended_by_itself is None else f"exit code {ended_by_itself}"
+
+
+def _ready(busy: dict[Connection, Any]) -> Sequence[Connection]:
+    return [found for found in wait(list(busy)) if isinstance(found, Connection)]
+
+
+def _serve(connection: Connection) -> None:
+    """The life of a worker: one task after another, until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        while True:
+            function, task = connection.recv()
+            connection.send(attempt(function, task))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """A process that starts meanwhile computes on one thread."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

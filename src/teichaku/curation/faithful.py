@@ -1,0 +1,256 @@
+"""``faithful``: every number and every name of an answer, or of a rewritten text, is in what it
+was made from, and no sentence says what that does not.
+
+First letter by letter: a sentence that stands in the passage claims nothing of its own, and one
+that is nearly a sentence of the passage may differ from it neither in a number nor in a name,
+even where the passage has that number elsewhere. In all other sentences every number, by its
+value, and every name has to be somewhere in the passage. What letters cannot settle goes to a
+judge, where one is given, with what was not found; it lists what contradicts the passage and what
+is added to it, each with the sentence that says so. The judge may not object to a sentence that
+stands in the passage, nor to one that the example does not have.
+
+``grounded`` asks how much of an answer the passage carries, and is kinder to words that are
+merely new; this asks for what is wrong, and names it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from teichaku.core.asking import UnusableReplyError, ask
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
+from teichaku.core.replies import last_json_object, text_value
+from teichaku.core.run_folder import dropped
+from teichaku.core.support import Alignment, aligned, support
+from teichaku.core.text import comparable, is_unspaced, normalise, sentences
+from teichaku.curation.figures import figures, readable_figures
+from teichaku.curation.grounded import GroundingJudge
+from teichaku.curation.names import named, names
+from teichaku.curation.sources import Sources, without_item_numbers
+
+#: A shorter sentence is like many others by chance.
+_LEAST_LETTERS = 12
+#: What a judge quotes may have lost its marks or its end.
+_QUOTED_ALIKE = 0.7
+_NEGATIONS = re.compile(
+    r"ない|なかっ|なく|ません|ずに|ざる|不|未|非|無|否|\b(?:not|never|no|without|cannot|nor)\b|n['’]t\b"
+)
+_OPENING = re.compile(r"\s*([A-ZÀ-Þ][^\W_]+)\s+(?=\S)")
+_MOST_LISTED = 4
+_QUOTE = {"type": "string", "maxLength": 240}
+_CONTRADICTION = {"sentence": _QUOTE, "passage": _QUOTE, "explanation": _QUOTE}
+_ADDITION = {"sentence": _QUOTE, "explanation": _QUOTE}
+
+
+def _listed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    item = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "array", "maxItems": _MOST_LISTED, "items": item}
+
+
+_SCHEMA = {
+    "type": "object",
+    "properties": {"contradictions": _listed(_CONTRADICTION), "additions": _listed(_ADDITION)},
+    "required": ["contradictions", "additions"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A number or a name that has no place in the passage: how it is written, in which sentence,
+    and what of the passage has another one there; ``instead`` is empty where it stands nowhere.
+    """
+
+    kind: Literal["number", "name"]
+    written: str
+    sentence: str
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What letters alone tell about a claim. ``is_carried`` where nothing is left to ask."""
+
+    unsupported: tuple[Unsupported, ...]
+    is_carried: bool
+
+
+def look_up(claim: str, ground: str, given: str = "", threshold: float = 0.9) -> Findings:
+    """What of ``claim`` is not in ``ground``; what is in ``given`` (the question, the title)
+    needs no other place.
+
+    ``threshold`` is the least likeness (see :func:`aligned`) from which on a sentence is held
+    against the one that it comes from.
+    """
+    found: list[Unsupported] = []
+    is_carried = True
+    for sentence in sentences(claim):
+        near = aligned(sentence, ground, threshold)
+        if near.share == 1:
+            continue
+        if len(comparable(sentence)) < _LEAST_LETTERS:
+            near = Alignment(0.0)
+        missing = [*_numbers(sentence, near, ground, given), *_names(sentence, near, ground, given)]
+        found += missing
+        is_carried = is_carried and not missing and _says_the_same(sentence, near)
+    if found or not is_carried:
+        found += _openings(claim, ground, given, threshold)
+    return Findings(tuple(found), is_carried and not found)
+
+
+def _numbers(sentence: str, near: Alignment, ground: str, given: str) -> Iterator[Unsupported]:
+    anywhere = readable_figures(ground) | readable_figures(given)
+    ours = _values(sentence)
+    surplus = ours - _values(near.piece) if _values(near.window) - ours else Counter()
+    for value, written in dict(figures(sentence)).items():
+        if value not in anywhere or (surplus[value] and value not in readable_figures(given)):
+            yield Unsupported("number", written, sentence.strip(), near.piece)
+
+
+def _values(text: str) -> Counter[str]:
+    return Counter(value for value, _ in figures(text))
+
+
+def _names(sentence: str, near: Alignment, ground: str, given: str) -> Iterator[Unsupported]:
+    own, window, piece = named(sentence), named(near.window), named(near.piece)
+    lost = any(window.has(name) and not own.has(name) for name in names(near.piece))
+    for name in names(sentence):
+        if named(given).has(name) or (named(ground).has(name) and not lost) or piece.has(name):
+            continue
+        yield Unsupported("name", name, sentence.strip(), near.piece)
+
+
+def _openings(claim: str, ground: str, given: str, threshold: float) -> Iterator[Unsupported]:
+    """Names that begin an English sentence: a capital tells nothing there, but what follows may
+    be nearly what a sentence of the ground says of something else.
+    """
+    for sentence in sentences(claim):
+        opening = _OPENING.match(sentence)
+        if opening is None or is_unspaced(sentence):
+            continue
+        word, rest = opening[1], sentence[opening.end() :]
+        if any(named(text).has(word) for text in (ground, given)):
+            continue
+        near = aligned(rest, ground, threshold)
+        if len(comparable(rest)) < _LEAST_LETTERS or not near.share:
+            continue
+        piece = near.piece if near.share < 1 else _piece_with(rest, ground)
+        if not comparable(piece).startswith(near.window[:_LEAST_LETTERS]):
+            yield Unsupported("name", word, sentence.strip(), piece)
+
+
+def _piece_with(part: str, ground: str) -> str:
+    """The sentence of ``ground`` that ``part`` stands in."""
+    wanted = comparable(part)
+    return next((each for each in sentences(ground) if wanted in comparable(each)), ground)
+
+
+def _says_the_same(sentence: str, near: Alignment) -> bool:
+    """Whether a sentence differs from the one it comes from in nothing that means much."""
+    if not near.share or support(sentence, near.piece).missing_terms:
+        return False
+    ours, theirs = (_NEGATIONS.findall(normalise(text)) for text in (sentence, near.piece))
+    return len(ours) == len(theirs)
+
+
+@dataclass(frozen=True)
+class Faithful:
+    """The filter; ``threshold`` as in :func:`look_up`. Without a ``judge`` an example falls for
+    its numbers and names alone, and what else it adds is not found. Instructions without a
+    passage pass.
+    """
+
+    passages: Mapping[str, Passage]
+    threshold: float = 0.9
+    judge: GroundingJudge | None = None
+
+    def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
+        """Every example once, or its place as dropped; judged ones come last."""
+        doubtful: list[tuple[Example, Findings]] = []
+        for example in examples:
+            ground = self._sources.ground(example)
+            if ground is None:
+                yield example
+                continue
+            given = "\n".join((self._sources.title(example), example.asked))
+            claim = without_item_numbers(example.answer)
+            found = look_up(claim, ground, given, self.threshold)
+            if self.judge is not None and not found.is_carried:
+                doubtful.append((example, found))
+            elif found.unsupported:
+                yield dropped(example, "curation", *_objection(found.unsupported))
+            else:
+                yield example
+        if self.judge is not None:
+            prompt = self.judge.prompt
+            requests = (self._request(*pair, prompt) for pair in doubtful)
+            yield from ask(self.judge.model, requests, self._judged, _lost, self.judge.again)
+
+    @cached_property
+    def _sources(self) -> Sources:
+        return Sources(self.passages)
+
+    def _request(self, example: Example, found: Findings, prompt: Prompt) -> Request:
+        messages = prompt.messages(
+            passage=self._sources.ground(example),
+            question=example.asked,
+            answer=example.answer,
+            unsupported=list(dict.fromkeys(each.written for each in found.unsupported)),
+        )
+        return Request(messages, Sampling(max_tokens=768), _SCHEMA, 0, prompt.name, example)
+
+    def _judged(self, reply: Reply) -> Iterator[Example | Dropped | Request]:
+        example: Example = reply.request.subject
+        found = last_json_object(reply.text, ("contradictions", "additions"))
+        if found is None:
+            raise UnusableReplyError("no lists of contradictions and additions in the reply.")
+        ground = self._sources.ground(example) or ""
+        wrong = [_objects(entry, example, ground) for entry in _entries(found["contradictions"])]
+        added = [_objects(entry, example, ground) for entry in _entries(found["additions"])]
+        told = [f"contradicts: {each}" for each in wrong if each]
+        reason = "contradicts_passage" if told else "adds_facts"
+        told += [f"adds: {each}" for each in added if each]
+        if told:
+            yield dropped(example, "curation", reason, "; ".join(told), reply.text)
+        else:
+            yield example
+
+
+def _entries(value: object) -> Collection[Mapping[str, Any]]:
+    """The entries of a list of the judge's. Raises :class:`UnusableReplyError`."""
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise UnusableReplyError("no lists of contradictions and additions in the reply.")
+    return value
+
+
+def _objects(entry: Mapping[str, Any], example: Example, ground: str) -> str:
+    """An objection of the judge's for people; empty where the passage says the sentence."""
+    sentence, passage, why = (
+        text_value(entry.get(name)) for name in ("sentence", "passage", "explanation")
+    )
+    if not aligned(sentence, example.answer, _QUOTED_ALIKE).share or not comparable(sentence):
+        raise UnusableReplyError("'{sentence}' does not stand in what was to be checked.",
+                                 sentence=sentence[:80])  # fmt: skip
+    if aligned(sentence, ground, 1.0).share == 1:
+        return ""
+    against = f" (the passage: '{passage}')" if passage else ""
+    return f"'{sentence}'{against}: {why}"
+
+
+def _objection(found: Iterable[Unsupported]) -> tuple[str, str]:
+    """Reason and evidence of what letters alone object to: numbers before names."""
+    ordered = sorted(found, key=lambda each: each.kind != "number")
+    told = (
+        f"{each.written} in '{each.sentence}'"
+        + (f" (the passage: '{each.instead}')" if each.instead else "")
+        for each in ordered
+    )
+    return f"unsupported_{ordered[0].kind}", "; ".join(dict.fromkeys(told))
+
+
+def _lost(reply: Reply, reason: str, evidence: str) -> Example | Dropped:
+    reason = "judge_failed" if reason == "unparseable_reply" else reason
+    return dropped(reply.request.subject, "curation", reason, evidence, reply.text)

@@ -1,0 +1,172 @@
+"""Curation of more examples than fit into memory, shard by shard: the part without files.
+
+A rule looks at one example, so it goes over each shard alone. A *fan-in* step must see all rows
+before it can say what of any one becomes, and has three parts: ``sketch`` makes a few arrays of
+each shard, a row of about 1 kB for each example; ``decide`` goes over the arrays of all shards,
+which lie in memory-mapped files, and says which rows stay; what it says is then applied to each
+shard. Rows are numbered over all shards, in the order of their names.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+import numpy as np
+
+from teichaku.core.records import Dropped, Example
+from teichaku.core.run_folder import dropped
+from teichaku.core.text import comparable, question_key
+
+#: So much of a kept example's wording is shown as evidence.
+_SHOWN = 80
+
+
+class Texts:
+    """Texts end to end in UTF-8, as they lie in a file: ``data`` (bytes, uint8) and ``ends``
+    (int64, the end of each). Only what is looked up is read.
+    """
+
+    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+        self.data = data
+        self.ends = ends
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Texts":
+        """``texts`` in this form; half a surrogate pair, which no file can hold, is mended."""
+        encoded = [text.encode("utf-8", "replace") for text in texts]
+        ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, row: int) -> str:
+        start = int(self.ends[row - 1]) if row else 0
+        return bytes(self.data[start : int(self.ends[row])]).decode("utf-8")
+
+    def read(self, rows: Iterable[int]) -> list[str]:
+        """The texts of ``rows``, in that order."""
+        return [self[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What a fan-in step needs to know of some rows: arrays and texts by name, each with one
+    entry a row.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    texts: Mapping[str, Texts]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a fan-in step says of all rows.
+
+    ``keep`` (n, bool); of each row that falls ``reason`` (n, uint8), a place in ``reasons``,
+    ``witness`` (n, int64), the row that stays in its place, -1 where there is none, and
+    ``similarity`` (n, float64) to it, NaN where there is none.
+    """
+
+    keep: np.ndarray
+    reason: np.ndarray
+    witness: np.ndarray
+    similarity: np.ndarray
+    reasons: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise ``AssertionError`` where a row falls for one that falls itself, or names none."""
+        named = self.witness[~self.keep]
+        named = named[named >= 0]
+        if not self.keep[named].all():
+            raise AssertionError("a row fell for one that does not stay")
+
+
+class FanIn(Protocol):
+    """A step that must see all rows. Both parts are pure, and the order of rows changes nothing."""
+
+    def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
+        """What :meth:`decide` needs of the rows of one shard; ``vectors`` (n, d) are those that
+        they came with, if any.
+        """
+        ...
+
+    def decide(self, sketch: Sketch) -> Decision:
+        """Which of all rows stay. Arrays are memory-mapped, and texts read where looked up."""
+        ...
+
+
+def label(example: Example, source: str = "") -> str:
+    """How a row that stays is named in the evidence of one that falls: id, place, wording."""
+    place = f" ({source})" if source else ""
+    wording = " ".join(example.wording.split())
+    return f"{example.id}{place}: {wording[:_SHOWN]}{'…' if len(wording) > _SHOWN else ''}"
+
+
+def fallen(
+    examples: Iterable[tuple[int, Example]], decision: Decision, labels: Texts
+) -> Iterator[Dropped]:
+    """The rows that the decision lets fall, each given with its number, as dropped. ``labels``
+    are the :func:`label` of all rows.
+    """
+    for row, example in examples:
+        reason = decision.reasons[decision.reason[row]]
+        yield dropped(example, "curation", reason, _evidence(decision, labels, row))
+
+
+def _evidence(decision: Decision, labels: Texts, row: int) -> str:
+    witness, similarity = int(decision.witness[row]), float(decision.similarity[row])
+    parts = [f"{labels[witness]} stays"] if witness >= 0 else []
+    if not np.isnan(similarity):
+        parts.append(f"similarity {similarity:.4f}")
+    return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class ExactDuplicates:
+    """:func:`teichaku.curation.duplicates.drop_duplicates` for more rows than fit into memory:
+    the same rows stay, and the same fall for the same reasons.
+    """
+
+    def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
+        """A hash of what makes two rows the same, and one of the answer alone."""
+        asked = [_digest(example.document_id, _key(example)) for example in examples]
+        answers = [_digest(comparable(example.answer)) for example in examples]
+        return Sketch(
+            {"key": _as_numbers(asked), "answer": _as_numbers(answers)[:, 0]},
+            {"order": Texts.of([f"{e.passage_id}\0{e.id}" for e in examples])},
+        )
+
+    def decide(self, sketch: Sketch) -> Decision:
+        """Of the rows with one key, the first in the order of passages and ids stays."""
+        keys, answers = sketch.arrays["key"], sketch.arrays["answer"]
+        orders = sketch.texts["order"]
+        rows = len(keys)
+        keep, witness = np.ones(rows, bool), np.full(rows, -1, np.int64)
+        sorted_rows = np.lexsort((keys[:, 1], keys[:, 0]))
+        same = (keys[sorted_rows][1:] == keys[sorted_rows][:-1]).all(axis=1)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            group = sorted_rows[start : end + 1].tolist()
+            first = min(group, key=lambda row: (orders[row], row))
+            keep[group], witness[group] = False, first
+            keep[first], witness[first] = True, -1
+        differs = answers != answers[np.maximum(witness, 0)]
+        similarity = np.where(keep | differs, np.nan, 1.0)
+        return Decision(
+            keep, differs.astype(np.uint8), witness, similarity, ("duplicate", "duplicate_question")
+        )
+
+
+def _key(example: Example) -> str:
+    return comparable(example.answer) if example.is_text else question_key(example.asked)
+
+
+def _digest(*parts: str) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _as_numbers(digests: Sequence[bytes]) -> np.ndarray:
+    """An (n, 2) uint64 array."""
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)

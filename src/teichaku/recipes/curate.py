@@ -1,0 +1,465 @@
+"""Curation of any folder of rows, outside a study: the order of its steps.
+
+The result's folder:
+
+    curate.json      what was asked for
+    steps/NN-NAME/   what each step made of each shard, with a marker each
+    examples/        the rows that stay, as examples        dropped/  those that fell, and why
+    FORM/            the rows that stay as they came, as JSON lines
+    stage.json       last: counts of all steps; only where nothing is left to do
+
+Whatever stops it, the same call goes on with the shards that are not finished.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from teichaku import __version__
+from teichaku.core.errors import UserError
+from teichaku.core.executor import Done, Executor, Processes, Serial, TaskError
+from teichaku.core.records import content_id
+from teichaku.core.run_folder import fingerprint, json_bytes, unwritable, write_aside
+from teichaku.curation.shards import FanIn
+from teichaku.recipes.curate_schema import BY_VECTORS, FAN_INS, Curation
+from teichaku.recipes.curate_tasks import (
+    DECISION,
+    LABELS,
+    ApplyTask,
+    FilterTask,
+    ReadTask,
+    SketchTask,
+    WriteTask,
+    apply_shard,
+    filter_shard,
+    read_piece,
+    sketch_shard,
+    write_decision,
+    write_shard,
+)
+from teichaku.recipes.progress import Progress, duration
+from teichaku.recipes.row_forms import JSON_LINES
+from teichaku.recipes.section import Section
+from teichaku.recipes.shard_files import (
+    MARKER,
+    TEXT_FILES,
+    Made,
+    Shard,
+    added,
+    finished,
+    gather,
+    once,
+)
+from teichaku.recipes.shard_input import Plan, plan_input
+
+#: Raised when a step's results for the same input change, so that old ones are made anew.
+_STEP_VERSION = 1
+_ABOUT, _STAGE, _LOCK = "curate.json", "stage.json", ".lock"
+
+ENGINES = ("serial", "processes", "ray")
+
+
+@dataclass(frozen=True)
+class StepTally:
+    """What a step did: rows in, out, and fallen by reason; ``seconds`` of this call, in which
+    ``before`` of its shards were found finished.
+    """
+
+    name: str
+    taken: int
+    given: int
+    reasons: Mapping[str, int]
+    seconds: float
+    before: int
+
+
+@dataclass(frozen=True)
+class Curated:
+    """The result: its folder, the form of the rows, what each step did, and what could not be
+    done (part of the input, and why). Counts are those of what could.
+    """
+
+    folder: Path
+    form: str
+    steps: Sequence[StepTally]
+    not_done: Mapping[str, str]
+
+    @property
+    def taken(self) -> int:
+        """How many rows came in."""
+        return self.steps[0].taken
+
+    @property
+    def given(self) -> int:
+        """How many rows stay."""
+        return self.steps[-1].given
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many rows fell in all steps, by reason."""
+        return added(step.reasons for step in self.steps)
+
+
+def make_executor(engine: str, workers: int = 0, address: str = "") -> Executor:
+    """The executor ``engine`` with so many workers (0: as many as there are cores; of a Ray
+    cluster: all it has); ``address`` is that of a Ray cluster. Raises ``UserError`` for an
+    engine that is not known, ``MissingExtraError`` where it is not installed.
+    """
+    if engine not in ENGINES:
+        raise UserError(f"There is no engine '{engine}'.", f"One of: {', '.join(ENGINES)}.")
+    if engine == "serial":
+        return Serial()
+    if engine == "ray":
+        from teichaku.backends.ray_data import RayData
+
+        return RayData(workers, address)
+    return Processes(workers or os.cpu_count() or 1)
+
+
+def run_curation(
+    inputs: Sequence[Path], config: Curation, out: Path, executor: Executor, progress: Progress
+) -> Curated:
+    """Curate the rows in ``inputs`` into the folder ``out``.
+
+    The bytes of the result do not depend on the executor, nor on how often it was stopped. A part
+    of the input that cannot be read, or whose worker dies again and again, is left for the next
+    call, and named. Raises ``UserError`` where there is nothing to read, a disk is full, or
+    ``out`` is somebody else's.
+    """
+    _require_own(out)
+    plan = plan_input(inputs, out)
+    if plan.others:
+        such = ", ".join(plan.others[:3])
+        progress.say(f"! {len(plan.others)} files of other kinds are passed over, such as {such}")
+    try:
+        with _working(out):
+            about = {"teichaku": __version__, "inputs": [str(path) for path in inputs]}
+            config_told = config.model_dump(mode="json")
+            write_aside(out / _ABOUT, json_bytes({**about, "config": config_told}))
+            return _Curating(plan, config, out.resolve(), executor, progress).run()
+    finally:
+        progress.close()
+
+
+@contextmanager
+def _working(out: Path) -> Iterator[None]:
+    """The result's folder, for this process alone, without what a killed one left half written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / _LOCK, timeout=0):
+            for part in list(out.rglob(".*.part")):
+                part.unlink(missing_ok=True)
+            (out / _STAGE).unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise UserError(
+            f"Another curation is working in {out}.", "Wait until it ends, or stop it."
+        ) from None
+    except OSError as error:
+        raise unwritable(out, error) from error
+
+
+def _require_own(out: Path) -> None:
+    if not out.exists() or (out / _ABOUT).is_file():
+        return
+    if not out.is_dir():
+        raise UserError(f"{out} is no folder.", "Name another one: --out DIR")
+    if any(path.name != _LOCK for path in out.iterdir()):
+        raise UserError(
+            f"{out} holds files that no curation wrote.", "Name another folder: --out DIR"
+        )
+
+
+AnyTask = TypeVar("AnyTask", ReadTask, FilterTask, SketchTask, ApplyTask, WriteTask)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A shard on its way: the part of the input it is from, for people, and what each step made
+    of it, reading first.
+    """
+
+    told: str
+    steps: tuple[Shard, ...]
+
+    @property
+    def shard(self) -> Shard:
+        """As the last step left it."""
+        return self.steps[-1]
+
+
+@dataclass
+class _Curating:
+    """A curation that is going on. ``wanted`` are the files that belong to its result."""
+
+    plan: Plan
+    config: Curation
+    out: Path
+    executor: Executor
+    progress: Progress
+    folders: list[Path] = field(default_factory=list)
+    not_done: dict[str, str] = field(default_factory=dict)
+    wanted: set[Path] = field(default_factory=set)
+    spent: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def run(self) -> Curated:
+        """All steps, one after another."""
+        for name, reason in self.plan.faults:
+            self._note(name, reason)
+        parts = self._read()
+        for name, sections in self.config.steps():
+            if name in FAN_INS:
+                parts = self._fan_in(parts, name, sections[0])
+            else:
+                parts = self._filter(parts, name, sections)
+        parts = self._write(parts)
+        if not parts:
+            reasons = "".join(f"\n  {reason}" for reason in self.not_done.values())
+            raise UserError(
+                f"Nothing could be curated.{reasons}", "Mend the files; then run again."
+            )
+        return self._finish(parts)
+
+    def _begin(self, name: str) -> Path:
+        """The folder of the next step."""
+        folder = self.out / "steps" / f"{len(self.folders):02d}-{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folders.append(folder)
+        return folder
+
+    def _told(self, name: str) -> str:
+        # Reading comes before the filters, and writing after them.
+        return f"{len(self.folders)}/{len(self.config.steps()) + 2} {name}"
+
+    def _note(self, told: str, reason: str) -> None:
+        self.not_done[told] = reason
+        self.progress.say(f"! not done: {reason if told in reason else f'{told}: {reason}'}")
+
+    def _read(self) -> list[_Part]:
+        folder, config, form = self._begin("read"), self.config, self.plan.form
+        if form is None:
+            return []
+        cut = (config.language, config.shard_rows, config.vectors)
+        tasks = [
+            ReadTask(
+                f"{content_id(piece.name)[:10]}-{piece.number:05d}",
+                piece,
+                form,
+                str(folder),
+                fingerprint([_STEP_VERSION, piece.name, piece.first, form.name, form.keys, cut]),
+                *cut,
+            )
+            for piece in self.plan.pieces
+        ]
+        made = self._map("read", read_piece, tasks)
+        told = {task.name: task.told for task in tasks}
+        return [_Part(told[name], (shard,)) for name in sorted(made) for shard in made[name].shards]
+
+    def _filter(self, parts: list[_Part], name: str, sections: tuple[Section, ...]) -> list[_Part]:
+        source, folder = self.folders[-1], self._begin(name)
+        settings, language = self._settings(sections), self.config.language
+        tasks = [
+            FilterTask(
+                **_shared(part, source, folder, settings), sections=sections, language=language
+            )
+            for part in parts
+        ]
+        return _passed_on(parts, self._map(name, filter_shard, tasks))
+
+    def _fan_in(self, parts: list[_Part], name: str, section: Section) -> list[_Part]:
+        source, folder = self.folders[-1], self._begin(name)
+        step, settings = FAN_INS[name](section, self.config), self._settings([section])
+        tasks = [
+            SketchTask(
+                **_shared(part, source, folder / "sketch", settings),
+                step=step,
+                vectors=str(self.folders[0]) if name in BY_VECTORS else "",
+                read_key=part.steps[0].key,
+            )
+            for part in parts
+        ]
+        made = self._map(f"{name}: sketch", sketch_shard, tasks)
+        parts = [part for part in parts if part.shard.name in made]
+        sketches = [made[part.shard.name].shards[0] for part in parts]
+        if not sketches:
+            return []
+        decision = self._decide(name, step, sketches, settings)
+        starts = accumulate((part.shard.rows for part in parts), initial=0)
+        applied = [
+            ApplyTask(
+                **_shared(part, source, folder, settings), decision_key=decision.key, start=start
+            )
+            for part, start in zip(parts, starts, strict=False)
+        ]
+        return _passed_on(parts, self._map(name, apply_shard, applied))
+
+    def _decide(self, name: str, step: FanIn, sketches: Sequence[Shard], settings: str) -> Shard:
+        """What the step says of all rows, in one process: this one."""
+        folder, told = self.folders[-1], self._told(f"{name}: decide")
+        begun = time.monotonic()
+
+        def work() -> list[Shard]:
+            sketch = gather(folder / "sketch", sketches, folder)
+            decision = step.decide(sketch)
+            decision.check()
+            files = [*write_decision(folder, decision), *LABELS]
+            for file in (f"{key}.npy" for key in sketch.arrays):
+                (folder / file).unlink()
+            for file in (f"{key}{end}" for key in sketch.texts for end in TEXT_FILES):
+                if file not in LABELS:
+                    (folder / file).unlink()
+            return [finished(folder, DECISION, sum(one.rows for one in sketches), files)]
+
+        self.progress.begin(told, None)
+        try:
+            made_from = fingerprint([(shard.name, shard.key) for shard in sketches])
+            made = once(folder, DECISION, made_from, settings, work)
+        except TaskError as error:
+            raise UserError(
+                f"{name}: {error}", "Run it again: what is damaged is made anew."
+            ) from error
+        self._keep(folder, DECISION, made)
+        self.progress.end(told, duration(time.monotonic() - begun))
+        return made.shards[0]
+
+    def _write(self, parts: list[_Part]) -> list[_Part]:
+        steps = tuple(map(str, self.folders))
+        source, folder, form = self.folders[-1], self._begin("write"), self.plan.form
+        if form is None:
+            return []
+        markers = str(folder.relative_to(self.out))
+        settings = self._settings([form.name, form.keys, [Path(step).name for step in steps]])
+        tasks = [
+            WriteTask(
+                **_shared(part, source, self.out, settings),
+                form=form,
+                markers=markers,
+                steps=steps,
+                history=tuple(step.key for step in part.steps),
+            )
+            for part in parts
+        ]
+        made = self._map("write", write_shard, tasks)
+        return [part for part in parts if part.shard.name in made]
+
+    def _settings(self, of: Sequence[Any]) -> str:
+        told = [one.model_dump() if isinstance(one, Section) else one for one in of]
+        return fingerprint([_STEP_VERSION, self.config.language, self.config.seed, told])
+
+    def _map(
+        self, name: str, function: Callable[[AnyTask], Made], tasks: Sequence[AnyTask]
+    ) -> dict[str, Made]:
+        """What the tasks made, by their names; those that failed are noted."""
+        start, told = time.monotonic(), self._told(name)
+        made: dict[str, Made] = {}
+        self.progress.begin(told, sum(task.rows for task in tasks))
+        for result in self.executor.map(function, tasks):
+            self.progress.advance(result.task.rows)
+            if isinstance(result, Done):
+                made[result.task.name] = result.value
+                self._keep(Path(result.task.folder), result.task.marker, result.value)
+            else:
+                self._note(result.task.told, result.reason)
+        seconds, before = time.monotonic() - start, sum(one.before for one in made.values())
+        step = self.folders[-1].name
+        spent = self.spent.get(step, (0.0, 0))
+        self.spent[step] = spent[0] + seconds, before
+        shards = [shard for one in made.values() for shard in one.shards]
+        self.progress.end(told, _in_words(shards, before, len(made), seconds))
+        return made
+
+    def _keep(self, folder: Path, marker: str, made: Made) -> None:
+        self.wanted |= {folder / file for shard in made.shards for file in shard.files}
+        self.wanted.add(folder / f"{marker}{MARKER}")
+
+    def _finish(self, parts: Sequence[_Part]) -> Curated:
+        """Count, tidy up, and mark the result as finished where it is."""
+        tallies = []
+        for place, folder in enumerate(self.folders[:-1]):
+            shards = [part.steps[place] for part in parts]
+            taken, given = sum(s.taken for s in shards), sum(s.rows for s in shards)
+            reasons = added(shard.reasons for shard in shards)
+            tallies.append(
+                StepTally(folder.name[3:], taken, given, reasons, *self.spent[folder.name])
+            )
+        curated = Curated(
+            self.out, self.plan.form.name if self.plan.form else "", tallies, self.not_done
+        )
+        if curated.taken != curated.given + sum(curated.reasons.values()):
+            raise AssertionError(f"counts do not add up: {curated}")
+        self._tidy()
+        if not self.not_done:
+            write_aside(self.out / _STAGE, json_bytes(self._summary(curated, parts)))
+        return curated
+
+    def _summary(self, curated: Curated, parts: Sequence[_Part]) -> dict[str, Any]:
+        """What ``stage.json`` says: nothing of the moment, so that it has the same bytes again."""
+        files: dict[str, dict[str, int]] = {}
+        names = {f"{content_id(piece.name)[:10]}": piece.name for piece in self.plan.pieces}
+        for part in parts:
+            tally = files.setdefault(names[part.shard.name.partition("-")[0]], {"in": 0, "out": 0})
+            tally["in"] += part.steps[0].taken
+            tally["out"] += part.shard.rows
+        made_from = fingerprint([self._settings([self.config]), [p.steps[0].key for p in parts]])
+        return {
+            "fingerprint": made_from,
+            "counts": {
+                "in": curated.taken,
+                "out": curated.given,
+                "dropped": curated.taken - curated.given,
+                "reasons": curated.reasons,
+            },
+            "form": curated.form,
+            "steps": [
+                {"name": step.name, "in": step.taken, "out": step.given, "reasons": step.reasons}
+                for step in curated.steps
+            ],
+            "files": dict(sorted(files.items())),
+        }
+
+    def _tidy(self) -> None:
+        """Remove what earlier calls made of other input or with other settings."""
+        for place in ("steps", "examples", "dropped", *JSON_LINES):
+            for path in sorted((self.out / place).rglob("*"), reverse=True):
+                if not path.is_dir() and path not in self.wanted:
+                    path.unlink()
+                elif path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
+
+
+def _shared(part: _Part, source: Path, folder: Path, settings: str) -> dict[str, Any]:
+    """What a task says of its shard, whatever is done to it."""
+    return {
+        "name": part.shard.name,
+        "told": part.told,
+        "rows": part.shard.rows,
+        "key": part.shard.key,
+        "source": str(source),
+        "folder": str(folder),
+        "settings": settings,
+    }
+
+
+def _passed_on(parts: Sequence[_Part], made: Mapping[str, Made]) -> list[_Part]:
+    """The parts whose tasks are done, with what these made."""
+    return [
+        _Part(part.told, (*part.steps, made[part.shard.name].shards[0]))
+        for part in parts
+        if part.shard.name in made
+    ]
+
+
+def _in_words(shards: Sequence[Shard], before: int, tasks: int, seconds: float) -> str:
+    taken, given = sum(shard.taken for shard in shards), sum(shard.rows for shard in shards)
+    reasons = added(shard.reasons for shard in shards)
+    fallen = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    text = f"{taken} in, {given} out" + (f", {taken - given} dropped ({fallen})" if fallen else "")
+    text += f"; {before} of {tasks} shards finished before" if before else ""
+    return f"{text}; {duration(seconds)}"

@@ -1,0 +1,114 @@
+"""The file that says how ``teichaku curate`` curates: filters of a recipe, without a study.
+
+A filter that looks at one row alone is a rule; one that must see all rows has a row in
+``FAN_INS``. Those that need passages, seeds or a judge are neither.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from teichaku.curation.d4 import D4Settings
+from teichaku.curation.shard_steps import D4, SemanticDuplicates
+from teichaku.curation.shards import ExactDuplicates, FanIn
+from teichaku.recipes.filter_schema import Filter, NamedFilter
+from teichaku.recipes.section import Section
+from teichaku.recipes.select_schema import Control, SelectD4
+
+#: Filters that look at one row alone, and ask a study for no more than its language.
+RULES = frozenset(
+    {"language", "question_is_answer", "broken_characters", "model_talk", "markup"}
+    | {"length", "repetition", "mixed_languages", "personal_data"}
+)
+#: Steps that see all rows: from their section and the whole file.
+FAN_INS: Mapping[str, Callable[[Any, "Curation"], FanIn]] = {
+    "duplicates": lambda section, config: ExactDuplicates(),
+    "semantic_duplicates": lambda section, config: SemanticDuplicates(
+        section.threshold,
+        section.share,
+        section.level,
+        section.keep,
+        guard=section.guard,
+        seed=config.seed,
+    ),
+    "d4": lambda section, config: D4(
+        D4Settings(section.share, section.dedup_share, section.drop, section.floor),
+        seed=config.seed,
+    ),
+}
+#: Those of them that go by the vectors of the rows.
+BY_VECTORS = frozenset({"semantic_duplicates", "d4"})
+
+
+class CurateD4(SelectD4):
+    """D4 over all rows."""
+
+    controls: list[Control] = Field(
+        [], max_length=0, description="None: controls are arms of a study."
+    )
+
+
+def _named(item: Any) -> Any:
+    """``curation: [duplicates]`` means ``curation: [{name: duplicates}]``."""
+    return {"name": item} if isinstance(item, str) else item
+
+
+def _without_study(section: Any) -> Any:
+    name = section.name
+    if name not in RULES and name not in FAN_INS:
+        known = ", ".join(sorted({*RULES, *FAN_INS} - {"d4"}))
+        raise PydanticCustomError(
+            "needs_study",
+            "'{name}' needs the passages, the seeds or the judge of a study; without one there "
+            "are: {known}",
+            {"name": name, "known": known},
+        )
+    return section
+
+
+class Curation(Section):
+    """What becomes of rows that come from no study."""
+
+    language: str = Field("ja", description="ISO 639-1 code of the rows' language.")
+    seed: int = 0
+    curation: list[Annotated[Filter, BeforeValidator(_named), AfterValidator(_without_study)]] = (
+        Field([NamedFilter(name="question_is_answer"), NamedFilter(name="duplicates")])
+    )
+    select: CurateD4 | None = Field(None, description="What of the rows that passed is kept.")
+    vectors: str = Field(
+        "", description="The column with the vector of each row, for what goes by it."
+    )
+    shard_rows: int = Field(
+        10_000, ge=1, le=1_000_000, description="Rows of one shard: what one task has in memory."
+    )
+
+    @field_validator("language")
+    @classmethod
+    def _language(cls, value: str) -> str:
+        from teichaku.recipes.schema import language_code
+
+        return language_code(value)
+
+    @model_validator(mode="after")
+    def _has_vectors(self) -> "Curation":
+        wanting = [name for name, _ in self.steps() if name in BY_VECTORS]
+        if wanting and not self.vectors:
+            raise PydanticCustomError(
+                "vectors",
+                "{name} goes by a vector of each row: name their column, vectors: COLUMN",
+                {"name": wanting[0]},
+            )
+        return self
+
+    def steps(self) -> list[tuple[str, tuple[Section, ...]]]:
+        """Names of the steps and their sections: neighbouring rules are one step, ``rules``."""
+        steps: list[tuple[str, tuple[Section, ...]]] = []
+        for section in self.curation:
+            name = "rules" if section.name in RULES else section.name
+            if name == "rules" and steps and steps[-1][0] == "rules":
+                steps[-1] = (name, (*steps[-1][1], section))
+            else:
+                steps.append((name, (section,)))
+        return [*steps, ("d4", (self.select,))] if self.select else steps

@@ -1,0 +1,431 @@
+"""What is done to one shard: read it, filter it, sketch it, apply a decision, write it out.
+
+Each function is given a task that names files, and leaves finished files with their marker.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+
+from teichaku.core.records import Dropped, Example, Passage, content_id
+from teichaku.core.run_folder import fingerprint, read_records, write_aside, write_records
+from teichaku.curation.chain import Filter, curate
+from teichaku.curation.shards import Decision, FanIn, Sketch, Texts, fallen, label
+from teichaku.recipes.row_forms import GIVEN, JSON_LINES, Form, RowError
+from teichaku.recipes.shard_files import (
+    DROPPED,
+    TEXT_FILES,
+    Made,
+    Row,
+    Shard,
+    finished,
+    once,
+    read_array,
+    read_rows,
+    read_table,
+    read_texts,
+    rows_of,
+    with_dropped,
+    write_array,
+    write_rows,
+    write_sketch,
+    write_table,
+)
+from teichaku.recipes.shard_input import Piece, parse_line
+
+VECTORS = ".vectors.npy"
+#: The files of a decision, in the folder of its step.
+DECISION = "decision"
+_LABEL = "label"
+#: Of the texts of a sketch, those that are looked up after the decision, too.
+LABELS = tuple(f"{_LABEL}{ending}" for ending in TEXT_FILES)
+_Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """Cut a piece of the input into shards of rows, in ``folder``."""
+
+    name: str
+    piece: Piece
+    form: Form
+    folder: str
+    settings: str
+    language: str
+    shard_rows: int
+    vectors: str
+
+    @property
+    def told(self) -> str:
+        """The piece for people."""
+        return self.piece.told
+
+    @property
+    def rows(self) -> int:
+        """How many rows it expects."""
+        return self.piece.rows
+
+    @property
+    def marker(self) -> str:
+        """The name of its marker in the folder."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What is done to one shard of the folder ``source``, with results in ``folder``. ``told``
+    is its part of the input for people.
+    """
+
+    name: str
+    told: str
+    rows: int
+    key: str
+    source: str
+    folder: str
+    settings: str
+
+    @property
+    def made_from(self) -> str:
+        """Changes where its input does."""
+        return self.key
+
+    @property
+    def marker(self) -> str:
+        """The name of its marker in the folder."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class FilterTask(ShardTask):
+    """Let the rules of ``sections`` go over a shard, one after another."""
+
+    sections: tuple[Any, ...]
+    language: str
+
+
+@dataclass(frozen=True)
+class SketchTask(ShardTask):
+    """Sketch a shard; ``vectors`` is the folder of its vectors, or empty, and ``read_key`` that
+    of the shard there.
+    """
+
+    step: FanIn
+    vectors: str
+    read_key: str
+
+    @property
+    def made_from(self) -> str:
+        """The rows, and their vectors."""
+        return fingerprint([self.key, self.read_key if self.vectors else ""])
+
+
+@dataclass(frozen=True)
+class ApplyTask(ShardTask):
+    """Do what the decision in ``folder`` says of the rows of a shard, which begin at ``start``."""
+
+    decision_key: str
+    start: int
+
+    @property
+    def made_from(self) -> str:
+        """The rows, and what is to be done to them."""
+        return fingerprint([self.key, self.decision_key])
+
+
+@dataclass(frozen=True)
+class WriteTask(ShardTask):
+    """Write a shard's rows to ``folder``, that of the result, and what fell of it in ``steps``.
+    The marker is in ``markers``, a folder below it; ``history`` are the keys of the shard in all
+    steps.
+    """
+
+    form: Form
+    markers: str
+    steps: tuple[str, ...]
+    history: tuple[str, ...]
+
+    @property
+    def made_from(self) -> str:
+        """All that any step made of it."""
+        return fingerprint(self.history)
+
+    @property
+    def marker(self) -> str:
+        """The name of its marker from the folder on."""
+        return f"{self.markers}/{self.name}"
+
+
+AnyTask = TypeVar("AnyTask", bound=ShardTask)
+
+
+def read_piece(task: ReadTask) -> Made:
+    """A piece of the input as shards. Rows without an example in them fall as ``bad_row``."""
+    folder = Path(task.folder)
+    made_from = task.piece.content_hash()
+    return once(folder, task.name, made_from, task.settings, partial(_read, task, folder))
+
+
+def _read(task: ReadTask, folder: Path) -> list[Shard]:
+    shards: list[Shard] = []
+    cut = _Cut(task, folder)
+    taken = 0
+    for row, vector in _records(task):
+        taken += 1
+        cut.add(row, vector)
+        if len(cut.rows) == task.shard_rows:
+            shards.append(cut.write(len(shards)))
+            cut = _Cut(task, folder)
+    if cut.rows or cut.bad or not shards:
+        shards.append(cut.write(len(shards)))
+    _require_all(task.told, taken, shards)
+    return shards
+
+
+@dataclass
+class _Cut:
+    """A shard that is being filled."""
+
+    task: ReadTask
+    folder: Path
+    rows: list[Row] = field(default_factory=list)
+    bad: list[Dropped] = field(default_factory=list)
+    vectors: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, row: _Fields | Dropped, vector: np.ndarray | None) -> None:
+        if not isinstance(row, Dropped) and self.task.vectors:
+            why = self._unfit(vector)
+            if why:
+                row = _bad(row["id"], row["source"], f"'{self.task.vectors}' {why}", row["rest"])
+            elif vector is not None:
+                self.vectors.append(vector)
+        if isinstance(row, Dropped):
+            self.bad.append(row)
+        else:
+            # Its place is that of its vector, too.
+            self.rows.append(Row(**row, position=len(self.rows)))
+
+    def _unfit(self, vector: np.ndarray | None) -> str:
+        if vector is None or vector.ndim != 1 or not len(vector):
+            return "holds no vector"
+        if not np.isfinite(vector).all():
+            return "has a coordinate that is no finite number"
+        if self.vectors and len(vector) != len(self.vectors[0]):
+            return f"has {len(vector)} coordinates, others {len(self.vectors[0])}"
+        return ""
+
+    def write(self, number: int) -> Shard:
+        name = f"{self.task.name}-{number:04d}"
+        shard = write_rows(self.folder, name, self.rows, self.bad)
+        if not self.task.vectors:
+            return shard
+        stacked = np.stack(self.vectors) if self.vectors else np.zeros((0, 0), np.float32)
+        write_array(self.folder / f"{name}{VECTORS}", stacked)
+        return finished(self.folder, name, shard.rows, [*shard.files, f"{name}{VECTORS}"], self.bad)
+
+
+def _records(task: ReadTask) -> Iterator[tuple[_Fields | Dropped, np.ndarray | None]]:
+    """The fields of the rows of a piece, each with its vector where there is one."""
+    if task.piece.is_parquet:
+        number = task.piece.first
+        for batch in task.piece.table_batches():
+            vectors = _vector_column(batch, task.vectors)
+            names = [name for name in batch.schema.names if name != task.vectors]
+            for row, vector in zip(batch.select(names).to_pylist(), vectors, strict=True):
+                yield _row(task, number, row, ""), vector
+                number += 1
+        return
+    for number, line in task.piece.lines():
+        try:
+            value = parse_line(line)
+        except ValueError as error:
+            yield _bad_line(task, number, f"it is no JSON: {error}", line), None
+            continue
+        if not isinstance(value, dict):
+            yield _bad_line(task, number, "it is no object with names and values", line), None
+            continue
+        vector = _as_vector(value.pop(task.vectors, None)) if task.vectors else None
+        yield _row(task, number, value, line), vector
+
+
+def _row(task: ReadTask, number: int, values: Mapping[str, Any], line: str) -> _Fields | Dropped:
+    source = f"{task.piece.name}#{number}"
+    try:
+        given = task.form.read(values)
+    except RowError as error:
+        raw = line or json.dumps(values, ensure_ascii=False, default=str)
+        return _bad_line(task, number, str(error), raw)
+    return {
+        "id": content_id(task.piece.name, number),
+        **{"document_id": "", "passage_id": "", "method": GIVEN, "language": task.language},
+        **{name: tuple(v) if isinstance(v, list) else v for name, v in given.own.items()},
+        **{"question": given.question, "input": given.input, "answer": given.answer},
+        **{"source": source, "rest": given.rest},
+    }
+
+
+def _bad_line(task: ReadTask, number: int, why: str, raw: str) -> Dropped:
+    return _bad(content_id(task.piece.name, number), f"{task.piece.name}#{number}", why, raw)
+
+
+def _bad(record_id: str, source: str, why: str, raw: str) -> Dropped:
+    return Dropped(record_id, "Row", "curation", "bad_row", f"{source}: {why}", "", raw)
+
+
+def _vector_column(batch: pa.RecordBatch, name: str) -> list[np.ndarray | None]:
+    if not name or name not in batch.schema.names:
+        return [None] * batch.num_rows
+    return [_as_vector(value.values) if value.is_valid else None for value in batch.column(name)]
+
+
+def _as_vector(value: Any) -> np.ndarray | None:
+    if isinstance(value, pa.Array):
+        value = value.to_numpy(zero_copy_only=False)
+    try:
+        return None if value is None else np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        return None
+
+
+def filter_shard(task: FilterTask) -> Made:
+    """A shard without the rows that some filter lets fall."""
+    return _once(task, _filter)
+
+
+def _filter(task: FilterTask, folder: Path) -> list[Shard]:
+    rows = read_rows(Path(task.source), task.name)
+    filters = _rules(task.sections, task.language)
+    kept: list[Any] = []
+    dropped: list[Dropped] = []
+    for record in curate(rows, filters):
+        if isinstance(record, Dropped):
+            dropped.append(record)
+        else:
+            kept.append(record)
+    shards = [write_rows(folder, task.name, kept, dropped)]
+    _require_all(task.told, len(rows), shards)
+    return shards
+
+
+@dataclass(frozen=True)
+class _Language:
+    """All that rules ask of a recipe."""
+
+    language: str
+
+
+@dataclass(frozen=True)
+class _NoStudy:
+    """What rules are built from where there is no study."""
+
+    recipe: _Language
+    passages: Mapping[str, Passage] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=8)
+def _rules(sections: tuple[Any, ...], language: str) -> list[Filter]:
+    # Late, because it brings all of a study along.
+    from teichaku.recipes.filters import build_filter
+    from teichaku.recipes.study import Study
+
+    apart = cast(Study, _NoStudy(_Language(language)))
+    return [build_filter(apart, section) for section in sections]
+
+
+def sketch_shard(task: SketchTask) -> Made:
+    """The sketch of a shard, and how each of its rows is named in evidence."""
+    return _once(task, _sketch)
+
+
+def _sketch(task: SketchTask, folder: Path) -> list[Shard]:
+    rows = read_rows(Path(task.source), task.name)
+    vectors = None
+    if task.vectors:
+        positions = [row.position for row in rows]
+        vectors = np.asarray(read_array(Path(task.vectors) / f"{task.name}{VECTORS}")[positions])
+    sketch = task.step.sketch(rows, vectors)
+    labels = Texts.of([label(row, row.source) for row in rows])
+    texts = {**sketch.texts, _LABEL: labels}
+    files = write_sketch(folder, task.name, Sketch(sketch.arrays, texts))
+    return [finished(folder, task.name, len(rows), files)]
+
+
+def write_decision(folder: Path, decision: Decision) -> list[str]:
+    """Write what a fan-in step decided; the names of the files."""
+    told = {
+        "keep": decision.keep,
+        "reason": decision.reason,
+        "witness": decision.witness,
+        "similarity": decision.similarity,
+    }
+    for name, array in told.items():
+        write_array(folder / f"{DECISION}.{name}.npy", array)
+    reasons = f"{DECISION}.reasons.json"
+    write_aside(folder / reasons, json.dumps(decision.reasons).encode())
+    return [reasons, *(f"{DECISION}.{name}.npy" for name in told)]
+
+
+def apply_shard(task: ApplyTask) -> Made:
+    """A shard without the rows that a decision lets fall."""
+    return _once(task, _apply)
+
+
+def _apply(task: ApplyTask, folder: Path) -> list[Shard]:
+    source = Path(task.source)
+    table = read_table(source, task.name)
+    names = ("keep", "reason", "witness", "similarity")
+    arrays = {name: read_array(folder / f"{DECISION}.{name}.npy") for name in names}
+    reasons = json.loads((folder / f"{DECISION}.reasons.json").read_text(encoding="utf-8"))
+    decision = Decision(**arrays, reasons=tuple(reasons))
+    keep = np.asarray(decision.keep[task.start : task.start + table.num_rows])
+    gone = rows_of(table.filter(pa.array(~keep)))
+    numbers = (np.flatnonzero(~keep) + task.start).tolist()
+    labels = read_texts(folder, _LABEL)
+    dropped = list(fallen(zip(numbers, gone, strict=True), decision, labels))
+    write_table(folder, task.name, table.filter(pa.array(keep)))
+    shards = [with_dropped(folder, task.name, int(keep.sum()), dropped)]
+    _require_all(task.told, table.num_rows, shards)
+    return shards
+
+
+def write_shard(task: WriteTask) -> Made:
+    """A shard as the result has it: examples, what fell of it, and its rows in their own form.
+
+    Files are named from the folder of the result, where the marker of the task is, too.
+    """
+    return _once(task, _write)
+
+
+def _write(task: WriteTask, folder: Path) -> list[Shard]:
+    rows = read_rows(Path(task.source), task.name)
+    files = [f"examples/{task.name}.parquet", f"dropped/{task.name}.parquet"]
+    write_records(folder / files[0], Example, rows)
+    gone = (
+        record
+        for step in task.steps
+        for record in read_records(Path(step) / f"{task.name}{DROPPED}", Dropped)
+    )
+    write_records(folder / files[1], Dropped, gone)
+    if task.form.name in JSON_LINES:
+        files.append(f"{task.form.name}/{task.name}.jsonl")
+        lines = (task.form.line(row, row.rest) for row in rows)
+        write_aside(folder / files[2], "".join(lines).encode("utf-8", "replace"))
+    return [finished(folder, task.name, len(rows), files)]
+
+
+def _once(task: AnyTask, work: Callable[[AnyTask, Path], list[Shard]]) -> Made:
+    folder = Path(task.folder)
+    return once(folder, task.marker, task.made_from, task.settings, partial(work, task, folder))
+
+
+def _require_all(told: str, taken: int, shards: list[Shard]) -> None:
+    """Raise ``AssertionError`` where a row is neither among those that stay nor that fell."""
+    found = sum(shard.taken for shard in shards)
+    if found != taken:
+        raise AssertionError(f"{told}: {taken} rows came in, {found} came out or fell")

@@ -1,0 +1,225 @@
+"""The gate before training: benchmark items of the user's in what an arm would be trained on.
+
+It stands behind the filters of each arm, so that nothing that leaks becomes a question, an
+example, or a row of a data set. The run's own questions are apart by
+:class:`~teichaku.evaluation.wording.WordingIndex`; what is listed here of them are those that
+are asked as they stand.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from teichaku.core.errors import UserError
+from teichaku.core.records import Dropped, Example, Question, content_id
+from teichaku.core.replies import text_value
+from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.core.text import normalise
+from teichaku.curation.leaks import BenchmarkItem, Leak, LeakIndex, drop_leaks
+from teichaku.recipes.leaks_schema import LeakColumns
+from teichaku.recipes.rows import Row, read_rows, refuse, texts_of
+from teichaku.recipes.schema import Recipe
+from teichaku.recipes.study import Study, separate
+
+#: What a column or key of a benchmark may be called; the first that is filled counts.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "question": ("question", "質問", "問題", "設問", "问题", "prompt", "instruction", "input"),
+    "answer": ("answer", "reference", "output", "target", "label", "答え", "回答", "正解", "答案"),
+    "choices": ("choices", "options", "選択肢", "选项"),
+}
+#: Where the choices have a column each: A to J, or choice0, option_1 ...
+_LETTERS = "abcdefghij"
+_NUMBERED = ("choice", "option", "選択肢")
+#: A report shows so many leaks; all of them stand in leaks.parquet.
+_SHOWN = 10
+#: Questions that no wording was chosen for to be apart from the training text.
+_ASKED_AS_THEY_STAND = ("independent", "unseen")
+
+
+def check_leaks(recipe: Recipe, root: Path) -> None:
+    """Read the benchmarks that ``recipe`` names. Raises ``UserError`` where one cannot be used."""
+    if recipe.leaks is not None:
+        for name in recipe.leaks.files:
+            read_items(root / name, name, recipe.leaks.columns)
+
+
+def leaks_fingerprint(study: Study) -> dict[str, Any]:
+    """What the gate depends on; nothing where the recipe has none."""
+    config = study.recipe.leaks
+    if config is None:
+        return {}
+    files = [fingerprint((study.root / name).read_bytes().hex()) for name in config.files]
+    return {"leaks": {**config.model_dump(), "contents": files}}
+
+
+def without_leaks(
+    study: Study, stage: str, folder: StageFolder, examples: Sequence[Example]
+) -> tuple[list[Example], list[Dropped], dict[str, Any]]:
+    """``examples`` without those into which an item of the recipe's benchmarks leaks, these, and
+    notes for the report; every leak stands in ``leaks.parquet``.
+
+    Raises ``UserError`` where something leaks and the recipe says ``stop``, once the list is
+    written.
+    """
+    config = study.recipe.leaks
+    if config is None or not config.files:
+        return list(examples), [], {}
+    items = [
+        item
+        for name in config.files
+        for item in read_items(study.root / name, name, config.columns)
+    ]
+    index, leaks = LeakIndex(items, config.threshold), list[Leak]()
+    kept, fallen = separate(drop_leaks(index, leaks.append)(examples))
+    _write(folder, leaks)
+    told = (
+        f"{len({leak.item_id for leak in leaks})} of {len(index.items)} benchmark items stand in "
+        f"{len(fallen)} examples"
+    )
+    if leaks and config.action == "stop":
+        first = fallen[0].evidence
+        raise UserError(
+            f"{stage}: {told}. The first: {first}",
+            f"All of them: {folder.path / 'leaks.parquet'}. Have them left out with leaks: "
+            "{action: drop}, or mend the documents.",
+        )
+    if config.action == "report":
+        kept, fallen = list(examples), []
+    if leaks:
+        done = "they fall" if config.action == "drop" else "they stay"
+        study.progress.say(f"! {stage}: {told}; {done} (leaks.parquet)")
+    return kept, fallen, {"leaks": _notes(study, index, leaks, len(examples))}
+
+
+def _notes(study: Study, index: LeakIndex, leaks: Sequence[Leak], texts: int) -> dict[str, Any]:
+    config = study.recipe.leaks
+    shown = sorted(leaks, key=lambda leak: (-leak.ratio, leak.source, leak.example_id))
+    return {
+        "action": config.action if config else "",
+        "files": list(config.files) if config else [],
+        "threshold": config.threshold if config else None,
+        "items": len(index.items),
+        "texts": texts,
+        "leaking_items": len({leak.item_id for leak in leaks}),
+        "leaking_examples": len({leak.example_id for leak in leaks}),
+        "shown": [
+            {"source": leak.source, "item": leak.item, "part": leak.part, "ratio": leak.ratio,
+             "piece": leak.piece, "example_id": leak.example_id}
+            for leak in shown[:_SHOWN]
+        ],
+    }  # fmt: skip
+
+
+def list_question_leaks(
+    study: Study,
+    folder: StageFolder,
+    questions: Iterable[Question],
+    training: Iterable[Example],
+) -> dict[str, int]:
+    """Write which questions of the run that are asked as they stand leak into which examples,
+    where the recipe has a section ``leaks``, and count them. They are told, not dropped: the
+    user chose the former, and the latter were drawn from the examples.
+    """
+    config = study.recipe.leaks
+    if config is None:
+        return {}
+    items = (
+        BenchmarkItem(question.id, f"questions, {question.kind}", question.question,
+                      question.reference)
+        for question in questions
+        if question.kind in _ASKED_AS_THEY_STAND
+    )  # fmt: skip
+    # Their answers are what training is to teach.
+    index = LeakIndex(items, config.threshold, answers_alone=False)
+    leaks = [leak for _, found in index.leaks(training) for leak in found]
+    _write(folder, leaks)
+    return {"listed": len({leak.item_id for leak in leaks})}
+
+
+def _write(folder: StageFolder, leaks: Sequence[Leak]) -> None:
+    folder.write("leaks", Leak, sorted(leaks, key=lambda leak: (leak.example_id, leak.item_id)))
+
+
+def read_items(path: Path, name: str, columns: LeakColumns) -> list[BenchmarkItem]:
+    """The items of the benchmark in the JSONL, JSON, YAML, CSV or TSV file at ``path``, which
+    the recipe calls ``name``.
+
+    ``columns`` name what else has one of :data:`_NAMES`. Choices may be a list, an object with a
+    list ``text``, or columns of their own (A, B, ... or choice0, choice1, ...); an answer may be
+    the letter of a choice, or a list of which the first counts. Raises ``UserError`` where the
+    file cannot be read or has no item, and with all mistakes and their lines where rows have no
+    question.
+    """
+    named = {part: (own,) if own else _NAMES[part] for part, own in columns}
+    found: list[BenchmarkItem] = []
+    mistakes: list[str] = []
+    rows = list(read_rows(path))
+    for row in rows:
+        item = _item(row, name, named)
+        if isinstance(item, str):
+            mistakes.append(f"{row.place}: {item}")
+        else:
+            found.append(item)
+    if not rows:
+        mistakes = ["it has no items"]
+    known = "; ".join(f"{part}: {', '.join(names)}" for part, names in named.items())
+    hint = (
+        f"Each item has a question, by one of these names ({known}), or name its columns: "
+        "leaks: {columns: {question: NAME}}"
+    )
+    refuse(path, "benchmark", mistakes, hint)
+    return found
+
+
+def _item(row: Row, name: str, named: dict[str, tuple[str, ...]]) -> BenchmarkItem | str:
+    """The item in a row, or what is wrong with it."""
+    if row.fault:
+        return row.fault
+    choices = _choices(row, named["choices"])
+    texts = texts_of(row, {"question": named["question"]}, ("question",))
+    if isinstance(texts, str):
+        return texts
+    question, answer = texts["question"], _answer(row, named["answer"], choices)
+    source = f"{name}, {row.place}"
+    key = content_id(question, answer, *choices)
+    return BenchmarkItem(key, source, question, answer, tuple(choices))
+
+
+def _choices(row: Row, names: Sequence[str]) -> list[str]:
+    for name in map(normalise, names):
+        value = row.values.get(name)
+        value = value.get("text") if isinstance(value, dict) else value
+        if isinstance(value, list):
+            return [text for one in value if (text := _text(one))]
+        if text := _text(value):
+            return [line.strip() for line in text.split("\n") if line.strip()]
+    letters = [row.values.get(letter) for letter in _LETTERS]
+    if all(letters[:2]):
+        return [text for one in letters if (text := _text(one))]
+    numbered = (
+        row.values.get(f"{word}{mark}{number}")
+        for word in _NUMBERED for mark in ("", "_", " ") for number in range(10)
+    )  # fmt: skip
+    return [text for one in numbered if (text := _text(one))]
+
+
+def _answer(row: Row, names: Sequence[str], choices: Sequence[str]) -> str:
+    """The answer as text; empty where there is none, or where only a number says which of the
+    choices it is, for benchmarks count from 0 or from 1.
+    """
+    value = next((v for n in names if (v := row.values.get(normalise(n))) is not None), None)
+    value = value.get("text") if isinstance(value, dict) else value
+    value = value[0] if isinstance(value, list) and value else value
+    answer = _text(value)
+    if not choices or answer in choices:
+        return answer
+    letter = normalise(answer).strip("().")
+    place = _LETTERS.find(letter) if len(letter) == 1 else -1
+    if 0 <= place < len(choices):
+        return choices[place]
+    return "" if letter.isdigit() else answer
+
+
+def _text(value: Any) -> str:
+    """A value of a cell as text; an object or a list is none."""
+    return text_value(value).strip() if isinstance(value, str | int | float) else ""

@@ -1,0 +1,282 @@
+"""The files of a step: shards of rows, sketches, and the marker that a task is finished.
+
+A task writes its files aside, renames them, and then writes its marker, which holds what the
+files were made from and the hash of each. So a task that was killed is done again, one that is
+finished is not, and a file that was damaged since is noticed.
+"""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from teichaku.core.executor import TaskError
+from teichaku.core.records import Dropped, Example
+from teichaku.core.run_folder import (
+    fingerprint,
+    json_bytes,
+    unwritable,
+    write_aside,
+    write_records,
+)
+from teichaku.curation.shards import Sketch, Texts
+from teichaku.recipes.shard_input import unreadable
+
+KEPT, DROPPED = ".parquet", ".dropped.parquet"
+MARKER = ".done"
+_ARRAY, _DATA, _ENDS = ".npy", ".texts", ".ends.npy"
+#: How the files of texts end.
+TEXT_FILES = (_DATA, _ENDS)
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Example):
+    """An example on its way through the shards.
+
+    ``source`` is its file and the number of its row or line there, ``rest`` what else that row
+    held, as JSON, and ``position`` its place among the rows of its shard as they were read.
+    """
+
+    source: str = ""
+    rest: str = ""
+    position: int = 0
+
+
+_COLUMNS = tuple(field.name for field in fields(Row))
+_TUPLES = tuple(_COLUMNS.index(name) for name in ("fact_ids", "parent_ids"))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The files of one shard in the folder of a step, with their hashes; how many rows stay in
+    it, and how many fell in this step by reason.
+    """
+
+    name: str
+    rows: int
+    files: Mapping[str, str]
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> int:
+        """How many rows came in."""
+        return self.rows + sum(self.reasons.values())
+
+    @property
+    def key(self) -> str:
+        """Changes where a file of the shard does."""
+        return fingerprint(dict(self.files))
+
+
+@dataclass(frozen=True)
+class Made:
+    """The shards that a task made; ``before`` is that they were found finished."""
+
+    shards: Sequence[Shard]
+    before: bool = False
+
+
+def once(
+    folder: Path, name: str, made_from: str, settings: str, work: Callable[[], Sequence[Shard]]
+) -> Made:
+    """The shards that ``work`` makes, unless they are there: made from just this, with just these
+    settings, and as they were written.
+    """
+    marker = folder / f"{name}{MARKER}"
+    about = {"input": made_from, "settings": settings}
+    found = _read_marker(marker)
+    if found is not None and found[0] == about and _is_intact(folder, found[1]):
+        return replace(found[1], before=True)
+    marker.unlink(missing_ok=True)
+    shards = work()
+    write_aside(marker, json_bytes({**about, "shards": [asdict(shard) for shard in shards]}))
+    return Made(shards)
+
+
+def _read_marker(marker: Path) -> tuple[dict[str, str], Made] | None:
+    try:
+        loaded = json.loads(marker.read_text(encoding="utf-8"))
+        made = Made([Shard(**shard) for shard in loaded["shards"]])
+        return {key: loaded[key] for key in ("input", "settings")}, made
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_intact(folder: Path, made: Made) -> bool:
+    try:
+        return all(
+            file_hash(folder / name) == stated
+            for shard in made.shards
+            for name, stated in shard.files.items()
+        )
+    except OSError:
+        return False
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file. Raises ``OSError``."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finished(
+    folder: Path, name: str, rows: int, files: Iterable[str], fallen: Iterable[Dropped] = ()
+) -> Shard:
+    """The shard ``name`` of these files, which were just written."""
+    hashes = {file: file_hash(folder / file) for file in sorted(files)}
+    return Shard(name, rows, hashes, dict(sorted(Counter(r.reason for r in fallen).items())))
+
+
+def write_rows(folder: Path, name: str, kept: Sequence[Row], fallen: Sequence[Dropped]) -> Shard:
+    """Write a shard: the rows that stay and those that fell, each in its order."""
+    write_records(folder / f"{name}{KEPT}", Row, sorted(kept, key=lambda row: row.position))
+    return with_dropped(folder, name, len(kept), fallen)
+
+
+def with_dropped(folder: Path, name: str, rows: int, fallen: Sequence[Dropped]) -> Shard:
+    """Write what fell beside the rows of a shard, which are written."""
+    ordered = sorted(fallen, key=lambda record: (record.record_id, record.reason, record.record))
+    write_records(folder / f"{name}{DROPPED}", Dropped, ordered)
+    return finished(folder, name, rows, [f"{name}{KEPT}", f"{name}{DROPPED}"], fallen)
+
+
+def read_rows(folder: Path, name: str) -> list[Row]:
+    """The rows of a shard. Raises ``TaskError`` where its file was lost or damaged."""
+    return rows_of(read_table(folder, name))
+
+
+def read_table(folder: Path, name: str) -> pa.Table:
+    """The rows of a shard as they lie in the file. Raises ``TaskError``."""
+    path = folder / f"{name}{KEPT}"
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(str(path), error) from error
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """The rows of a table that :func:`read_table` gave."""
+    columns = [table.column(name).to_pylist() for name in _COLUMNS]
+    for place in _TUPLES:
+        columns[place] = list(map(tuple, columns[place]))
+    return [Row(*values) for values in zip(*columns, strict=True)]
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> None:
+    """Write rows of a shard just as :func:`write_rows` does."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_aside(folder / f"{name}{KEPT}", sink.getvalue().to_pybytes())
+
+
+def write_sketch(folder: Path, name: str, sketch: Sketch) -> list[str]:
+    """Write the arrays and texts of a shard's sketch; the names of the files."""
+    files = [f"{name}.{key}{_ARRAY}" for key in sketch.arrays]
+    for file, array in zip(files, sketch.arrays.values(), strict=True):
+        write_array(folder / file, array)
+    for key, stored in sketch.texts.items():
+        write_aside(folder / f"{name}.{key}{_DATA}", stored.data.tobytes())
+        write_array(folder / f"{name}.{key}{_ENDS}", stored.ends)
+        files += [f"{name}.{key}{_DATA}", f"{name}.{key}{_ENDS}"]
+    return files
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array in one step."""
+    sink = io.BytesIO()
+    np.save(sink, array, allow_pickle=False)
+    write_aside(path, sink.getvalue())
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An array in a file, memory-mapped. Raises ``TaskError`` where it is lost or damaged."""
+    try:
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise unreadable(str(path), error) from error
+    return found
+
+
+def read_texts(folder: Path, key: str) -> Texts:
+    """Texts that :func:`gather` put together, memory-mapped."""
+    ends = read_array(folder / f"{key}{_ENDS}")
+    size = (folder / f"{key}{_DATA}").stat().st_size
+    data = np.memmap(folder / f"{key}{_DATA}", np.uint8, "r") if size else np.zeros(0, np.uint8)
+    return Texts(data, ends)
+
+
+def gather(folder: Path, shards: Sequence[Shard], out: Path) -> Sketch:
+    """The sketches of all shards as one, in files of ``out`` that are memory-mapped.
+
+    They are written a piece at a time, for to write into a mapped file on a full disk would kill
+    the process. Raises ``UserError`` where the disk is full, ``TaskError`` where a file is
+    damaged.
+    """
+    first = shards[0]
+    names = [file.removeprefix(f"{first.name}.") for file in first.files]
+    keys = [name.removesuffix(_DATA) for name in names if name.endswith(_DATA)]
+    arrays = [name for name in names if name.endswith(_ARRAY) and not name.endswith(_ENDS)]
+    out.mkdir(parents=True, exist_ok=True)
+    for key in keys:
+        paths = [folder / f"{shard.name}.{key}" for shard in shards]
+        _join_bytes(out / f"{key}{_DATA}", [path.with_name(path.name + _DATA) for path in paths])
+        ends, before = [], 0
+        for path in paths:
+            ends.append(np.asarray(read_array(path.with_name(path.name + _ENDS))) + before)
+            before = int(ends[-1][-1]) if len(ends[-1]) else before
+        write_array(out / f"{key}{_ENDS}", np.concatenate(ends))
+    for name in arrays:
+        _join_arrays(out / name, [folder / f"{shard.name}.{name}" for shard in shards])
+    return Sketch(
+        {name.removesuffix(_ARRAY): read_array(out / name) for name in arrays},
+        {key: read_texts(out, key) for key in keys},
+    )
+
+
+def _join_arrays(path: Path, parts: Sequence[Path]) -> None:
+    # Of no rows, an array need not know how wide they are.
+    parts = [part for part in parts if len(read_array(part))] or parts[:1]
+    first = read_array(parts[0])
+    rows = sum(len(read_array(part)) for part in parts)
+    header = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False}
+    sink = io.BytesIO()
+    np.lib.format.write_array_header_1_0(sink, {**header, "shape": (rows, *first.shape[1:])})
+    try:
+        with path.open("wb") as file:
+            file.write(sink.getvalue())
+            for part in parts:
+                array = read_array(part)
+                if array.dtype != first.dtype or array.shape[1:] != first.shape[1:]:
+                    raise TaskError(f"{part} has another shape than {parts[0]}")
+                array.tofile(file)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _join_bytes(path: Path, parts: Sequence[Path]) -> None:
+    try:
+        with path.open("wb") as file:
+            for part in parts:
+                with part.open("rb") as source:
+                    while block := source.read(_BLOCK_BYTES):
+                        file.write(block)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def added(tallies: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums of counts by name."""
+    total: dict[str, int] = {}
+    for tally in tallies:
+        for name, count in tally.items():
+            total[name] = total.get(name, 0) + count
+    return dict(sorted(total.items()))

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+
+from languages import texts
+from teichaku.curation.names import named, names
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("遊覧船はディーゼルで走るサービスです。", ["ディーゼル"]),
+        ("「翠湖」と『本当か』と「どこへ行く？」", ["翠湖"]),
+        ("横浜市の東京大学で、山田氏が株式会社青葉を興した。", ["横浜市", "東京大学", "山田氏", "青葉"]),
+        ("国立大学、大都市、最寄駅、同氏、両県", []),
+        ("kubectlでPodを作る。IPv6も使う。", ["kubectl", "Pod", "IPv6"]),
+        ("However, Ferry Larkspur was built in Yokohama.", ["Ferry", "Larkspur", "Yokohama"]),
+        ("It uses gRPC, PX-20 and C++. Node.js's fine.", ["gRPC", "PX-20", "C++", "Node.js"]),
+        ("## Problem It Addresses\nKey Benefits Of Larkspur\n", []),
+        ("This is the way. Everybody knows.", []),
+        ("游览船从「翠湖」出发，由Kubernetes管理。", ["翠湖", "Kubernetes"]),
+        ("เรือ Larkspur ลำนี้", ["Larkspur"]),
+        ("👩‍🚀はアポロ計画🚀", ["アポロ"]),
+    ],
+)  # fmt: skip
+def test_names_are_found_by_how_they_are_written(text: str, expected: list[str]) -> None:
+    assert list(names(text)) == expected
+
+
+GROUND = (
+    "Kubernetesのサーバーは、コンテナのオーケストレーションをヴァイオリン作家の青葉株式会社に任せる。"
+    "横浜で作られた。The service proxy routes application programming interface policies."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("KUBERNETES", True),
+        ("Ｋｕｂｅｒｎｅｔｅｓ", True),
+        ("サーバ", True),
+        ("バイオリン", True),
+        ("コンテナオーケストレーション", True),
+        ("コンテナサービス", True),
+        ("コンテナディーゼル", False),
+        ("API", True),
+        ("ServiceProxy", True),
+        ("service-proxies", True),
+        ("Policy", True),
+        ("横浜市", True),
+        ("青葉", True),
+        ("Docker", False),
+        ("Kubernetis", False),
+        ("ディーゼル", False),
+        ("川崎市", False),
+        ("IPv6", False),
+        ("GPU", False),
+    ],
+)
+def test_a_name_is_looked_up_in_the_ways_it_is_spelt(name: str, found: bool) -> None:
+    assert named(GROUND).has(name) is found
+
+
+@given(texts)
+def test_a_text_has_all_its_names(text: str) -> None:
+    assert all(named(text).has(name) for name in names(text))
+
+
+@given(texts, texts)
+def test_an_invented_name_is_in_no_other_text(before: str, after: str) -> None:
+    text = f"{before}。ザルツブルム。Veltranox 9 {after}"
+    assert {"ザルツブルム", "Veltranox"} <= set(names(f"船はザルツブルムとVeltranoxである。{text}"))
+    assert not named(f"{before}。{after}").has("ザルツブルム")

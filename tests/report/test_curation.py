@@ -1,0 +1,80 @@
+"""What the report tells of curation, against values worked out by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+import made
+from teichaku.core.records import QuestionKind, Score
+from teichaku.report import tables
+from teichaku.report.curation import lengths, selections, survivors
+from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.wording import Wording
+
+SELECTED = Arm("facts", "base", "epoch-2", "pupil", "facts")
+CONTROL = Arm("facts+random", "base", "epoch-2", "pupil", "facts+random", control_of="facts")
+KINDS: tuple[QuestionKind, ...] = ("held_out", "trained")
+NOTHING = Evidence({}, {}, {}, [], [], [], {}, {}, {}, {}, "", {})
+
+
+def score(arm: Arm, document: str, kind: QuestionKind, value: float) -> Score:
+    question, checkpoint = f"{document}/{kind}", "epoch-2"
+    answer = f"{question}/{arm.name}"
+    return Score(
+        answer, question, arm.name, checkpoint, "closed_book", kind, "", document, "containment",
+        value,
+    )  # fmt: skip
+
+
+def found(selected: list[float], control: list[float], *arms: Arm) -> list[dict[str, Any]]:
+    rows = [
+        score(arm, document, kind, value)
+        for arm, values in ((SELECTED, selected), (CONTROL, control))
+        for document, value in zip("abcdef", values, strict=True)
+        for kind in KINDS
+    ]
+    cells = tables.cells(rows)
+    return selections(NOTHING, cells, arms or (SELECTED, CONTROL), "containment", Wording("en"))
+
+
+def test_survivors_are_counted_by_method_and_category_those_that_all_fell_too() -> None:
+    fact = made.example("定員は？", "48人", category="数")
+    price = made.example("料金は？", "1,800円", category="値段")
+    style = made.example("", "檜でできた船です。", method="paraphrase", style="easy")
+    rows = survivors([fact, price, style], [fact, style])
+    assert [(row["method"], row["category"], row["made"], row["kept"]) for row in rows] == [
+        ("document_qa", "値段", 1, 0),
+        ("document_qa", "数", 1, 1),
+        ("paraphrase", "easy", 1, 1),
+    ]
+
+
+def test_lengths_are_shares_of_each_part_in_classes_that_double() -> None:
+    short = made.example("何人？", "48")
+    long = made.example("定員は何人ですか", "48")
+    rows = lengths([short, long], "before")
+    assert [(r["part"], r["least"], r["most"], r["share"]) for r in rows] == [
+        ("answer", 2, 3, 1.0),
+        ("question", 2, 3, 0.5),
+        ("question", 8, 15, 0.5),
+    ]
+
+
+def test_a_selection_that_its_control_equals_has_made_no_difference() -> None:
+    (row,) = found([1, 0, 1, 0, 1, 0], [1, 0, 1, 0, 1, 0])
+    assert (row["arm"], row["control"]) == ("facts", "facts+random")
+    assert row["difference"]["value"] == 0
+    assert row["meaning"] == Wording("en")("curation.findings.same")
+
+
+def test_a_selection_that_is_right_where_its_control_is_wrong_did_better_and_the_reverse() -> None:
+    words = Wording("en")
+    (better,) = found([1] * 6, [0] * 6)
+    (worse,) = found([0] * 6, [1] * 6)
+    assert better["meaning"] == words("curation.findings.better")
+    assert worse["meaning"] == words("curation.findings.worse")
+
+
+def test_only_arms_of_the_same_settings_are_compared() -> None:
+    other = replace(CONTROL, name="facts+random@learning_rate=0.1")
+    assert found([1] * 6, [0] * 6, SELECTED, other) == []
+    assert found([1] * 6, [0] * 6, SELECTED, replace(CONTROL, control_of="pairs")) == []
