@@ -43,6 +43,8 @@ TOLERANCE = 2e-3
 WARM_UP = 4
 
 Values = list[np.ndarray]
+Rounds = dict[str, list[float]]
+"""Seconds of each round, by side."""
 
 
 def passages(language: str, count: int) -> list[str]:
@@ -105,17 +107,17 @@ def padded_share(tokenizer: Any, texts: Sequence[str], limit: int) -> float:
 
 def alternate(
     sides: dict[str, Callable[[], Values]], repeats: int
-) -> tuple[dict[str, list[float]], dict[str, Values]]:
-    """Seconds of each round of each side, in turning order, and the values of the last."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+) -> tuple[Rounds, dict[str, Values]]:
+    """The rounds of each side, in turning order, and the values of the last."""
+    rounds: Rounds = {name: [] for name in sides}
     values: dict[str, Values] = {}
     for repeat in range(repeats):
         for name in list(sides) if repeat % 2 else list(reversed(sides)):
             start = time.perf_counter()
             values[name] = sides[name]()
-            seconds[name].append(time.perf_counter() - start)
-            print(f"  round {repeat + 1} {name:6} {seconds[name][-1]:8.2f} s", flush=True)
-    return seconds, values
+            rounds[name].append(time.perf_counter() - start)
+            print(f"  round {repeat + 1} {name:6} {rounds[name][-1]:8.2f} s", flush=True)
+    return rounds, values
 
 
 def compare(model: str, count: int, repeats: int, limit: int) -> dict[str, Any]:
@@ -150,19 +152,19 @@ def compare(model: str, count: int, repeats: int, limit: int) -> dict[str, Any]:
     padding = padded_share(tokenizer, texts, limit)
     tokens = sum(len(one) for one in tokenizer(texts).input_ids)
     print(f"{model}: {count} passages, {tokens} tokens, {padding:.0%} padding in the plain loop")
-    seconds, values = alternate(sides, repeats)
-    return summary(model, texts, seconds, values, tokens) | {"plain_padding": round(padding, 3)}
+    rounds, values = alternate(sides, repeats)
+    return summary(model, texts, rounds, values, tokens) | {"plain_padding": round(padding, 3)}
 
 
 def summary(
     model: str,
     texts: Sequence[str],
-    seconds: dict[str, list[float]],
+    rounds: Rounds,
     values: dict[str, Values],
     tokens: int,
 ) -> dict[str, Any]:
     """Ratio of the median times, speeds, and the largest difference of a token's value."""
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    medians = {name: statistics.median(seconds) for name, seconds in rounds.items()}
     ratio = medians["plain"] / medians["ours"]
     difference = max(
         float(np.abs(one - other).max())
@@ -176,7 +178,7 @@ def summary(
         "passages": len(texts),
         "tokens": tokens,
         "tokens_per_second": {name: round(tokens / value, 1) for name, value in medians.items()},
-        "seconds": {name: [round(one, 1) for one in times] for name, times in seconds.items()},
+        "seconds": {name: [round(one, 1) for one in of] for name, of in rounds.items()},
         "largest_difference": float(f"{difference:.2g}"),
     }
 

@@ -133,10 +133,11 @@ class Hashing:
 
     dimensions = 256
 
-    def encode(self, texts: Sequence[str], **_: Any) -> Any:
+    def encode(self, inputs: Sequence[Any] | Any, **_: Any) -> Any:
         """An (n, 256) array of rows of unit length."""
         import numpy as np
 
+        texts = list(inputs)
         rows = np.zeros((len(texts), self.dimensions), np.float32)
         for start in range(0, len(texts), 256):
             hashes, counts = hashed_ngrams(texts[start : start + 256], 3)
@@ -186,14 +187,15 @@ def run_side(name: str, source: Path, target: Path) -> None:
     __import__(package)
     if package == "teichaku":
         import teichaku.curation.near_duplicates  # noqa: F401
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     table = pq.read_table(source, use_threads=False)
     stay = side(table["id"].to_pylist(), table["text"].to_pylist())
     pq.write_table(table.filter(pa.array(stay)), target)
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - start_cpu
     status = Path("/proc/self/status")  # getrusage would give what the parent had at the fork
     peak = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
-    print(json.dumps({"seconds": seconds, "peak_mib": int(peak[1]) / 1024 if peak else 0}))
+    mib = int(peak[1]) / 1024 if peak else 0
+    print(json.dumps({"seconds": seconds, "processor_seconds": processor, "peak_mib": mib}))
 
 
 def measure(name: str, source: Path, folder: Path, planted: Sequence[Any]) -> dict[str, Any]:
@@ -280,9 +282,11 @@ def measured(names: Sequence[str], count: int) -> Iterator[dict[str, Any]]:
                 continue
             found = measure(name, source, Path(made), planted)
             merged = ", ".join(f"{kind} {share}" for kind, share in found["merged"].items())
+            share = found["processor_seconds"] / found["seconds"]
             print(
-                f"{name:13} {found['rate']:8,.0f} records/s  {found['peak_mib']:6,.0f} MiB  "
-                f"recall {found['recall']:.4f}  precision {found['precision']:.4f}  "
+                f"{name:13} {found['rate']:8,.0f} records/s ({share:.0%} of a core)  "
+                f"{found['peak_mib']:6,.0f} MiB  recall {found['recall']:.4f}  "
+                f"precision {found['precision']:.4f}  "
                 f"merged: {merged}",
                 flush=True,
             )

@@ -91,7 +91,7 @@ class _Writer:
     def __init__(self, random: Random) -> None:
         self._random = random
         lines = PASSAGES.read_text(encoding="utf-8").splitlines()
-        texts = [json.loads(line)["text"] for line in lines]
+        texts: list[str] = [json.loads(line)["text"] for line in lines]
         pool = (part.strip() for text in texts for part in sentences(text))
         self._pool = sorted({part for part in pool if 20 <= len(part) <= 90 and part[-1] == "。"})
         terms = sorted({term for part in self._pool for term in _TERM.findall(part)})
@@ -138,7 +138,8 @@ class _Writer:
     def _exchanged(self, term: str) -> str:
         if self._random.random() >= _EXCHANGED:
             return term
-        return self._random.choice(self._katakana if "ァ" <= term[0] <= "ー" else self._kanji)
+        others = self._katakana if "ァ" <= term[0] <= "ー" else self._kanji
+        return self._random.choice(others)
 
     def _swapped(self, parts: list[str]) -> list[str]:
         first, second = self._random.sample(range(len(parts)), 2)

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from teichaku.core.run_folder import RunFolder
     from teichaku.recipes.forecast import Cost
     from teichaku.recipes.progress import Progress
+    from teichaku.recipes.threshold import Alike, Curve, Move
+
+#: Of a long text so many characters are shown beside another.
+_SHOWN = 200
 
 app = typer.Typer(
     help=_("Documents and an open LLM go in; a model that knows the documents comes out."),
@@ -378,6 +382,119 @@ def coverage(
             typer.echo(f"  {fact.statement}")
         if len(shown) < count:
             typer.echo(_("  and {count} more: --all").format(count=count - len(shown)))
+
+
+@app.command(help=_("At which threshold how many duplicates fall, and what another would change."))
+def threshold(
+    run: RunArgument,
+    arm: Annotated[str, typer.Option("--arm", help=_("Which arm; default: each."))] = "",
+    filter_name: Annotated[
+        str,
+        typer.Option("--filter", metavar="NAME", help=_("Such as near_duplicates; default: each.")),
+    ] = "",
+    at: Annotated[
+        float | None,
+        typer.Option("--at", min=-1, max=1, help=_("Show what changes at this threshold.")),
+    ] = None,
+    level: Annotated[
+        str, typer.Option("--level", help=_("Move it for question, answer, pair or text alone."))
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help=_("How many texts."))] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help=_("As JSON, with every text."))] = False,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Read the stored similarities; nothing is compared and nothing changes."""
+    import json
+    from dataclasses import asdict
+
+    from teichaku.recipes.threshold import move_threshold, threshold_curves
+
+    folder = _open(run, runs)
+    if at is None:
+        curves = threshold_curves(folder, arm, filter_name)
+        if as_json:
+            found = [asdict(curve) for curve in curves]
+            typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        else:
+            _print_curves(curves)
+        return
+    move = move_threshold(folder, at, arm, filter_name, level)
+    if as_json:
+        typer.echo(json.dumps(asdict(move), ensure_ascii=False, indent=2))
+    else:
+        _print_move(move, limit)
+
+
+def _print_curves(curves: "list[Curve]") -> None:
+    """A table for each filter: a line a threshold, a column an arm and level."""
+    for name in dict.fromkeys(curve.filter for curve in curves):
+        own = [curve for curve in curves if curve.filter == name]
+        typer.echo(_("{filter}: how many examples fall at which threshold (*: the recipe's)").format(
+            filter=name
+        ))  # fmt: skip
+        columns = [f"{curve.arm}: {curve.level} ({curve.compared:,})" for curve in own]
+        table = _table(_("threshold"), *columns)
+        falls = [dict(curve.fall) for curve in own]
+        for step in sorted({step for fall in falls for step in fall}):
+            cells = [
+                f"{fall[step]:,}{'*' * (step == curve.threshold)}" if step in fall else ""
+                for fall, curve in zip(falls, own, strict=True)
+            ]
+            table.add_row(f"{step:.3f}", *cells)
+        _print_table(table)
+        if any(curve.approximate for curve in own):
+            typer.echo(_("! Of very many alike not all were compared with each other: counts at "
+                         "other thresholds are approximate."))  # fmt: skip
+    typer.echo(_("Each level counts by itself. What another threshold changes: --at"))
+
+
+def _print_move(move: "Move", limit: int) -> None:
+    """What changes in each arm, then how to make it so."""
+    for moved in move.arms:
+        now = ", ".join(f"{level} {value:.3g}" for level, value in moved.now.items())
+        typer.echo(_("{arm}, {filter} at {at}: {falls} of {count} examples fall; now ({now}) it is "
+                     "{fell}.").format(
+            arm=moved.arm, filter=moved.filter, at=f"{moved.at:g}", now=now,
+            falls=f"{moved.falls:,}", count=f"{moved.came_in:,}", fell=f"{moved.fell:,}",
+        ))  # fmt: skip
+        if moved.approximate:
+            typer.echo(_("! Of very many alike not all were compared with each other: this is "
+                         "approximate."))  # fmt: skip
+        _print_alike(_("{count} more fall, the least alike first:"), moved.more, limit)
+        _print_alike(_("{count} come back, the most alike first:"), moved.back, limit)
+        told = _("{count} pairs as alike as that have other numbers or names, and stay:")
+        _print_alike(told, moved.protected, min(limit, 3))
+    typer.echo(_("To make it so, write in the recipe:"))
+    for edit in move.edits:
+        instead = _(" (instead of {was})").format(was=edit.instead) if edit.instead else ""
+        typer.echo(f"  {edit.place}: {edit.write}{instead}")
+    typer.echo(_("Then go on: {command}").format(command=move.command))
+    if move.refilled:
+        typer.echo(_("! {arms}: what is lacking is made by what passes the filters ('until'), so "
+                     "the examples may change, and are then compared again.").format(
+            arms=", ".join(move.refilled)
+        ))  # fmt: skip
+    elif any(moved.approximate for moved in move.arms):
+        typer.echo(_("Only curation and what follows it is made anew; texts are compared again."))
+    else:
+        typer.echo(_("Only curation and what follows it is made anew; nothing is compared again."))
+
+
+def _print_alike(told: str, found: "Sequence[Alike]", limit: int) -> None:
+    """The first ``limit`` of some pairs of texts, one below the other."""
+    if not found:
+        return
+    typer.echo(told.format(count=f"{len(found):,}"))
+    for one in found[:limit]:
+        differs = f" ({one.differs})" if one.differs else ""
+        typer.echo(f"  {one.similarity:.3f} {one.level}{differs}")
+        for text in (one.text, one.like):
+            whole = " ".join(text.splitlines())
+            typer.echo(f"    {whole[:_SHOWN]}{'…' * (len(whole) > _SHOWN)}")
+    if len(found) > limit:
+        typer.echo(_("  and {count} more: --limit {limit}").format(
+            count=f"{len(found) - limit:,}", limit=len(found)
+        ))  # fmt: skip
 
 
 @app.command(help=_("Make a run's report again and print its summary."))

@@ -100,7 +100,7 @@ def test_the_text_after_its_context_is_the_end_of_the_whole(
 def test_neighbours_and_the_size_of_a_batch_change_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch, moments: bool
 ) -> None:
-    monkeypatch.setattr(backend, "_WINDOW", 5)
+    monkeypatch.setattr(backend, "_PACKED_WINDOW", 5)
     of = student(folder)
     texts = [ScoredText(text, TEXTS[-at][: at % 7]) for at, text in enumerate(TEXTS)]
     alone = scores(of.language_model(batch_tokens=1), texts, moments)
@@ -126,7 +126,7 @@ def test_padded_rows_give_what_packed_ones_do(
 def test_texts_are_pulled_a_window_at_a_time(
     folder: Path, language_model: TransformersLanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend, "_WINDOW", 3)
+    monkeypatch.setattr(backend, "_PACKED_WINDOW", 3)
     pulled = []
 
     def texts() -> Iterator[ScoredText]:

@@ -155,7 +155,9 @@ def test_times_figures_and_rules_begin_no_item(line: str) -> None:
     assert list_item(line) is None
 
 
-@pytest.mark.parametrize("line", ["9.3人で遊べる案を出してください。", "**9．3人で遊べる案を。**", "9.3 facts"])
+@pytest.mark.parametrize(
+    "line", ["9.3人で遊べる案を出してください。", "**9．3人で遊べる案を。**", "9.3 facts"]
+)
 def test_a_dot_before_a_digit_is_a_mark_only_of_the_number_that_comes_next(line: str) -> None:
     found = list_item(line, (9,))
     assert found is not None
@@ -165,7 +167,13 @@ def test_a_dot_before_a_digit_is_a_mark_only_of_the_number_that_comes_next(line:
 
 
 def test_items_come_one_after_another() -> None:
-    lines = ["1.1987年に造られた。", "2.48人が乗れる。", "48.5トンである。", "3:30発", "3.5本の櫂。"]
+    lines = [
+        "1.1987年に造られた。",
+        "2.48人が乗れる。",
+        "48.5トンである。",
+        "3:30発",
+        "3.5本の櫂。",
+    ]
     found = [item.number if item else None for item in list_items(lines)]
     assert found == [1, 2, None, None, 3]
 

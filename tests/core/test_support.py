@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 
 from languages import sentence, texts
-from teichaku.core.support import Alignment, aligned, support
+from teichaku.core.support import Alignment, aligned, alignments, support
 from teichaku.core.text import comparable, contains
 
 
@@ -55,7 +55,7 @@ HARBOUR = (
 @pytest.mark.parametrize(
     ("claim", "least", "piece", "window"),
     [
-        ("船体は檜でできています。", 0.8, "船体は檜でできている。", "船体は檜でできてい"),
+        ("船体は檜でできています。", 0.8, "船体は檜でできている。", "船体は檜でできている"),
         ("料金は１８５０円である", 0.8, "定員は48人で、料金は1,800円である。", "料金は1800円である"),
         ("船体は檜でできている。定員は48名で、料金は1,800円である。", 0.9,
          "船体は檜でできている。\n定員は48人で、料金は1,800円である。", "船体は檜でできている定員は48人で料金は1800円である"),
@@ -70,9 +70,19 @@ def test_a_claim_is_put_beside_the_sentences_that_it_comes_from(
 
 
 def test_a_claim_that_comes_from_nowhere_has_no_place() -> None:
-    assert aligned("機関はディーゼルである。", HARBOUR, 0.8) == Alignment(0.0)
+    assert aligned("機関はディーゼルである。", HARBOUR, 0.8) == Alignment(0.0, "", "")
+    assert alignments("機関はディーゼルである。", HARBOUR, 0.8) == ()
     assert aligned("", HARBOUR).share == aligned("。！", "").share == 1
     assert aligned("檜", "").share == 0
+
+
+def test_a_sentence_is_found_whatever_its_numbers_are_and_the_one_with_the_same_comes_first() -> (
+    None
+):
+    clauses = "第11条の割引は二割とする。第12条の割引は3割とする。"
+    first, second = alignments("第12条の割引は、5割とする。", clauses, 0.9)
+    assert (first.window, second.window) == ("第12条の割引は3割とする", "第11条の割引は二割とする")
+    assert 0.9 <= second.share == first.share < 1
 
 
 def test_a_number_that_is_part_of_a_longer_one_does_not_stand_there() -> None:

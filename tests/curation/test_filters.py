@@ -13,7 +13,7 @@ from teichaku.core.support import support
 from teichaku.curation.chain import Filter, by_rule, curate
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.grounded import Grounded, GroundingJudge
-from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
+from teichaku.curation.rules.pairs import copied_question, question_is_answer, wrong_language
 from teichaku.curation.self_contained import SelfContained
 
 PASSAGES = {p.id: p for p in (passage(), passage("名称：小舟\n定員：5人\n料金：300円", "小舟"))}

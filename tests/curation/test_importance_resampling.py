@@ -29,12 +29,26 @@ def counted(**by_bucket: int) -> NgramCounts:
 
 def test_the_log_ratio_is_that_of_the_shares() -> None:
     # Target: 3 of 4 in bucket 0. Raw: 1 of 4.
-    ratio = log_ratio(counted(b0=3, b1=1), counted(b0=1, b1=3), smoothing=1e-8)
+    target, raw = counted(b0=3, b1=1), counted(b0=1, b1=3)
+    ratio = log_ratio(target, raw, 1e-8, "uniform")
     assert ratio[0] == pytest.approx(np.log(3), abs=1e-3)
     assert ratio[1] == pytest.approx(-np.log(3), abs=1e-3)
-    smoothed = log_ratio(counted(b0=3, b1=1), counted(b0=1, b1=3))
+    smoothed = log_ratio(target, raw, 1.0, "uniform")
     assert smoothed[0] == pytest.approx(np.log(4 / 2))
     assert smoothed[2] == 0
+
+
+def test_a_small_target_does_not_make_frequent_ngrams_foreign() -> None:
+    # Raw: one bucket has half of all. The target of three n-grams lacks it by chance.
+    raw = counted(b0=100_000, **{f"b{n}": 10 for n in range(1, BUCKETS)})
+    target = counted(b1=3)
+    # By hand: 3 n-grams of the target's own among 10,000 added by the shares of raw.
+    expected = np.log(BUCKETS / (BUCKETS + 3))
+    ratio = log_ratio(target, raw)
+    assert ratio[0] == pytest.approx(expected)
+    assert ratio[2] == pytest.approx(expected)
+    assert ratio[1] > 1
+    assert log_ratio(target, raw, 1.0, "uniform")[0] < -7
 
 
 def test_a_weight_is_the_sum_over_all_ngrams_or_their_mean() -> None:

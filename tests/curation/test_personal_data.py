@@ -13,16 +13,16 @@ from teichaku.backends.ginza_names import GinzaNames
 from teichaku.core.errors import MissingExtraError
 from teichaku.core.records import Dropped, Example
 from teichaku.curation.chain import curate
-from teichaku.curation.personal_data import PersonalData, PersonalDatum, mask_personal_data
-from teichaku.curation.personal_data_labels import KINDS, LABELS
-from teichaku.curation.personal_data_numbers import (
+from teichaku.curation.personal_data.labels import KINDS, LABELS
+from teichaku.curation.personal_data.masking import PersonalData, PersonalDatum, mask_personal_data
+from teichaku.curation.personal_data.numbers import (
     is_card_number,
     is_corporate_number,
     is_my_number,
     passes_luhn,
 )
-from teichaku.curation.personal_data_search import find_personal_data
-from teichaku.curation.text_rules_markup import leftover_markup
+from teichaku.curation.personal_data.search import find_personal_data
+from teichaku.curation.rules.markup import leftover_markup
 
 #: Check digits computed by hand from the published rule; the corporate number is that of the
 #: National Tax Agency, the card numbers are those that card brands publish for tests.

@@ -280,3 +280,18 @@ def test_calibration_tells_strangers_from_duplicates() -> None:
 def test_one_of_threshold_and_share_is_given() -> None:
     with pytest.raises(ValueError, match="one of them"):
         semantic_duplicates(plane(0), draws(names(1), 0))
+
+
+def test_where_the_guard_protects_all_the_share_is_not_forced() -> None:
+    vectors, drawn = crowd(3000, 600), draws(names(3000), 0)
+    asked = 0
+
+    def none(worse: np.ndarray, better: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += len(worse)
+        return np.zeros(len(worse), bool)
+
+    found = semantic_duplicates(vectors, drawn, share=0.75, allowed=none)
+    assert found.standing.keep.all()
+    # It is not asked about all the pairs of strangers.
+    assert asked < 3000 * 54 / 2

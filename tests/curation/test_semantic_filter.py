@@ -13,7 +13,6 @@ from made import example, passage
 from teichaku.core.records import Dropped, Example
 from teichaku.curation.ngram_vectors import NgramVectors
 from teichaku.curation.semantic_filter import SemanticDuplicates, embedded
-from teichaku.curation.survivors import SimilarPair
 
 BUILT = "遊覧船あおば丸はいつ造られましたか"
 BUILT_TOO = "遊覧船あおば丸はいつごろ造られましたか"
@@ -98,11 +97,20 @@ def test_running_text_is_compared_with_running_text_alone() -> None:
 def test_pairs_are_told_from_a_little_below_the_threshold_on() -> None:
     model = ByTopic(建造=0.0, 造ら=15.0, 乗れ=90.0)
     made = [example("建造は何年か", "1987年"), example(BUILT, "1987年に"), example(PLACES, "48人")]
-    told: list[SimilarPair] = []
-    apply = SemanticDuplicates(lambda _: model, threshold=0.98, note=told.append)
+    apply = SemanticDuplicates(lambda _: model, threshold=0.98)
     assert split(list(apply(made)))[1] == {}
-    assert [pair.level for pair in told] == ["question"]
-    assert told[0].similarity == pytest.approx(np.cos(np.deg2rad(15)), abs=0.002)
+    (pair,) = apply.compare(made).pairs
+    assert (pair.level, pair.differs) == ("question", "")
+    assert pair.similarity == pytest.approx(np.cos(np.deg2rad(15)), abs=0.002)
+
+
+def test_pairs_that_the_guard_protects_are_told_with_what_differs() -> None:
+    model = ByTopic(料金=0.0)
+    made = [example(f"第{n}条の料金はいくらか", "はい", id=str(n)) for n in (12, 13)]
+    apply = SemanticDuplicates(lambda _: model, threshold=0.9)
+    (pair,) = apply.compare(made).pairs
+    assert (pair.left_id, pair.right_id, pair.differs) == ("12", "13", "12 / 13")
+    assert split(list(apply(made)))[1] == {}
 
 
 @settings(max_examples=25, deadline=None)

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from languages import SENTENCES, any_text, natural_text, texts
 from made import example
+from rule_proofs import RULES, proofs
 from teichaku.core.records import Example
 from teichaku.curation.chain import by_rule, curate
-from teichaku.curation.text_rules import RULES, proofs
-from teichaku.curation.text_rules_characters import broken_character
-from teichaku.curation.text_rules_length import BANDS, Band, length, width
-from teichaku.curation.text_rules_markup import leftover_markup
-from teichaku.curation.text_rules_mixture import unnatural_mixture
-from teichaku.curation.text_rules_parts import Part, without_asides, without_quotes
-from teichaku.curation.text_rules_phrases import model_talk, phrases
-from teichaku.curation.text_rules_repetition import repeats_itself, repetition
+from teichaku.curation.rules.characters import broken_character
+from teichaku.curation.rules.length import BANDS, Band, length, width
+from teichaku.curation.rules.markup import leftover_markup
+from teichaku.curation.rules.mixture import unnatural_mixture
+from teichaku.curation.rules.parts import Part, without_asides, without_quotes
+from teichaku.curation.rules.phrases import model_talk, phrases
+from teichaku.curation.rules.repetition import repeats_itself, repetition
 
 LANGUAGES = ("ja", "en", "zh", "th")
 FALLS = [(r, lang, t) for r, p in proofs().items() for lang, ts in p.falls.items() for t in ts]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from rule_proofs import RULES
 from studies import run_study, write_data_study
 from teichaku.core.errors import MissingExtraError, RecipeError
 from teichaku.core.records import Dropped, Example
-from teichaku.curation.personal_data import PersonalDatum
-from teichaku.curation.text_rules import RULES
+from teichaku.curation.personal_data.masking import PersonalDatum
 from teichaku.recipes.load import load_recipe
 from teichaku.report import wording
 

@@ -272,9 +272,12 @@ def test_the_last_item_of_a_list_that_was_cut_falls() -> None:
     found = run(Cut(f"14. {diary}\n15. {mean}"), instructions=1, max_rounds=1)
     assert by_reason(found) == {"truncated": 1}
     assert {e.question for e in found if isinstance(e, Example)} == {diary}
-    whole = run(Cut(f"14. {diary}\n15. {mean}\n16. 与えられ"), instructions=1, max_rounds=1)
-    assert not by_reason(whole)
-    assert {e.question for e in whole if isinstance(e, Example)} == {diary, mean}
+    for end in ("\n16. 与えられ", "\n16.", "\n", "\n\n以上の課題は、ど"):
+        whole = run(Cut(f"14. {diary}\n15. {mean}{end}"), instructions=1, max_rounds=1)
+        assert not by_reason(whole)
+        assert {e.question for e in whole if isinstance(e, Example)} == {diary, mean}
+    empty = run(Cut(f"13. {diary}\n14. {mean}\n15."), instructions=1, max_rounds=1)
+    assert {e.question for e in empty if isinstance(e, Example)} == {diary, mean}
 
 
 def test_of_two_lists_of_a_round_with_one_item_the_first_gives_it() -> None:

@@ -8,9 +8,9 @@ this package installed.
 import logging
 import os
 import pickle
+import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +21,7 @@ from teichaku.core.executor import MOST_DEATHS, Done, Failed, Task, Value, attem
 
 #: Results and tasks are small; what is large goes through files.
 _STORE_BYTES = 100 << 20
+_KNOCK_SECONDS = 10.0
 
 
 class RayData:
@@ -49,13 +50,15 @@ class RayData:
         given = list(tasks)
         if not given:
             return
-        rows = [{"number": number, "task": pickle.dumps(task)} for number, task in enumerate(given)]
+        # Packed, so that what cannot be unpacked there is told as the defect that it is.
+        packed = [pickle.dumps((function, task)) for task in given]
+        rows = [{"number": number, "packed": one} for number, one in enumerate(packed)]
         data = self._ray.data.from_items(rows, override_num_blocks=len(rows))
         with warnings.catch_warnings():
             # The number of retries has no other way in as yet; by default there is no end of them.
             warnings.simplefilter("ignore", DeprecationWarning)
             results = data.map_batches(
-                partial(_attempt_all, function=function),
+                _attempt_all,
                 batch_size=None,
                 batch_format="pyarrow",
                 concurrency=self._workers,
@@ -64,9 +67,15 @@ class RayData:
             )
         missing = dict(enumerate(given))
         for row in results.iter_rows():
-            del missing[row["number"]]
-            yield settled(pickle.loads(row["result"]))
-        yield from map(died, missing.values())
+            task = missing.pop(row["number"])
+            result = settled(pickle.loads(row["result"]))
+            if isinstance(result, Done):
+                yield Done(task, result.value)
+            else:
+                yield Failed(task, result.reason)
+        yield from (
+            died(task, "or could not start; the logs of Ray say more") for task in missing.values()
+        )
 
     def close(self) -> None:
         """End a Ray that was started here; leave a cluster."""
@@ -84,13 +93,21 @@ class RayData:
             )
             return
         try:
+            _knock(address)
             self._ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            why = str(error).partition("\n")[0]
+        except (OSError, ValueError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
             raise UserError(
-                f"The Ray cluster at {address} cannot be reached: {why}",
+                f"The Ray cluster at {address} cannot be reached: {why}.",
                 "Check the address and that the cluster runs: ray status --address ADDRESS",
             ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise ``OSError`` where nobody listens; Ray itself would wait for minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 def _import_ray() -> ModuleType:
@@ -109,9 +126,12 @@ def _import_ray() -> ModuleType:
     return module
 
 
-def _attempt_all(batch: pa.Table, function: Callable[[Any], Any]) -> pa.Table:
+def _attempt_all(batch: pa.Table) -> pa.Table:
     """Do the tasks of a batch, which mostly has one."""
-    results = [
-        pickle.dumps(attempt(function, pickle.loads(task))) for task in batch["task"].to_pylist()
-    ]
+    results = [pickle.dumps(attempt(_unpacked, packed)) for packed in batch["packed"].to_pylist()]
     return pa.table({"number": batch["number"], "result": pa.array(results, pa.binary())})
+
+
+def _unpacked(packed: bytes) -> Any:
+    function, task = pickle.loads(packed)
+    return function(task)

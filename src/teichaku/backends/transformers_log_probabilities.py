@@ -1,11 +1,12 @@
 """How likely a model in process finds the tokens of texts, many texts at once.
 
-Texts of like length go through the model together, within a limit of tokens a batch. The output
-head runs on the positions that are asked for only, a part of the vocabulary at a time, so that
-the logits of a whole batch never exist.
+Texts go through the model together, within a limit of tokens a batch: laid end to end on a
+processor, in rectangles of like length on a GPU. The output head runs on the positions that are
+asked for only, a part of the vocabulary at a time, so that the logits of a whole batch never
+exist.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 
 from teichaku.backends.transformers_head import Head
 from teichaku.backends.transformers_packing import packed, padded, use_packing
+from teichaku.core.errors import UserError
 from teichaku.core.models import ScoredText, TokenScores
 
-#: So many texts are pulled at a time, to be sorted by length.
-_WINDOW = 512
+#: So many texts are pulled at a time: where there is padding, to be sorted by length.
+_PACKED_WINDOW, _PADDED_WINDOW = 32, 512
 #: So many logits are held at once: on a processor those that its cache holds (16 MiB).
 _LOGITS_ON_CPU, _LOGITS_ON_GPU = 2**22, 2**28
 #: Narrower parts of the vocabulary are slower to multiply.
@@ -38,6 +40,11 @@ class Row:
     start: int
     end: int
     cut: int
+
+    @property
+    def scored(self) -> int:
+        """How many tokens are scored."""
+        return max(0, len(self.tokens) - self.first)
 
 
 class TransformersLanguageModel:
@@ -68,44 +75,27 @@ class TransformersLanguageModel:
         """
         waiting = iter(texts)
         tokenizer: Any = None
-        while window := list(islice(waiting, _WINDOW)):
-            if tokenizer is None:
-                tokenizer = self._tokenizer()
-            limit = _context(self._network())
-            rows = encode(tokenizer, window, limit)
-            yield from self._scores(rows, moments)
-
-    def _scores(self, rows: Sequence[Row], moments: bool) -> list[TokenScores]:
-        """The results of ``rows``, in their order."""
-        found: dict[int, TokenScores] = {}
         scorer: _Scorer | None = None
-        wanted = [place for place, row in enumerate(rows) if len(row.tokens) > row.first]
-        for places in self._batches(rows, wanted):
-            model = self._network().eval()
-            if scorer is None or scorer.model is not model:
-                scorer = _Scorer(model)
-            batch = [rows[place] for place in places]
-            found |= zip(places, scorer.score(batch, moments), strict=True)
-        empty = np.zeros(0, np.float32)
-        spread = empty if moments else None
-        return [
-            found.get(place) or TokenScores(empty, spread, spread, row.cut)
-            for place, row in enumerate(rows)
-        ]
+        # Nothing is loaded for no texts.
+        for first in waiting:
+            if tokenizer is None:
+                tokenizer = _checked(self._tokenizer())
+            scorer = self._scorer(scorer)
+            window = [first, *islice(waiting, scorer.window - 1)]
+            rows = encode(tokenizer, window, scorer.context)
+            found = {at: _nothing(row, moments) for at, row in enumerate(rows)}
+            lengths = {at: len(row.tokens) for at, row in enumerate(rows) if row.scored}
+            for places in scorer.batches(lengths, self._batch_tokens):
+                scorer = self._scorer(scorer)
+                found |= zip(
+                    places, scorer.score([rows[at] for at in places], moments), strict=True
+                )
+            yield from found.values()
 
-    def _batches(self, rows: Sequence[Row], places: Sequence[int]) -> Iterator[list[int]]:
-        """The places of the rows of each batch; all rows count as long as the longest."""
-        batch: list[int] = []
-        widest = 0
-        # The longest first: where memory does not suffice, that shows at once.
-        for place in sorted(places, key=lambda place: (-len(rows[place].tokens), place)):
-            widest = widest or len(rows[place].tokens)
-            if batch and widest * (len(batch) + 1) > self._batch_tokens:
-                yield batch
-                batch, widest = [], len(rows[place].tokens)
-            batch.append(place)
-        if batch:
-            yield batch
+    def _scorer(self, last: "_Scorer | None") -> "_Scorer":
+        """The model as it is now, made ready; ``last`` where it is the same."""
+        model = self._network().eval()
+        return last if last is not None and last.model is model else _Scorer(model)
 
 
 def encode(tokenizer: Any, texts: Sequence[ScoredText], limit: int) -> list[Row]:
@@ -141,25 +131,59 @@ def _row(
     return Row(whole[:limit], first, start, end, cut)
 
 
+def _checked(tokenizer: Any) -> Any:
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"{type(tokenizer).__name__} does not tell where its tokens stand in a text.",
+            "Choose a language model with a fast tokenizer (tokenizer.json).",
+        )
+    return tokenizer
+
+
 def _begin(tokenizer: Any) -> list[int]:
     """The token that the tokenizer begins every text with, where it does."""
     tokens = list(tokenizer("").input_ids)[:1]
     return tokens if tokens == [tokenizer.bos_token_id] else []
 
 
-def _context(model: Any) -> int:
-    """How many tokens the model reads."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", 2**31))
+def _nothing(row: Row, moments: bool) -> TokenScores:
+    """The result of a text without a token to score."""
+    empty = np.zeros(0, np.float32)
+    spread = empty if moments else None
+    return TokenScores(empty, spread, spread, row.cut)
 
 
 class _Scorer:
-    """A model made ready."""
+    """A model made ready. ``context`` is how many tokens it reads, ``window`` how many texts are
+    worth looking at together.
+    """
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        config = model.config.get_text_config()
+        self.context = int(getattr(config, "max_position_embeddings", 2**31))
         self._head = Head(model)
-        self._hidden_states = packed if use_packing(model) else padded
+        self._is_packed = use_packing(model)
+        self.window = _PACKED_WINDOW if self._is_packed else _PADDED_WINDOW
+        self._hidden_states = packed if self._is_packed else padded
         self._at_once = _LOGITS_ON_CPU if model.device.type == "cpu" else _LOGITS_ON_GPU
+
+    def batches(self, lengths: Mapping[int, int], limit: int) -> Iterator[list[int]]:
+        """The places of the texts of each batch, given their lengths. A batch takes up ``limit``
+        tokens at most, or is one text. They are in their order where there is no padding; else
+        the longest come first, so that memory that does not suffice shows at once.
+        """
+        order = sorted(lengths, key=lambda at: 0 if self._is_packed else -lengths[at])
+        batch: list[int] = []
+        for place in order:
+            sizes = [lengths[at] for at in (*batch, place)]
+            total = sum(sizes) if self._is_packed else sizes[0] * len(sizes)
+            if batch and total > limit:
+                yield batch
+                batch = []
+            batch.append(place)
+        if batch:
+            yield batch
 
     @torch.no_grad()
     def score(self, rows: Sequence[Row], moments: bool) -> list[TokenScores]:
@@ -181,7 +205,7 @@ class _Scorer:
         at = 0
         for row in rows:
             # A copy: a part of an array keeps the whole of it in memory.
-            part = values[:, at : (at := at + len(row.tokens) - row.first)].copy()
+            part = values[:, at : (at := at + row.scored)].copy()
             means, deviations = (part[1], part[2]) if moments else (None, None)
             results.append(TokenScores(part[0], means, deviations, row.cut, row.start, row.end))
         return results

@@ -38,7 +38,7 @@ def clustered_auroc(
     one below, each a cluster of its own, as in
     :func:`~teichaku.core.statistics.clustered_mean`: five documents that a score tells apart
     without a fault are no proof that it always does. Resampling whole documents (the
-    percentile bootstrap) covers 62 to 90 % where 95 % is promised with six of them.
+    percentile bootstrap) covers 57 to 89 % where 95 % is promised with six of them.
 
     ``low`` and ``high`` are null where a class stands in fewer than two clusters; None where
     one is missing. Raises ``ValueError`` as :func:`auroc` does.

@@ -1,12 +1,13 @@
 """How far one text carries what another says, without any model: by numbers and content terms
-(:func:`support`), and letter by letter (:func:`aligned`).
+(:func:`support`), and letter by letter (:func:`alignments`).
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from rapidfuzz import fuzz, process
+from rapidfuzz import fuzz
 
 from teichaku.core.text import (
     comparable,
@@ -120,47 +121,85 @@ def _carried(term: str, letters: str, size: int, whole: str) -> int:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What a claim comes nearest to in a text, letter by letter.
+    """A place of a text that says a claim in nearly the same letters.
 
-    ``share`` is 1 where the claim stands in the text, else the normalised Indel similarity of
-    the claim and ``window``, the like letters of the text as :func:`comparable`; these are of
-    ``piece``, a sentence of the text or two that follow each other.
+    ``share`` is 1 where the claim stands there, else less: the normalised Indel similarity of
+    the claim and ``window``, the like letters of the text as :func:`comparable`, with all
+    numbers taken for the same. The window is of ``piece``, a sentence of the text or two that
+    follow each other.
     """
 
     share: float
-    piece: str = ""
-    window: str = ""
+    piece: str
+    window: str
+
+
+def alignments(claim: str, ground: str, least: float) -> tuple[Alignment, ...]:
+    """The places of ``ground`` that are like ``claim``, at least ``least``, the likest first.
+
+    Numbers count as the same, so that a sentence with another number in it is found; whoever
+    asks compares them.
+    """
+    wanted = comparable(claim)
+    if not wanted or (wanted in comparable(ground) and contains(ground, claim)):
+        return (Alignment(1.0, claim, wanted),)
+    blank = _blank(wanted)
+    found = []
+    for piece, letters, masked, longer_than in _pieces(ground):
+        if len(blank) <= longer_than:
+            continue
+        # Part of a long sentence is enough; a short one must be like the whole claim.
+        if len(masked) < len(blank):
+            share, window = fuzz.ratio(blank, masked, score_cutoff=100 * least), letters
+        else:
+            share, window = _likest(blank, letters, masked, 100 * least)
+        if share:
+            found.append(Alignment(min(share / 100, _NEARLY), piece, window))
+    # Of places that are as like, those first that have the claim's own numbers.
+    return tuple(sorted(found, key=lambda a: (-a.share, -fuzz.ratio(wanted, a.window))))
 
 
 def aligned(claim: str, ground: str, least: float = 0.0) -> Alignment:
-    """Where ``ground`` says ``claim`` in nearly the same letters; nowhere (share 0) below
-    ``least``. Of pieces that are as near, the first.
-    """
-    wanted, whole = comparable(claim), comparable(ground)
-    if not wanted or (wanted in whole and contains(ground, claim)):
-        return Alignment(1.0, claim, wanted)
-    pieces = _pieces(ground)
-    best, cutoff = Alignment(0.0), 100 * least
-    # Part of a long piece is enough; a short one must be like the whole claim.
-    for is_part, scorer in ((True, fuzz.partial_ratio), (False, fuzz.ratio)):
-        letters = [each for _, each in pieces if (len(each) >= len(wanted)) == is_part]
-        found = process.extractOne(wanted, letters, scorer=scorer, score_cutoff=cutoff)
-        if found is not None and found[1] > 100 * best.share:
-            piece = next(piece for piece, each in pieces if each == found[0])
-            window = _window(wanted, found[0]) if is_part else found[0]
-            best = Alignment(found[1] / 100, piece, window)
-    return best
+    """The first of :func:`alignments`; of no share, where there is none."""
+    return next(iter(alignments(claim, ground, least)), Alignment(0.0, "", ""))
 
 
-def _window(wanted: str, letters: str) -> str:
-    """The part of ``letters`` that ``wanted`` is most like."""
-    found = fuzz.partial_ratio_alignment(wanted, letters)
-    return letters[found.dest_start : found.dest_end] if found else letters
+#: Letters that stand in a text need not stand alone there (8人 in 48人).
+_NEARLY = 0.999
+_NUMBER_LETTERS = re.compile(r"\d+(?:\.\d+)?|[〇零一二三四五六七八九十百千万億兆]+")
+#: A letter that :func:`comparable` leaves in no text.
+_BLANK = "\ue000"
+
+
+def _blank(letters: str) -> str:
+    return _NUMBER_LETTERS.sub(_BLANK, letters)
+
+
+def _likest(blank: str, letters: str, masked: str, cutoff: float) -> tuple[float, str]:
+    """How like the likest part of ``masked`` is to ``blank``, and that part of ``letters``."""
+    found = fuzz.partial_ratio_alignment(blank, masked, score_cutoff=cutoff)
+    if found is None:
+        return 0.0, ""
+    numbers_here = iter(_NUMBER_LETTERS.findall(letters))
+    plain = [next(numbers_here) if letter == _BLANK else letter for letter in masked]
+    return found.score, "".join(plain[found.dest_start : found.dest_end])
 
 
 @lru_cache(maxsize=256)
-def _pieces(text: str) -> tuple[tuple[str, str], ...]:
-    """The sentences of ``text``, and each with the next one, with their letters."""
-    single = [sentence.strip() for sentence in sentences(text) if comparable(sentence)]
-    double = [f"{one}\n{other}" for one, other in pairwise(single)]
-    return tuple((piece, comparable(piece)) for piece in [*single, *double])
+def _pieces(text: str) -> tuple[tuple[str, str, str, int], ...]:
+    """The sentences of ``text``, and each with the next one: their letters, these with numbers
+    blanked, and how many letters a claim must exceed to come from them (two sentences carry
+    only what is longer than either).
+    """
+    read = [(s.strip(), comparable(s)) for s in sentences(text)]
+    single = [(piece, letters, _blank(letters), 0) for piece, letters in read if letters]
+    double = [
+        (
+            f"{one[0]}\n{other[0]}",
+            one[1] + other[1],
+            one[2] + other[2],
+            max(len(one[2]), len(other[2])),
+        )
+        for one, other in pairwise(single)
+    ]
+    return (*single, *double)

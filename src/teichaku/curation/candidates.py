@@ -7,7 +7,8 @@ pair at the floor is found with a probability of .999.
 What very many texts have in common (boilerplate) puts them all in one bucket, and all its pairs
 would be too many. A large bucket is divided: by what pairs must have in common anyway, then by
 the bins of further bands, which texts that are truly alike mostly share; and in what still is
-large, each row meets the first rows only. Whoever takes the first row of a bucket for the one
+large, each row meets the first rows only. Nor does a row meet more than some dozens of better
+ones. Whoever takes the first row of a bucket for the one
 that stays, and asks again among the rows that stayed, loses no pair to a row that is kept.
 """
 
@@ -22,7 +23,9 @@ from teichaku.curation.sketches import BINS
 
 _CERTAIN = 0.999
 #: Buckets of more rows are divided, so often, and then each row meets so many first ones.
-_LARGE, _DIVISIONS, _FIRST = 128, 3, 16
+_LARGE, _DIVISIONS, _FIRST = 32, 3, 16
+#: Of those that are a row's partners so many better ones are compared with it.
+_PARTNERS = 32
 #: Sketches that agree in less than this share of the floor are not those of a pair at the floor,
 #: nor are the first 64 bins; bins of short texts are copies of few, so it must be far below.
 _LEAST = 0.5
@@ -73,8 +76,30 @@ class Candidates:
                 count += len(first)
                 if count > _HELD:
                     found, held, count = self._with_near(found, held), [], 0
-        found = self._with_near(found, held)
+        found = self._uncrowded(self._with_near(found, held))
         return (found >> _PAIR_BITS).astype(np.int64), found.astype(np.uint32).astype(np.int64)
+
+    def _uncrowded(self, found: np.ndarray) -> np.ndarray:
+        """``found`` with no more than the best partners of each row, where they are very many."""
+        crowded = self._places(found) >= _PARTNERS
+        if self.must_share is not None and crowded.any():
+            is_full = np.isin(found.astype(np.uint32), found[crowded].astype(np.uint32))
+            left, right = (found >> _PAIR_BITS).astype(np.int64), found.astype(np.uint32)
+            shared = np.ones(len(found), bool)
+            shared[is_full] = self._shared(left[is_full]) == self._shared(right[is_full])
+            found = found[shared]
+            crowded = self._places(found) >= _PARTNERS
+        self.is_bounded |= bool(crowded.any())
+        return found[~crowded]
+
+    def _places(self, found: np.ndarray) -> np.ndarray:
+        """How many better partners the worse row of each pair has before this one."""
+        worse = found.astype(np.uint32)
+        order = np.argsort(worse, kind="stable")
+        starts = np.searchsorted(worse[order], worse[order])
+        places = np.empty(len(found), np.int64)
+        places[order] = np.arange(len(found)) - starts
+        return places
 
     def _with_near(self, found: np.ndarray, held: list[np.ndarray]) -> np.ndarray:
         """``found`` and those of the pairs ``held`` whose sketches agree enough."""
@@ -116,7 +141,7 @@ class Candidates:
         new = rows[~self._is_known[rows]]
         if len(new) and self.must_share is not None:
             self._known[new], self._is_known[new] = self.must_share(new), True
-        return self._known[rows]
+        return np.asarray(self._known[rows])
 
     def _keys(self, rows: np.ndarray, band: int, keys: np.ndarray) -> np.ndarray:
         """``keys`` divided by the bins of ``band``."""

@@ -4,10 +4,11 @@ was made from, and no sentence says what that does not.
 First letter by letter: a sentence that stands in the passage claims nothing of its own, and one
 that is nearly a sentence of the passage may differ from it neither in a number nor in a name,
 even where the passage has that number elsewhere. In all other sentences every number, by its
-value, and every name has to be somewhere in the passage. What letters cannot settle goes to a
-judge, where one is given, with what was not found; it lists what contradicts the passage and what
-is added to it, each with the sentence that says so. The judge may not object to a sentence that
-stands in the passage, nor to one that the example does not have.
+value, and every name has to be somewhere in the passage. A number that is not there needs no
+judge: small judges wave it through. What else letters cannot settle goes to a judge, where one is
+given, with the names that were not found; it lists what contradicts the passage and what is added
+to it, each with the sentence that says so. The judge may not object to a sentence that stands in
+the passage, nor to one that the example does not have.
 
 ``grounded`` asks how much of an answer the passage carries, and is kinder to words that are
 merely new; this asks for what is wrong, and names it.
@@ -15,7 +16,7 @@ merely new; this asks for what is wrong, and names it.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -25,20 +26,22 @@ from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
-from teichaku.core.support import Alignment, aligned, support
+from teichaku.core.support import Alignment, aligned, alignments, support
 from teichaku.core.text import comparable, is_unspaced, normalise, sentences
 from teichaku.curation.figures import figures, readable_figures
 from teichaku.curation.grounded import GroundingJudge
 from teichaku.curation.names import named, names
 from teichaku.curation.sources import Sources, without_item_numbers
 
-#: A shorter sentence is like many others by chance.
-_LEAST_LETTERS = 12
+#: With fewer letters beside its numbers a sentence is like many others by chance.
+_LEAST_LETTERS = 5
 #: What a judge quotes may have lost its marks or its end.
 _QUOTED_ALIKE = 0.7
 _NEGATIONS = re.compile(
     r"ない|なかっ|なく|ません|ずに|ざる|不|未|非|無|否|\b(?:not|never|no|without|cannot|nor)\b|n['’]t\b"
 )
+#: A full-width decimal point, which would end a sentence.
+_POINT = re.compile(r"(?<=\d)．(?=\d)")
 _OPENING = re.compile(r"\s*([A-ZÀ-Þ][^\W_]+)\s+(?=\S)")
 _MOST_LISTED = 4
 _QUOTE = {"type": "string", "maxLength": 240}
@@ -60,8 +63,9 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A number or a name that has no place in the passage: how it is written, in which sentence,
-    and what of the passage has another one there; ``instead`` is empty where it stands nowhere.
+    """A number or a name that has no place in the passage: how it is written, and in which
+    sentence. ``instead`` is what the passage says in nearly the same letters; empty where nothing
+    is like that sentence.
     """
 
     kind: Literal["number", "name"]
@@ -78,49 +82,74 @@ class Findings:
     is_carried: bool
 
 
-def look_up(claim: str, ground: str, given: str = "", threshold: float = 0.9) -> Findings:
+def look_up(claim: str, ground: str, given: str = "", threshold: float = 0.85) -> Findings:
     """What of ``claim`` is not in ``ground``; what is in ``given`` (the question, the title)
     needs no other place.
 
-    ``threshold`` is the least likeness (see :func:`aligned`) from which on a sentence is held
-    against the one that it comes from.
+    ``threshold`` is the likeness (see :func:`alignments`) from which on a sentence is held against
+    the one that it comes from.
     """
     found: list[Unsupported] = []
     is_carried = True
-    for sentence in sentences(claim):
-        near = aligned(sentence, ground, threshold)
-        if near.share == 1:
+    for sentence in sentences(_POINT.sub(".", claim)):
+        is_long = _letters(sentence) >= _LEAST_LETTERS
+        near = alignments(sentence, ground, threshold if is_long else 1.0)
+        if near and near[0].share == 1:
             continue
-        if len(comparable(sentence)) < _LEAST_LETTERS:
-            near = Alignment(0.0)
-        missing = [*_numbers(sentence, near, ground, given), *_names(sentence, near, ground, given)]
+        places = near if is_long else ()
+        missing = [
+            *_numbers(sentence, places, ground, given),
+            *_names(sentence, places, ground, given),
+        ]
         found += missing
-        is_carried = is_carried and not missing and _says_the_same(sentence, near)
+        is_carried = is_carried and not missing and _says_the_same(sentence, places)
     if found or not is_carried:
         found += _openings(claim, ground, given, threshold)
     return Findings(tuple(found), is_carried and not found)
 
 
-def _numbers(sentence: str, near: Alignment, ground: str, given: str) -> Iterator[Unsupported]:
+def _numbers(
+    sentence: str, near: Sequence[Alignment], ground: str, given: str
+) -> Iterator[Unsupported]:
     anywhere = readable_figures(ground) | readable_figures(given)
     ours = _values(sentence)
-    surplus = ours - _values(near.piece) if _values(near.window) - ours else Counter()
+    surplus = [
+        ours - _values(place.piece) if _values(place.window) - ours else Counter[str]()
+        for place in near
+    ]
     for value, written in dict(figures(sentence)).items():
-        if value not in anywhere or (surplus[value] and value not in readable_figures(given)):
-            yield Unsupported("number", written, sentence.strip(), near.piece)
+        elsewhere = bool(near) and all(others[value] for others in surplus)
+        if value not in anywhere or (elsewhere and value not in readable_figures(given)):
+            yield Unsupported("number", written, sentence.strip(), _shown(near))
 
 
 def _values(text: str) -> Counter[str]:
     return Counter(value for value, _ in figures(text))
 
 
-def _names(sentence: str, near: Alignment, ground: str, given: str) -> Iterator[Unsupported]:
-    own, window, piece = named(sentence), named(near.window), named(near.piece)
-    lost = any(window.has(name) and not own.has(name) for name in names(near.piece))
+def _names(
+    sentence: str, near: Sequence[Alignment], ground: str, given: str
+) -> Iterator[Unsupported]:
+    own = named(sentence)
+    others = [
+        named(place.piece)
+        for place in near
+        if any(named(place.window).has(name) and not own.has(name) for name in names(place.piece))
+    ]
     for name in names(sentence):
-        if named(given).has(name) or (named(ground).has(name) and not lost) or piece.has(name):
+        elsewhere = bool(near) and len(others) == len(near)
+        if named(given).has(name) or any(piece.has(name) for piece in others):
             continue
-        yield Unsupported("name", name, sentence.strip(), near.piece)
+        if elsewhere or not named(ground).has(name):
+            yield Unsupported("name", name, sentence.strip(), _shown(near))
+
+
+def _letters(sentence: str) -> int:
+    return sum(not character.isdigit() for character in comparable(sentence))
+
+
+def _shown(near: Sequence[Alignment]) -> str:
+    return near[0].piece if near else ""
 
 
 def _openings(claim: str, ground: str, given: str, threshold: float) -> Iterator[Unsupported]:
@@ -135,7 +164,7 @@ def _openings(claim: str, ground: str, given: str, threshold: float) -> Iterator
         if any(named(text).has(word) for text in (ground, given)):
             continue
         near = aligned(rest, ground, threshold)
-        if len(comparable(rest)) < _LEAST_LETTERS or not near.share:
+        if _letters(rest) < _LEAST_LETTERS or not near.share:
             continue
         piece = near.piece if near.share < 1 else _piece_with(rest, ground)
         if not comparable(piece).startswith(near.window[:_LEAST_LETTERS]):
@@ -148,11 +177,11 @@ def _piece_with(part: str, ground: str) -> str:
     return next((each for each in sentences(ground) if wanted in comparable(each)), ground)
 
 
-def _says_the_same(sentence: str, near: Alignment) -> bool:
+def _says_the_same(sentence: str, near: Sequence[Alignment]) -> bool:
     """Whether a sentence differs from the one it comes from in nothing that means much."""
-    if not near.share or support(sentence, near.piece).missing_terms:
+    if not near or support(sentence, near[0].piece).missing_terms:
         return False
-    ours, theirs = (_NEGATIONS.findall(normalise(text)) for text in (sentence, near.piece))
+    ours, theirs = (_NEGATIONS.findall(normalise(text)) for text in (sentence, near[0].piece))
     return len(ours) == len(theirs)
 
 
@@ -164,7 +193,7 @@ class Faithful:
     """
 
     passages: Mapping[str, Passage]
-    threshold: float = 0.9
+    threshold: float = 0.85
     judge: GroundingJudge | None = None
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
@@ -178,7 +207,8 @@ class Faithful:
             given = "\n".join((self._sources.title(example), example.asked))
             claim = without_item_numbers(example.answer)
             found = look_up(claim, ground, given, self.threshold)
-            if self.judge is not None and not found.is_carried:
+            wrong_number = any(each.kind == "number" for each in found.unsupported)
+            if self.judge is not None and not found.is_carried and not wrong_number:
                 doubtful.append((example, found))
             elif found.unsupported:
                 yield dropped(example, "curation", *_objection(found.unsupported))

@@ -6,15 +6,18 @@ examples are drawn without replacement by these weights: Gumbel noise is added, 
 stay.
 
 Three things differ from the published code. N-grams are of one to three *characters*, so that
-Japanese, Chinese and Thai count as English does (the code takes words between spaces). Shares
-are smoothed by one added to each bucket, because a target of a few documents leaves most of them
-empty. And texts differ in length, where the paper cuts all to 128 words: the sum over a long
-text says little but that it is long, so weights can be those of a text of mean length.
+Japanese, Chinese and Thai count as English does (the code takes words between spaces). The
+target, often a few documents, is smoothed by what the whole looks like: an n-gram that it does
+not have by chance then says little, where adding the same to all buckets says that frequent
+n-grams are foreign to it. And texts differ in length, where the paper cuts all to 128 words: the
+sum over a long text says little but that it is long, so weights can be those of a text of mean
+length.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 
@@ -55,15 +58,22 @@ def count_ngrams(texts: Iterable[str]) -> NgramCounts:
     return NgramCounts(counts, total)
 
 
-def log_ratio(target: NgramCounts, raw: NgramCounts, smoothing: float = 1.0) -> np.ndarray:
-    """The log ratio of each bucket's share, target to raw; ``smoothing`` is added to all counts
-    (the published code's own is 1e-8).
+def log_ratio(
+    target: NgramCounts,
+    raw: NgramCounts,
+    smoothing: float = 1.0,
+    prior: Literal["raw", "uniform"] = "raw",
+) -> np.ndarray:
+    """The log ratio of each bucket's share, target to raw.
+
+    ``smoothing`` is added to each bucket: the same to all of both sides (``uniform``; the
+    published code, with 1e-8), or to the target on average, by the shares of ``raw``.
     """
-    shares = [
-        (side.counts + smoothing) / (side.counts.sum() + smoothing * BUCKETS)
-        for side in (target, raw)
-    ]
-    return np.asarray(np.log(shares[0]) - np.log(shares[1]))
+    whole = (raw.counts + (1 if prior == "raw" else smoothing)).astype(np.float64)
+    whole /= whole.sum()
+    added = smoothing * (BUCKETS * whole if prior == "raw" else np.ones(BUCKETS))
+    wanted = target.counts + added
+    return np.asarray(np.log(wanted / wanted.sum()) - np.log(whole))
 
 
 def weights(

@@ -13,7 +13,7 @@ candidates alone.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from teichaku.core.text import normalise
 from teichaku.curation.candidates import Candidates
 from teichaku.curation.same_thing import difference, number_key
 from teichaku.curation.shingles import comparable_codes, distinct, ngram_hashes, spread
+from teichaku.curation.similarities import Fallen, Similarities
 from teichaku.curation.sketches import (
     SHORT_SIZE,
     SIZE,
@@ -30,7 +31,15 @@ from teichaku.curation.sketches import (
     shingle_size,
     sketch,
 )
-from teichaku.curation.survivors import EXACT, NEAR, SimilarPair, Witness, in_order, survivors
+from teichaku.curation.survivors import (
+    EXACT,
+    NEAR,
+    SimilarPair,
+    Witness,
+    in_order,
+    settled,
+    survivors,
+)
 from teichaku.curation.text_store import TextList, Texts
 
 #: The least similarity that is stored: a threshold can be moved down to it afterwards.
@@ -44,7 +53,7 @@ class NearPairs:
     """Pairs of texts by row. ``is_exact``: the same text; ``differs`` as in ``SimilarPair``.
 
     ``is_bounded`` tells that some texts, in a bucket of very many alike, were compared with the
-    best of it only.
+    best of it only: then see :func:`~teichaku.curation.survivors.settled`.
     """
 
     left: np.ndarray
@@ -244,34 +253,76 @@ class NearDuplicates:
 
     Questions and answers are compared within a document, since those of another ask and tell
     of another thing; pairs and running text in all. ``rank`` gives each example the score by
-    which the best stays. ``note`` is given each :class:`SimilarPair` down to ``floor``.
+    which the best stays. Pairs are known down to ``floor``, so that thresholds can be moved.
     """
 
     thresholds: Mapping[str, float]
     rank: Rank = longest
     guard: bool = True
     floor: float = FLOOR
-    note: Callable[[SimilarPair], None] = field(default=lambda pair: None)
 
     def __call__(self, examples: Iterable[Example]) -> Iterator[Example | Dropped]:
         """Every example once, in the order of ids, or its place as dropped."""
+        given = list(examples)
+        yield from self.placed(given, self.fallen(self.compare(given)))
+
+    def compare(self, examples: Iterable[Example]) -> Similarities:
+        """The pairs of all levels, those that the guard protects among them."""
         by_id = {example.id: example for example in examples}
         order = in_order({name: self.rank(example) for name, example in by_id.items()})
         pairs: dict[tuple[str, str, str], SimilarPair] = {}
-        fallen: dict[str, Witness] = {}
-        is_bounded = True
-        while is_bounded:
-            standing = [by_id[name] for name in order if name not in fallen]
-            known = len(pairs)
-            is_bounded = False
-            for level in self.thresholds:
-                is_bounded |= self._compare(standing, level, pairs)
-            is_bounded &= len(pairs) > known
-            fallen = survivors(order, pairs.values(), self.thresholds, self.guard)
-        for _, pair in sorted(pairs.items()):
-            self.note(pair)
+        bounded: list[bool] = []
+
+        def compare(names: Sequence[str]) -> bool:
+            chosen = [by_id[name] for name in names]
+            found = [self._compare(chosen, level, pairs) for level in self.thresholds]
+            bounded.append(any(found))
+            return bounded[-1]
+
+        settled(order, compare, pairs, self.thresholds, self.guard)
+        return Similarities(
+            [pair for _, pair in sorted(pairs.items())],
+            {level: min(self.floor, least) for level, least in self.thresholds.items()},
+            {"": order},
+            {
+                level: sum(wording_at(example, level) is not None for example in by_id.values())
+                for level in self.thresholds
+            },
+            bounded_at=dict(self.thresholds) if any(bounded) else None,
+        )
+
+    def reaches(self, similarities: Similarities) -> bool:
+        """Whether these tell who falls by the thresholds."""
+        if similarities.bounded_at is not None:
+            return similarities.bounded_at == self.thresholds
+        floors = similarities.floors
+        return all(floors.get(level, 2.0) <= least for level, least in self.thresholds.items())
+
+    def fallen(self, similarities: Similarities) -> Fallen:
+        """Who falls. Raises ``ValueError`` for a threshold below the floor of the pairs."""
+        for level, least in self.thresholds.items():
+            if least < similarities.floors[level]:
+                raise ValueError(
+                    f"pairs are known from {similarities.floors[level]} on, not from {least}"
+                )
+        order, pairs = similarities.order[""], similarities.pairs
+        witnesses = survivors(order, pairs, self.thresholds, self.guard)
+        return Fallen(witnesses, dict(self.thresholds))
+
+    def at(self, threshold: float, level: str = "") -> "NearDuplicates":
+        """The same filter with another threshold at one level, or at all."""
+        moved = [name for name in self.thresholds if level in ("", name)]
+        return replace(self, thresholds={**self.thresholds, **dict.fromkeys(moved, threshold)})
+
+    def alone(self, level: str, threshold: float) -> "NearDuplicates":
+        """The filter by one level alone."""
+        return replace(self, thresholds={level: threshold})
+
+    def placed(self, examples: Iterable[Example], fallen: Fallen) -> Iterator[Example | Dropped]:
+        """Every example once, in the order of ids, or its place as dropped."""
+        by_id = {example.id: example for example in examples}
         for name in sorted(by_id):
-            yield self._placed(by_id[name], fallen.get(name), by_id)
+            yield self._placed(by_id[name], fallen.witnesses.get(name), by_id)
 
     def _compare(
         self,

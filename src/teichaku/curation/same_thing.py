@@ -2,7 +2,8 @@
 
 Clause 12 and clause 13, 2020 and 2021, Tokyo and Osaka: one word differs, and all the meaning.
 What differs by a slip of the pen is still the same: a name with one character changed. But kanji
-are not mistaken one for one: 静岡 and 福岡, 田中 and 田村 are two names. Sentences that both texts have are left out first, in whatever order.
+are not mistaken one for one: 静岡 and 福岡, 田中 and 田村 are two names. Sentences that both texts
+have are left out first, in whatever order.
 """
 
 import re
@@ -54,9 +55,8 @@ def difference(left: str, right: str) -> str:
     """What numbers or named things differ between two texts: ``12 / 13``; empty where none do.
 
     Numbers differ where their sequences do, kanji numerals and digits alike. Named things do
-    where one text has an identifier (``PX-20A``, ``GPU``) that the other has not and the other
-    way round, or a name in place of which the other has one that is two edits away, or in kanji one of the
-    same length up to three.
+    where each text has an identifier (``PX-20A``, ``GPU``) that the other has not; or a name,
+    with names in its place that are two edits away or, in up to three kanji, of one length.
     """
     left, right = _apart(left, right)
     ours, theirs = list(_numbers(left)), list(_numbers(right))
@@ -65,7 +65,7 @@ def difference(left: str, right: str) -> str:
     if not any(_replaced(left, right)):
         return ""
     # It may still be one slip that broke a name, or other marks alone.
-    bare, other = comparable(left), comparable(right)
+    bare, other = (comparable(part) for part in _trimmed(left, right))
     edits = Levenshtein.distance(bare, other, score_cutoff=1)
     if not edits:
         return ""
@@ -100,6 +100,14 @@ def _middle(left: str, right: str) -> tuple[str, str]:
     end = Postfix.similarity(left, right)
     found = [place for mark in _ENDS if (place := left.find(mark, len(left) - end)) >= 0]
     end = len(left) - min(found) - 1 if found else 0
+    return left[: len(left) - end], right[: len(right) - end]
+
+
+def _trimmed(left: str, right: str) -> tuple[str, str]:
+    """Both texts without the characters with which both begin or end."""
+    start = Prefix.similarity(left, right)
+    left, right = left[start:], right[start:]
+    end = Postfix.similarity(left, right)
     return left[: len(left) - end], right[: len(right) - end]
 
 

@@ -13,8 +13,9 @@ A cosine means nothing by itself: one embedder puts strangers at 0.0, another at
 :func:`calibration`, or say what share is to be kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -32,8 +33,10 @@ WhichToKeep = Literal["hard", "easy", "random", "score"]
 
 #: After so many rounds, what is left (a long chain) is decided one by one.
 _ROUNDS = 64
-#: The floor of a wanted share is first guessed on so many rows, and then lowered by these steps.
-_GUESSED_ON, _MARGIN, _STEP = 20_000, 0.01, 0.05
+#: The floor of a wanted share is guessed on so many rows: where they keep these shares less.
+_GUESSED_ON, _BELOW = 20_000, (0.03, 0.1, 0.25, 0.4)
+#: Of so few rows all pairs may be stored.
+_FEW = 2048
 _BLOCK = 1 << 22
 
 
@@ -157,17 +160,28 @@ def pairs_for_share(
 ) -> tuple[RowPairs, float]:
     """The pairs from a floor on that is low enough, and the threshold above it that keeps the
     number of rows nearest to ``share`` of them (see :func:`threshold_for`).
+
+    Floors are tried from a guess on downwards, as far as rows are alike in the data at hand. Where
+    ``allowed`` protects so many that the share cannot be met, the last floor is the threshold,
+    and more is kept.
     """
-    floor = _guessed_floor(vectors, members, rank, share, drawn) - _MARGIN
-    while True:
-        pairs = similar_pairs(vectors, members, rank, max(floor, -1.0), allowed=allowed)
+    closest = closest_of_some(vectors, members, rank, drawn)
+    from_floor = partial(similar_pairs, vectors, members, rank, allowed=allowed)
+    return lowered_to_share(from_floor, closest, rank, share)
+
+
+def lowered_to_share(
+    from_floor: Callable[[float], RowPairs], closest: np.ndarray, rank: np.ndarray, share: float
+) -> tuple[RowPairs, float]:
+    """:func:`pairs_for_share` by the pairs ``from_floor`` on, which may be stored ones, and by
+    what :func:`closest_of_some` gave for them.
+    """
+    for floor in _floors(closest, share, len(rank)):
+        pairs = from_floor(floor)
         threshold = threshold_for(pairs, rank, share)
         if threshold is not None:
             return pairs, threshold
-        if floor <= -1:
-            # Nothing more can fall: all that is alike at all has.
-            return pairs, pairs.floor
-        floor -= _STEP
+    return pairs, pairs.floor
 
 
 def threshold_for(pairs: RowPairs, rank: np.ndarray, share: float) -> float | None:
@@ -265,31 +279,37 @@ def _kept(worse: np.ndarray, better: np.ndarray, rank: np.ndarray) -> np.ndarray
     return ~falls
 
 
-def _guessed_floor(
-    vectors: np.ndarray, members: Members, rank: np.ndarray, share: float, drawn: np.ndarray
-) -> float:
-    """At what cosine SemDeDup's own rule keeps ``share`` of the rows of some whole clusters: ours
-    lets fewer fall, so its threshold is lower, but seldom by much.
+def closest_of_some(
+    vectors: np.ndarray, members: Members, rank: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
+    """The cosines (float32, sorted) of the rows of some whole clusters to the most similar row
+    before each; -1 for the first of a cluster.
     """
-    closest: list[np.ndarray] = []
+    closest: list[np.ndarray] = [np.full(1, -1, np.float32)]
     seen = 0
-    first = int(drawn.min(initial=np.uint64(2**64 - 1))) % max(1, members.count)
-    clusters = list(range(members.count))
     own = members.labels[:, 0]
     order = np.argsort(own, kind="stable")
     ends = np.searchsorted(own[order], np.arange(members.count + 1))
-    for cluster in clusters[first:] + clusters[:first]:
+    first = int(drawn.min(initial=np.uint64(2**64 - 1))) % max(1, members.count)
+    for cluster in np.roll(np.arange(members.count), -first).tolist():
         rows = members.rows[order[ends[cluster] : ends[cluster + 1]]]
         rows = rows[np.argsort(rank[rows], kind="stable")]
         closest.append(_closest_better(np.asarray(vectors[rows], np.float32)))
         seen += len(rows)
         if seen >= _GUESSED_ON:
             break
-    found = np.concatenate([np.zeros(0, np.float32), *closest])
-    if not len(found):
-        return -1.0
-    place = int(share * (len(found) - 1))
-    return float(np.sort(found)[place])
+    return np.sort(np.concatenate(closest))
+
+
+def _floors(closest: np.ndarray, share: float, rows: int) -> list[float]:
+    """At what cosines SemDeDup's own rule keeps ``share``, and less and less, of some whole
+    clusters: ours lets fewer fall, so its threshold is lower, but seldom by much.
+    """
+    places = [max(0, int((share - less) * (len(closest) - 1))) for less in _BELOW]
+    floors = [float(closest[place]) for place in places]
+    if rows <= _FEW:
+        floors.append(-1.0)
+    return list(dict.fromkeys(floors))
 
 
 def _closest_better(block: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ def text_hashes(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def distinct(values: np.ndarray) -> np.ndarray:
     """``values`` in order, each once; several times as fast as ``np.unique`` on hashes."""
     ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return np.asarray(ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]])
 
 
 def spread(values: np.ndarray, salt: int) -> np.ndarray:

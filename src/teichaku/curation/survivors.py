@@ -5,8 +5,9 @@ threshold can be moved without comparing again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 #: The two texts are the same, character for character that counts, or they are alike.
 EXACT, NEAR = "exact", "near"
@@ -95,6 +96,31 @@ def survivors(
         place += 1
         kept |= dict.fromkeys(members[name], (name, -place))
     return fallen
+
+
+def settled(
+    order: Sequence[str],
+    compare: Callable[[Sequence[str]], bool],
+    pairs: Mapping[Any, SimilarPair],
+    thresholds: Mapping[str, float],
+    guard: bool = True,
+) -> dict[str, Witness]:
+    """:func:`survivors` where not all pairs were formed at first (``NearPairs.is_bounded``).
+
+    ``compare`` is given records of ``order``, the best first, adds their pairs to ``pairs`` and
+    says whether some were left out. Those that stay are compared once more among themselves,
+    until they were all compared with each other, or nothing new is found.
+    """
+    compared: Sequence[str] = order
+    while True:
+        known = len(pairs)
+        is_bounded = compare(compared)
+        fallen = survivors(order, pairs.values(), thresholds, guard)
+        standing = [name for name in order if name not in fallen]
+        is_new = not set(compared).issuperset(standing)
+        if not is_new and (not is_bounded or len(pairs) == known):
+            return fallen
+        compared = standing
 
 
 def _witness(

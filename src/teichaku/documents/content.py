@@ -33,9 +33,10 @@ _PLACEHOLDER_TITLE = re.compile(
 
 #: Words of file names that name no matter.
 _FILE_WORDS = frozenset(
-    "chapter ch copy doc document draft dsc file final fix img image new old page part rev scan "
-    "text tmp ver version 第 章 頁 版 最終 最終版 確定版 修正版 改訂版 初版 コピー のコピー".split()
-)
+    ["chapter", "ch", "copy", "doc", "document", "draft", "dsc", "file", "final", "fix", "img",
+     "image", "new", "old", "page", "part", "rev", "scan", "text", "tmp", "ver", "version",
+     "第", "章", "頁", "版", "最終", "最終版", "確定版", "修正版", "改訂版", "初版", "コピー"]
+)  # fmt: skip
 
 
 class LoadingError(UserError):

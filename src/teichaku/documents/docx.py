@@ -5,7 +5,6 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePath
 from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
@@ -55,10 +54,7 @@ def read_docx(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
     markdown = _BACK_REFERENCE.sub("", to_markdown(parse_html(html)))
     yield Content(
         text=markdown,
-        title=title
-        or _opening(markdown)
-        or first_heading(markdown)
-        or file_title(name, markdown),
+        title=title or _opening(markdown) or first_heading(markdown) or file_title(name, markdown),
         format="docx",
     )
 

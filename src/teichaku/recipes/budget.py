@@ -37,8 +37,8 @@ class Spending:
     """What the run in ``folder`` has spent, and may spend.
 
     The request cache keeps it by the folder's path, each reply with what it cost, so nothing is
-    forgotten whenever a run is killed, forecast, or deleted. ``spending.json`` in the folder takes it along where the
-    folder, or the cache, is moved.
+    forgotten whenever a run is killed, forecast, or deleted. ``spending.json`` in the folder takes
+    it along where the folder, or the cache, is moved.
     """
 
     def __init__(self, limit: Budget, cache: RequestCache, folder: Path) -> None:

@@ -24,6 +24,7 @@ from teichaku.evaluation.questions import (
     without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex
+from teichaku.recipes.curation_notes import diversity_notes
 from teichaku.recipes.filters import build_filter, write_notes
 from teichaku.recipes.independent import independent_method, make_independent
 from teichaku.recipes.leaks_stage import list_question_leaks, without_leaks
@@ -32,6 +33,7 @@ from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.novelty_stage import less_of_the_known
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.selection_stage import select_examples
+from teichaku.recipes.similarities import ArmSimilarities
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 
 #: An arm that reaches this share of ``characters`` counts as being of that size.
@@ -79,7 +81,11 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     stage = f"curation/{data}"
     examples = list(study.run.stage(f"synthesis/{data}").read("examples", Example))
     screened: list[Any] = []
-    filters = [build_filter(study, config, screened.append) for config in study.recipe.curation]
+    similarities = ArmSimilarities(study, data)
+    filters = [
+        similarities.kept_of(config, build_filter(study, config, screened.append))
+        for config in study.recipe.curation
+    ]
     # What people wrote is not for a filter to drop.
     seeds = [example for example in examples if example.method == SEED]
     written = [example for example in examples if example.method != SEED]
@@ -106,7 +112,8 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     write_notes(folder, screened)
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(study.run, kept, stage, "example", reasons, fallen)
-    return Outcome(len(examples), len(kept), reasons, {"characters": reached, **notes})
+    about = {"characters": reached, "diversity": diversity_notes(examples, kept), **notes}
+    return Outcome(len(examples), len(kept), reasons, {**about, **similarities.notes()})
 
 
 def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:

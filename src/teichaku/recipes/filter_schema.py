@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from teichaku.curation.personal_data_labels import KINDS, Kind
+from teichaku.curation.personal_data.labels import KINDS, Kind
 from teichaku.recipes.section import Section
 
 
@@ -44,7 +44,7 @@ class Faithful(FilterSection):
 
     name: Literal["faithful"]
     threshold: float = Field(
-        0.9,
+        0.85,
         ge=0.5,
         le=1,
         description="From this likeness on, a sentence is held against the one it comes from.",
@@ -145,6 +145,41 @@ class PersonalData(FilterSection):
     allow: tuple[str, ...] = Field((), description="Values that are no private ones, in quotes.")
 
 
+Level = Literal["question", "answer", "pair", "text"]
+Similarity = Annotated[float, Field(ge=0.5, le=1)]
+
+
+class NearDuplicates(FilterSection):
+    """The same in nearly the same characters, by MinHash, verified; no chains."""
+
+    name: Literal["near_duplicates"]
+    threshold: Similarity = Field(
+        0.8, description="Least Jaccard similarity of duplicates, by character n-grams."
+    )
+    thresholds: dict[Level, Similarity] = Field(
+        {}, description="Another threshold for some of the levels."
+    )
+    on: tuple[Level, ...] = Field(
+        ("question", "pair", "text"),
+        min_length=1,
+        description="What is compared: question or answer (within a document), both, or running "
+        "text. Alike at one of them is a duplicate.",
+    )
+    keep: Literal["longest", "first"] = Field(
+        "longest", description="Who stays: the longest, or the first by id."
+    )
+    guard: bool = Field(True, description="Texts with other numbers or names are no duplicates.")
+
+    @model_validator(mode="after")
+    def _only_of_levels(self) -> "NearDuplicates":
+        if unused := sorted(self.thresholds.keys() - set(self.on)):
+            raise PydanticCustomError(
+                "levels", "a threshold for {unused}, which is not in 'on'",
+                {"unused": ", ".join(unused)},
+            )  # fmt: skip
+        return self
+
+
 class SemanticDuplicates(FilterSection):
     """The same said in other words, by the recipe's embedder (SemDeDup; no chains)."""
 
@@ -199,6 +234,7 @@ Filter = Annotated[
     | Repetition
     | MixedLanguages
     | PersonalData
+    | NearDuplicates
     | SemanticDuplicates
     | NamedFilter,
     Field(discriminator="name"),
@@ -207,6 +243,11 @@ Filter = Annotated[
 #: What a recipe that says nothing gets.
 DEFAULT_FILTERS: tuple[Filter, ...] = (
     NamedFilter(name="language"),
+    Length(name="length"),
+    NamedFilter(name="broken_characters"),
+    Repetition(name="repetition"),
+    MixedLanguages(name="mixed_languages"),
+    NamedFilter(name="model_talk"),
     NamedFilter(name="question_is_answer"),
     NamedFilter(name="copied_question"),
     NamedFilter(name="self_contained"),

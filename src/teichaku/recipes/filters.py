@@ -14,17 +14,18 @@ from teichaku.curation.faithful import Faithful
 from teichaku.curation.grounded import Grounded, GroundingJudge
 from teichaku.curation.judge_screen import JudgeScreen, JudgeScreening
 from teichaku.curation.magpie_screen import MagpieScreen, Screening
-from teichaku.curation.personal_data import PersonalData, PersonalDatum
-from teichaku.curation.rules import copied_question, question_is_answer, wrong_language
+from teichaku.curation.near_duplicates import NearDuplicates, first, longest
+from teichaku.curation.personal_data.masking import PersonalData, PersonalDatum
+from teichaku.curation.rules.characters import broken_characters
+from teichaku.curation.rules.length import Band, length
+from teichaku.curation.rules.markup import leftover_markup
+from teichaku.curation.rules.mixture import unnatural_mixture
+from teichaku.curation.rules.pairs import copied_question, question_is_answer, wrong_language
+from teichaku.curation.rules.parts import Part
+from teichaku.curation.rules.phrases import model_talk
+from teichaku.curation.rules.repetition import RepetitionLimits, repeats_itself
 from teichaku.curation.self_contained import SelfContained
 from teichaku.curation.semantic_filter import SemanticDuplicates
-from teichaku.curation.text_rules_characters import broken_characters
-from teichaku.curation.text_rules_length import Band, length
-from teichaku.curation.text_rules_markup import leftover_markup
-from teichaku.curation.text_rules_mixture import unnatural_mixture
-from teichaku.curation.text_rules_parts import Part
-from teichaku.curation.text_rules_phrases import model_talk
-from teichaku.curation.text_rules_repetition import RepetitionLimits, repeats_itself
 from teichaku.recipes import filter_schema
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Study
@@ -130,6 +131,14 @@ def _personal_data(study: Study, config: filter_schema.PersonalData, note: Note)
     return PersonalData(config.action, config.kinds, allow, names, language, note)
 
 
+def _near_duplicates(study: Study, config: filter_schema.NearDuplicates, note: Note) -> Filter:
+    thresholds: dict[str, float] = {
+        level: config.thresholds.get(level, config.threshold) for level in config.on
+    }
+    rank = {"longest": longest, "first": first}[config.keep]
+    return NearDuplicates(thresholds, rank, config.guard)
+
+
 def _semantic_duplicates(
     study: Study, config: filter_schema.SemanticDuplicates, note: Note
 ) -> Filter:
@@ -170,5 +179,6 @@ _BUILT: Mapping[type[Section], Callable[[Study, Any, Note], Filter]] = {
     filter_schema.Repetition: _repetition,
     filter_schema.MixedLanguages: _mixed_languages,
     filter_schema.PersonalData: _personal_data,
+    filter_schema.NearDuplicates: _near_duplicates,
     filter_schema.SemanticDuplicates: _semantic_duplicates,
 }

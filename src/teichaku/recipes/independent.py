@@ -180,7 +180,9 @@ def _find_documents(study: Study, path: Path) -> list[tuple[GivenQuestion, _Name
             )
         else:
             why = fallen.get(comparable(given.document))
-            told = f"the document fell: {why}" if why else f"there is no document '{given.document}'"
+            told = (
+                f"the document fell: {why}" if why else f"there is no document '{given.document}'"
+            )
             mistakes.append(f"{given.place}: {told}")
     mistakes += _asked_twice((document.id, given) for given, document in found)
     some = ", ".join(sorted(d.title or d.source for d in documents if not d.over_limit)[:5])

@@ -246,6 +246,17 @@ def _set(data: dict[str, Any], setting: str) -> None:
         ) from error
 
 
+def place_of(path: Path, location: Location, profile: str = "") -> tuple[int, int]:
+    """How many steps of ``location`` the recipe's file at ``path`` has, and the line (from 1) of
+    the last of these. Where ``profile`` states the first step, it is that of the profile.
+    """
+    node, _ = _read(path)
+    changed = _descend(node, ("profiles", profile))
+    stated = changed if changed is not None and _child(changed, location[0]) else node
+    steps, line, _ = _place(stated, location)
+    return steps, line
+
+
 def _on_its_line(nodes: Iterable[yaml.Node | None], mistake: _Mistake) -> tuple[int, str]:
     """The mistake's line and its text, from those of ``nodes`` that leads furthest to it."""
     location, what = mistake

@@ -208,7 +208,7 @@ class SelfInstruct(Section):
     method: Literal["self_instruct"]
     instructions: int = Field(1000, ge=1, description="New instructions, before their instances.")
     requests_per_round: int = Field(
-        16, ge=1, description="Lists of new instructions asked for at a time; fewer while the pool is small."
+        16, ge=1, description="Lists asked for at a time; fewer while the pool is small."
     )
     max_rounds: int = Field(200, ge=1, description="Rounds after which it ends in any case.")
     instances: int = Field(5, ge=1, description="Inputs with outputs an instruction, at most.")

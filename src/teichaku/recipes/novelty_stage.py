@@ -58,6 +58,7 @@ def novelty_fingerprint(study: Study, config: Novelty) -> dict[str, Any]:
         prompts = [study.prompts.load(name) for name in ("closed_book", "ask_again")]
         found["probing"] = {
             "questions": method_fingerprint(_probing_method(study, config)),
+            "filters": [step.model_dump() for step in DEFAULT_FILTERS],
             "prompts": {prompt.name: fingerprint(prompt.sections) for prompt in prompts},
             "teacher": study.workshop.teacher.identity,
             "student": _student(study).identity,

@@ -156,8 +156,8 @@ def _listed(value: Any) -> list[Any]:
 def _yaml(text: str) -> Iterator[tuple[str, Any]]:
     try:
         root, value = yaml.compose(text, _AsSpelled), yaml.load(text, _AsSpelled)
-        for line, fault in repeated_keys(root):
-            raise _BrokenFileError(f"line {line}: {fault}.")
+        for place, fault in repeated_keys(root):
+            raise _BrokenFileError(f"line {place}: {fault}.")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""

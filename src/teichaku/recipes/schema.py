@@ -450,6 +450,14 @@ class Recipe(Section):
         yield from ((("novelty", *where), what) for where, what in self.novelty.mistakes())
 
     @property
+    def embeds(self) -> bool:
+        """Whether anything in it compares vectors."""
+        selects = (arm.select for arm in self.arms.values())
+        return any(config.embeds for config in self.curation) or any(
+            select is not None and select.embeds for select in selects
+        )
+
+    @property
     def scored_by(self) -> LanguageModelSection:
         """The language model as stated; else the student, where it has weights, else n-grams of
         the documents.
@@ -474,6 +482,15 @@ class Recipe(Section):
         )
         if is_asked and isinstance(self.scored_by, ScoredByNgrams) and self.documents is None:
             yield ("language_model",), "n-grams are counted in documents: name them, or a model"
+        for name, arm in self.arms.items():
+            if isinstance(arm.select, SelectDifficulty) and isinstance(
+                self.scored_by, ScoredByNgrams
+            ):
+                yield (
+                    ("arms", name, "select"),
+                    "n-grams do not reach from an answer back to its question, so it would make "
+                    "no answer likelier; name a language_model with weights",
+                )
 
     def _prices(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Prices that are lacking, or cannot be added up."""

@@ -21,6 +21,11 @@ class Selecting(Section):
         description="Arms of the same size beside it: drawn by chance, and the longest examples.",
     )
 
+    @property
+    def embeds(self) -> bool:
+        """Whether it compares vectors."""
+        return isinstance(self, SelectD4 | SelectFacilityLocation | SelectUnlike)
+
 
 class SelectPerplexity(Selecting):
     """S4: by perplexity a character under the recipe's language model."""

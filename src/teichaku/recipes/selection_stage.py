@@ -53,7 +53,7 @@ def selection_fingerprint(study: Study, data: str) -> dict[str, Any]:
     found = {"select": config.model_dump(exclude={"controls"}), "selection_seed": study.recipe.seed}
     if isinstance(config, _MODELLED):
         found["language_model"] = study.workshop.language_model.identity
-    else:
+    if config.embeds:
         found["embedder"] = study.recipe.embedder.model_dump()
     return found
 

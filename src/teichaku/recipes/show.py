@@ -22,14 +22,18 @@ from teichaku.core.records import (
 )
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import RunFolder
+from teichaku.curation.leaks import Leak
+from teichaku.curation.novelty import PassageNovelty
 
 #: What ``show STAGE`` shows of a stage: the file, and the class of its rows.
 _FILES: dict[str, tuple[str, type[Any]]] = {
     "documents": ("documents", Document),
     "passages": ("passages", Passage),
+    "novelty": ("novelty", PassageNovelty),
     "synthesis": ("examples", Example),
     "facts": ("facts", Fact),
     "curation": ("examples", Example),
+    "leaks": ("leaks", Leak),
     "questions": ("questions", Question),
     "training": ("losses", TrainingLoss),
     "evaluation": ("answers", Answer),
@@ -40,7 +44,7 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
 }
 #: Where a stage keeps what it dropped, if not in ``dropped``.
 _DROPPED = {"dataset": "left_out"}
-_FOLDERS = {"passages": "documents", "facts": "synthesis"} | dict.fromkeys(
+_FOLDERS = {"passages": "documents", "facts": "synthesis", "leaks": "curation"} | dict.fromkeys(
     ("answers", "judgements", "scores"), "evaluation"
 )
 #: The fields of a dropped record that tell people what it was.

@@ -477,9 +477,7 @@ def _words_mistake(
     if numbers(value):
         return UnusableReplyError("{slot}: '{value}' holds a figure.", **told)
     if any(character.isupper() for character in value):
-        return UnusableReplyError(
-            "{slot}: '{value}' holds a capital letter, as names do.", **told
-        )
+        return UnusableReplyError("{slot}: '{value}' holds a capital letter, as names do.", **told)
     if len(list(sentences(value))) > 1 or value[-1] in _END_MARKS:
         return UnusableReplyError("{slot}: '{value}' is a sentence, not a phrase.", **told)
     if not is_language(value, pack.language):

@@ -63,7 +63,7 @@ _ANNOUNCEMENT = re.compile(
     r"|(?:以下|下面)是.*[：:]",
     re.IGNORECASE,
 )
-#: What offers more to the one who asked: on a condition, for rules and shops say "ご希望の方には" too.
+#: What offers more to the one who asked, on a condition: rules say ご希望の方には, too.
 _OFFER = re.compile(
     r"(?=.*(?:ご不明|ご質問|ご要望|ご希望|お気軽に|ご遠慮なく))"
     r".*(?:あれば|ありましたら|ございましたら|でしたら|(?:場合|際|とき)には|(?:場合|際|とき)は).*"
@@ -102,7 +102,9 @@ _FRAME_TERMS = frozenset(
 )
 #: Terms that an offer may have beside those: it offers nothing of what the passage is about.
 _OFFER_TERMS = frozenset(
-    content_terms("要望、希望、相談、指示、依頼、修正、調整、変更、追加、加筆、詳細、具体的、別、形式、下、沿、直")
+    content_terms(
+        "要望、希望、相談、指示、依頼、修正、調整、変更、追加、加筆、詳細、具体的、別、形式、下、沿、直"
+    )
 )
 #: Neighbouring letters of what Chinese frames say, whose terms are whole phrases.
 _FRAME_PARTS = frozenset(

@@ -18,7 +18,7 @@ import yaml
 
 from teichaku.core.records import Example
 from teichaku.core.text import sentences
-from teichaku.curation.text_rules_parts import GAP, Part, folded, parts, seen, without_quotes
+from teichaku.curation.rules.parts import GAP, Part, folded, parts, seen, without_quotes
 
 Reason = Literal["refusal", "meta_talk", "preamble"]
 Place = Literal["start", "sentence", "end"]
@@ -31,7 +31,7 @@ _SPOILED: Mapping[Part, tuple[Reason, ...]] = {
     "answer": _REASONS,
     "text": _REASONS,
 }
-_FOLDER = Path(__file__).parent / "phrases"
+_FOLDER = Path(__file__).parent / "words"
 #: Spaces beside kana and kanji mean nothing; Thai ends its sentences with one.
 _LOOSE_SPACE = re.compile(
     r"(?<=[\u3000-\u30ff\u3400-\u9fff])[ \t]+|[ \t]+(?=[\u3000-\u30ff\u3400-\u9fff])"

@@ -8,7 +8,7 @@ real text has as well (``São``, 縺れる, ｱ､ｲ､ｳ) do not survive that
 import re
 
 from teichaku.core.records import Example
-from teichaku.curation.text_rules_parts import parts, seen
+from teichaku.curation.rules.parts import parts, seen
 
 #: Control characters other than tab, line ends and form feed; halves of surrogate pairs; private
 #: use; noncharacters.

@@ -10,8 +10,8 @@ from typing import Literal
 from teichaku.core.models import NameFinder
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
-from teichaku.curation.personal_data_labels import KINDS, LABELS, Kind
-from teichaku.curation.personal_data_search import (
+from teichaku.curation.personal_data.labels import KINDS, LABELS, Kind
+from teichaku.curation.personal_data.search import (
     Found,
     bare_value,
     find_personal_data,

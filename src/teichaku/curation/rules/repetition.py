@@ -15,8 +15,8 @@ from itertools import groupby
 from teichaku.core.records import Example
 from teichaku.core.text import comparable, is_unspaced, sentences
 from teichaku.curation.chain import Rule
-from teichaku.curation.text_rules_length import width
-from teichaku.curation.text_rules_parts import parts, seen, without_blocks
+from teichaku.curation.rules.length import width
+from teichaku.curation.rules.parts import parts, seen, without_blocks
 
 #: Five words or so: characters in scripts without spaces, and in others.
 _UNSPACED_GRAM, _SPACED_GRAM = 10, 20

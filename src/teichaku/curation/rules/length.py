@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from teichaku.core.records import Example
 from teichaku.core.text import normalise
 from teichaku.curation.chain import Rule
-from teichaku.curation.text_rules_parts import Part, parts, seen
+from teichaku.curation.rules.parts import Part, parts, seen
 
 #: What a character outside the full-width scripts counts.
 HALF = 0.5

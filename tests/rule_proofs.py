@@ -1,7 +1,7 @@
 """The rules on the text of one example, by reason, and what proves each.
 
-One file a rule (``text_rules_*.py``). Rules compare in NFKC and leave the text as it is; they
-look at one example alone and hold no state. ``text_rules.yaml`` has for each reason texts that
+One file a rule (``curation/rules``). Rules compare in NFKC and leave the text as it is; they
+look at one example alone and hold no state. ``rule_proofs.yaml`` has for each reason texts that
 fall by it and near misses that stay: the tests walk through them, and the documentation quotes
 them.
 """
@@ -15,13 +15,13 @@ from typing import Any, get_args
 import yaml
 
 from teichaku.curation.chain import Rule
-from teichaku.curation.text_rules_characters import broken_characters
-from teichaku.curation.text_rules_length import length
-from teichaku.curation.text_rules_markup import leftover_markup
-from teichaku.curation.text_rules_mixture import unnatural_mixture
-from teichaku.curation.text_rules_parts import Part
-from teichaku.curation.text_rules_phrases import model_talk
-from teichaku.curation.text_rules_repetition import repeats_itself
+from teichaku.curation.rules.characters import broken_characters
+from teichaku.curation.rules.length import length
+from teichaku.curation.rules.markup import leftover_markup
+from teichaku.curation.rules.mixture import unnatural_mixture
+from teichaku.curation.rules.parts import Part
+from teichaku.curation.rules.phrases import model_talk
+from teichaku.curation.rules.repetition import repeats_itself
 
 #: The rule behind each reason, made for a language with the settings that a recipe gets.
 RULES: Mapping[str, Callable[[str], Rule]] = {

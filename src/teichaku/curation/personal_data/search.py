@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from teichaku.curation.personal_data_labels import ANY_LABEL, KINDS, Kind
-from teichaku.curation.personal_data_numbers import (
+from teichaku.curation.personal_data.labels import ANY_LABEL, KINDS, Kind
+from teichaku.curation.personal_data.numbers import (
     is_card_number,
     is_corporate_number,
     is_my_number,

@@ -13,7 +13,7 @@ from functools import cache
 
 from teichaku.core.records import Example
 from teichaku.core.text import script
-from teichaku.curation.text_rules_parts import (
+from teichaku.curation.rules.parts import (
     Part,
     folded,
     parts,
@@ -21,7 +21,7 @@ from teichaku.curation.text_rules_parts import (
     without_code,
     without_quotes,
 )
-from teichaku.curation.text_rules_phrases import asks_for, words
+from teichaku.curation.rules.phrases import asks_for, words
 
 #: Marks of chat templates and tokenizers.
 _TOKENS = re.compile(

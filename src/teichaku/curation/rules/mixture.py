@@ -17,8 +17,8 @@ from functools import lru_cache
 from teichaku.core.records import Example
 from teichaku.core.text import LANGUAGE_SCRIPTS, script, sentences
 from teichaku.curation.chain import Rule
-from teichaku.curation.text_rules_parts import parts, seen, without_asides
-from teichaku.curation.text_rules_phrases import asks_for, words
+from teichaku.curation.rules.parts import parts, seen, without_asides
+from teichaku.curation.rules.phrases import asks_for, words
 
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ \t,;:]+[A-Za-z0-9][A-Za-z0-9'’.-]*)+")
 _PROSE_WORDS = 6

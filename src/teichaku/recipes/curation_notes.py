@@ -1,0 +1,38 @@
+"""What the curation of an arm leaves in its ``stage.json`` for the report."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from teichaku.core.records import Example, content_id
+from teichaku.curation.diversity import diversity
+from teichaku.curation.ngram_vectors import NgramVectors
+from teichaku.curation.semantic_filter import embedded
+
+#: More texts would take long and tell no more.
+_SAMPLE = 500
+_DECIMALS = 6
+
+
+def diversity_notes(before: Sequence[Example], after: Sequence[Example]) -> dict[str, Any]:
+    """How diverse the examples were and are, by samples of one size, in wording: vectors are
+    of character n-grams, so that the figures of all runs can be compared.
+    """
+    size = min(len(before), len(after), _SAMPLE)
+    sides = {"before": _sample(before, size), "after": _sample(after, size)}
+    vectors = NgramVectors({text for texts in sides.values() for text in texts.values()})
+    found = {}
+    for side, texts in sides.items():
+        own = list(texts.values())
+        figures = diversity(list(texts), own, embedded(vectors, own), sample=size)
+        found[side] = {
+            name: round(value, _DECIMALS) if isinstance(value, float) else value
+            for name, value in asdict(figures).items()
+        }
+    return found
+
+
+def _sample(examples: Sequence[Example], size: int) -> dict[str, str]:
+    """Texts of ``size`` examples by id, drawn by chance."""
+    drawn = sorted(examples, key=lambda example: content_id("diversity", example.id))[:size]
+    return {e.id: e.answer if e.is_text else f"{e.asked}\n{e.answer}" for e in drawn}

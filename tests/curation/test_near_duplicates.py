@@ -1,0 +1,255 @@
+"""Pairs are found, verified and guarded; who stays is the best, whatever the order."""
+
+import pickle
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from languages import SENTENCES, texts
+from made import example, passage
+from teichaku.core.records import Dropped, Example
+from teichaku.core.text import character_ngrams, comparable
+from teichaku.curation.candidates import Candidates, band_width
+from teichaku.curation.near_duplicates import (
+    NearDuplicates,
+    NearPairs,
+    first,
+    longest,
+    near_pairs,
+    wording_at,
+)
+from teichaku.curation.sketches import BINS, SKETCH, joined, sketch
+from teichaku.curation.text_store import TextList, TextStore
+
+LETTERS = "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわ"
+
+
+def pairs_of(values: list[str], floor: float = 0.6, **options: object) -> NearPairs:
+    return near_pairs(sketch(values, floor), TextList(values), floor, **options)  # type: ignore[arg-type]
+
+
+def as_dict(found: NearPairs) -> dict[tuple[int, int], float]:
+    return {
+        (min(left, right), max(left, right)): similarity
+        for left, right, similarity in zip(
+            found.left.tolist(), found.right.tolist(), found.similarity.tolist(), strict=True
+        )
+    }
+
+
+def similarity(left: str, right: str) -> float:
+    """By sets, as the definition has it."""
+    one, other = comparable(left), comparable(right)
+    size = 3 if min(len(one), len(other)) < 60 else 5
+    ours, theirs = character_ngrams(one, size), character_ngrams(other, size)
+    return len(ours & theirs) / len(ours | theirs)
+
+
+def written(random: Random, length: int) -> str:
+    return "".join(random.choices(LETTERS, k=length))
+
+
+def edited(random: Random, text: str, edits: int) -> str:
+    letters = list(text)
+    for place in random.sample(range(len(letters)), edits):
+        letters[place] = random.choice([letter for letter in LETTERS if letter != letters[place]])
+    return "".join(letters)
+
+
+@pytest.mark.parametrize("length", [14, 25, 45, 58, 62, 70, 95, 300, 1200])
+def test_every_pair_is_found_with_its_similarity(length: int) -> None:
+    random = Random(length)
+    values = []
+    for _ in range(60):
+        values.append(written(random, length))
+        values.append(edited(random, values[-1], max(1, length // 50)))
+        # Across the limit between the sizes of shingles.
+        values.append(values[-2][: length - 4])
+    found = as_dict(pairs_of(values, guard=False))
+    expected = {
+        (3 * group + i, 3 * group + j): similarity(values[3 * group + i], values[3 * group + j])
+        for group in range(60)
+        for i, j in combinations(range(3), 2)
+    }
+    near = {pair: value for pair, value in expected.items() if value >= 0.65}
+    assert len(near) > 20
+    assert {pair: round(value, 12) for pair, value in near.items()}.items() <= {
+        pair: round(value, 12) for pair, value in found.items()
+    }.items()
+    assert all(value >= 0.6 for value in found.values())
+
+
+@given(st.lists(st.one_of(texts, st.text("🍣🍺!。 ", max_size=3)), max_size=8))
+@settings(max_examples=60)
+def test_what_is_found_is_true_in_all_scripts(values: list[str]) -> None:
+    found = pairs_of(values)
+    for (left, right), value in as_dict(found).items():
+        one, other = comparable(values[left]), comparable(values[right])
+        assert value == 1.0 if one == other else abs(value - similarity(one, other)) < 1e-9
+    # The same are always found.
+    groups: dict[str, list[int]] = {}
+    for place, text in enumerate(values):
+        groups.setdefault(comparable(text) or f"={text.strip()}", []).append(place)
+    exact = {
+        (left, right)
+        for left, right, same in zip(
+            found.left.tolist(), found.right.tolist(), found.is_exact.tolist(), strict=True
+        )
+        if same
+    }
+    for form, group in groups.items():
+        if not form.startswith("="):
+            assert {(group[0], other) for other in group[1:]} <= exact
+
+
+def test_texts_of_marks_alone_are_the_same_only_where_the_marks_are() -> None:
+    assert list(as_dict(pairs_of(["🍣", "🍺", "🍣", "", "！", "!"]))) == [(0, 2), (4, 5)]
+
+
+def test_one_character_short_texts_and_thai() -> None:
+    values = ["はい", "いい", "はい。", "ราคา 1,800 บาท", "ราคา 1,900 บาท"]
+    found = pairs_of(values, 0.3)
+    assert as_dict(found)[0, 2] == 1.0
+    assert (0, 1) not in as_dict(found)
+    assert (
+        found.differs[list(zip(found.left, found.right, strict=True)).index((3, 4))]
+        == "1800 / 1900"
+    )
+
+
+def test_blocks_that_are_sketched_apart_give_the_same_rows() -> None:
+    random = Random(1)
+    values = [written(random, random.choice([5, 30, 80, 300])) for _ in range(300)]
+    whole = sketch(values, 0.6)
+    parts = [(sketch(values[start : start + 130], 0.6), len(values[start : start + 130]))
+             for start in range(0, 600, 130)]  # fmt: skip
+    assert np.array_equal(np.sort(joined(parts), order="record"), np.sort(whole, order="record"))
+    assert SKETCH.itemsize <= 300
+    assert np.array_equal(pickle.loads(pickle.dumps(whole)), whole)
+
+
+def test_a_store_on_disk_gives_what_a_list_gives(tmp_path: Path) -> None:
+    values = [*(s for group in SENTENCES.values() for s in group), "", "\ud800", "🍣"]
+    store = TextStore(tmp_path / "texts")
+    store.append(values[:5])
+    store.append(values[5:])
+    rows = [4, 0, len(values) - 1, len(values) - 2]
+    assert store.read(rows) == TextList(values).read(rows)
+    assert pickle.loads(pickle.dumps(store)).read([1]) == [values[1]]
+    assert len(store) == len(values)
+    store.close()
+
+
+@pytest.mark.parametrize("floor", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_a_pair_at_the_floor_is_almost_surely_a_candidate(floor: float) -> None:
+    """Pairs just at the floor, of many lengths: one in a thousand may be missed."""
+    width = band_width(floor)
+    assert 1 - (1 - floor**width) ** (BINS // width) >= 0.999
+    random, missed, tried = Random(0), 0, 0
+    for length in (40, 300):
+        values = []
+        size = 3 if length < 60 else 5
+        shared = round(2 * floor / (1 + floor) * (length - size + 1)) + size
+        for _ in range(150):
+            values.append(written(random, length))
+            values.append(values[-1][:shared] + written(random, length - shared))
+        rows = sketch(values, floor)
+        own = rows[: len(values)] if length < 60 else rows
+        left, right = Candidates(
+            np.ascontiguousarray(own["bins"]), np.zeros(len(own), np.uint64), floor
+        ).pairs()
+        found = set(zip(left.tolist(), right.tolist(), strict=True))
+        tried += 150
+        missed += sum((place, place + 1) not in found for place in range(0, 300, 2))
+    assert missed <= tried // 100
+
+
+def kept_of(filtered: Iterable[Example | Dropped]) -> tuple[set[str], dict[str, Dropped]]:
+    records = list(filtered)
+    fallen = {record.record_id: record for record in records if isinstance(record, Dropped)}
+    return {record.id for record in records if isinstance(record, Example)}, fallen
+
+
+LONG = "遊覧船あおば丸の定員と、一九八七年に造られたときからの船体の材料について説明してください。"
+FILTER = NearDuplicates({"question": 0.8, "pair": 0.8, "text": 0.8})
+
+
+def test_who_falls_names_the_one_that_stays_and_how_alike_they_are() -> None:
+    one = example(LONG, "定員は48人で、船体は檜です。", id="1")
+    other = example(LONG.replace("ください", "下さい"), "檜です。", id="2")
+    kept, fallen = kept_of(FILTER([other, one]))
+    assert kept == {"1"}
+    assert fallen["2"].reason == "near_duplicate"
+    assert "like 1 by question" in fallen["2"].evidence
+    assert LONG in fallen["2"].evidence
+    same, fallen = kept_of(FILTER([one, example(f"{LONG}！", "別。", id="0")]))
+    assert (same, fallen["0"].reason) == ({"1"}, "duplicate")
+
+
+def test_the_rank_decides_who_stays() -> None:
+    pair = [example(LONG, "48人", id="1"), example(LONG, "定員は48人です。", id="2")]
+    assert kept_of(FILTER(pair))[0] == {"2"}
+    assert kept_of(NearDuplicates({"question": 0.8}, rank=first)(pair))[0] == {"1"}
+    scores = {"1": 0.9, "2": None}
+    by_score = NearDuplicates({"question": 0.8}, rank=lambda e: scores[e.id])
+    assert kept_of(by_score(pair))[0] == {"1"}
+    assert longest(pair[1]) > longest(pair[0])
+
+
+def test_a_question_to_another_document_is_another_question() -> None:
+    boat = passage("名称：小舟", "小舟")
+    pair = [example(LONG, "48人", id="1"), example(LONG, "五名までなら乗れる。", boat, id="2")]
+    assert kept_of(FILTER(pair))[0] == {"1", "2"}
+    again = [pair[0], example(LONG, "48人", boat, id="2")]
+    assert len(kept_of(FILTER(again))[0]) == 1
+
+
+def test_clauses_and_names_stay_and_are_noted_with_what_differs() -> None:
+    values = [LONG.replace("あおば丸", "第12条"), LONG.replace("あおば丸", "第13条")]
+    pair = [example(value, "答えです。", id=str(n)) for n, value in enumerate(values)]
+    guarded = NearDuplicates({"question": 0.8})
+    assert kept_of(guarded(pair))[0] == {"0", "1"}
+    known = guarded.compare(pair).pairs
+    assert [(p.left_id, p.right_id, p.differs) for p in known] == [("0", "1", "12 / 13")]
+    assert len(kept_of(NearDuplicates({"question": 0.8}, guard=False)(pair))[0]) == 1
+
+
+def test_running_text_is_compared_with_running_text() -> None:
+    text = example("", LONG, id="1")
+    assert wording_at(text, "text") == LONG
+    assert wording_at(text, "answer") is None
+    asked = example(LONG, LONG, id="3")
+    assert wording_at(asked, "text") is None
+    assert kept_of(FILTER([text, example("", f"{LONG} ", id="2"), asked]))[0] == {"2", "3"}
+
+
+@given(st.permutations([example(f"問{n % 3}：{LONG}", f"{n}人", id=str(n)) for n in range(6)]))
+@settings(max_examples=20)
+def test_the_order_of_the_input_changes_nothing(examples: list[Example]) -> None:
+    found = list(FILTER(examples))
+    assert found == list(FILTER(sorted(examples, key=lambda e: e.id)))
+    assert len(found) == 6
+
+
+def test_boilerplate_takes_no_quadratic_time_and_loses_nobody_to_a_row_that_stays() -> None:
+    """Forms filled in: 300 with another number each, and 300 that are all nearly the same."""
+    form = (
+        "お申し込みの受付番号は{}番です。番号は窓口でお伝えください。ご不明な点は係にお尋ねください。"
+        * 2
+    )
+    random = Random(0)
+    numbered = [example("", form.format(n, n), id=f"n{n:04}") for n in range(300)]
+    base = written(random, 200)
+    alike = [example("", edited(random, base, 2), id=f"s{n:04}") for n in range(300)]
+    kept, fallen = kept_of(FILTER([*numbered, *alike]))
+    assert {e.id for e in numbered} <= kept
+    stay = [e for e in alike if e.id in kept]
+    assert all(similarity(a.answer, b.answer) < 0.8 for a, b in combinations(stay, 2))
+    assert len(stay) < 40
+    assert all(record.evidence.split()[2] in kept for record in fallen.values())
