@@ -49,6 +49,7 @@ from teichaku.core.prompts import Prompt, PromptPack
 from teichaku.core.records import Dropped, Example, Fact, Passage, Reply, Request, content_id
 from teichaku.core.run_folder import RunFolder
 from teichaku.core.text import normalise
+from teichaku.curation.amount import mix_by_tokens
 from teichaku.curation.chain import curate
 from teichaku.curation.grounded import Grounded
 from teichaku.recipes.filters import build_filter
@@ -60,7 +61,7 @@ from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
 from teichaku.synthesis.coverage import assign_facts
 from teichaku.synthesis.diverse_prompts import KINDS
-from teichaku.synthesis.focal_rewrite import FocalRewrite, mix_by_tokens
+from teichaku.synthesis.focal_rewrite import FocalRewrite
 from teichaku.synthesis.method import Made, Method, synthesize
 
 DATA = Path(__file__).parent / "data"
@@ -396,7 +397,7 @@ def curate_as_default(
     study: Study, examples: Sequence[Example]
 ) -> tuple[list[Example], list[Dropped]]:
     """What the default filters of a recipe leave and drop, after Focal Rewriting was mixed."""
-    mixed, surplus = separate(mix_by_tokens(examples, FocalRewrite.ratio))
+    mixed, surplus = separate(mix_by_tokens(examples, "focal_rewrite", FocalRewrite.ratio))
     filters = [build_filter(study, config) for config in study.recipe.curation]
     kept, fallen = separate(curate(mixed, filters))
     return kept, [*surplus, *fallen]

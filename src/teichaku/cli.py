@@ -429,9 +429,8 @@ def _print_curves(curves: "list[Curve]") -> None:
     """A table for each filter: a line a threshold, a column an arm and level."""
     for name in dict.fromkeys(curve.filter for curve in curves):
         own = [curve for curve in curves if curve.filter == name]
-        typer.echo(_("{filter}: how many examples fall at which threshold (*: the recipe's)").format(
-            filter=name
-        ))  # fmt: skip
+        told = _("{filter}: how many of the examples (in brackets) fall (*: as in the recipe)")
+        typer.echo(told.format(filter=name))
         columns = [f"{curve.arm}: {curve.level} ({curve.compared:,})" for curve in own]
         table = _table(_("threshold"), *columns)
         falls = [dict(curve.fall) for curve in own]
@@ -460,10 +459,12 @@ def _print_move(move: "Move", limit: int) -> None:
         if moved.approximate:
             typer.echo(_("! Of very many alike not all were compared with each other: this is "
                          "approximate."))  # fmt: skip
-        _print_alike(_("{count} more fall, the least alike first:"), moved.more, limit)
-        _print_alike(_("{count} come back, the most alike first:"), moved.back, limit)
-        told = _("{count} pairs as alike as that have other numbers or names, and stay:")
-        _print_alike(told, moved.protected, min(limit, 3))
+        told = _("Falling too (-) for one that stays (=), the least alike first: {count}")
+        _print_alike(told, "-", moved.more, limit)
+        told = _("Back again (+) beside one that stays (=), the most alike first: {count}")
+        _print_alike(told, "+", moved.back, limit)
+        told = _("As alike, but protected: their numbers or names differ: {count}")
+        _print_alike(told, "=", moved.protected, limit)
     typer.echo(_("To make it so, write in the recipe:"))
     for edit in move.edits:
         instead = _(" (instead of {was})").format(was=edit.instead) if edit.instead else ""
@@ -480,17 +481,17 @@ def _print_move(move: "Move", limit: int) -> None:
         typer.echo(_("Only curation and what follows it is made anew; nothing is compared again."))
 
 
-def _print_alike(told: str, found: "Sequence[Alike]", limit: int) -> None:
-    """The first ``limit`` of some pairs of texts, one below the other."""
+def _print_alike(told: str, mark: str, found: "Sequence[Alike]", limit: int) -> None:
+    """The first ``limit`` of some pairs: the text with ``mark``, and below it the other one."""
     if not found:
         return
     typer.echo(told.format(count=f"{len(found):,}"))
     for one in found[:limit]:
         differs = f" ({one.differs})" if one.differs else ""
         typer.echo(f"  {one.similarity:.3f} {one.level}{differs}")
-        for text in (one.text, one.like):
+        for sign, text in ((mark, one.text), ("=", one.like)):
             whole = " ".join(text.splitlines())
-            typer.echo(f"    {whole[:_SHOWN]}{'…' * (len(whole) > _SHOWN)}")
+            typer.echo(f"    {sign} {whole[:_SHOWN]}{'…' * (len(whole) > _SHOWN)}")
     if len(found) > limit:
         typer.echo(_("  and {count} more: --limit {limit}").format(
             count=f"{len(found) - limit:,}", limit=len(found)

@@ -224,6 +224,7 @@ def test_the_share_finds_its_threshold() -> None:
     vectors, rank = plane(*degrees), np.arange(20)
     pairs = similar_pairs(vectors, one_cluster(20), rank, 0.98)
     threshold = threshold_for(pairs, rank, 0.8)
+    assert threshold is not None
     assert threshold == pytest.approx(np.cos(np.deg2rad(4)), abs=0.0005)
     standing = standing_of(pairs.at(threshold), rank)
     assert standing.keep.sum() == 16

@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
 from made import example
 from row_files import (
+    BOATS,
     CURATION,
     all_files,
     boats,
@@ -107,6 +109,49 @@ def test_processes_give_the_same_bytes(undisturbed: Path, tmp_path: Path, worker
     with closing(Processes(workers)) as executor:
         curate(write_boats(tmp_path / "data"), tmp_path / "out", executor)
     assert all_files(tmp_path / "out") == all_files(undisturbed)
+
+
+ALL_STEPS = {
+    "curation": [
+        "length", "duplicates", {"name": "near_duplicates", "threshold": 0.6},
+        {"name": "semantic_duplicates", "threshold": 0.9, "guard": False},
+    ],
+    "select": {"method": "d4", "share": 0.6},
+    "vectors": "vector",
+}  # fmt: skip
+
+
+def write_with_vectors(path: Path) -> Path:
+    """Running text, of which some is nearly the same in letters or in direction."""
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(120, 8))
+    vectors[1::4] = vectors[::4] + random.normal(scale=0.05, size=(30, 8))
+    adverbs = ("", "必ず", "いつも")
+    texts = [
+        f"第{n // 3}便の船長は{BOATS[n // 3 % 5]}に{adverbs[n % 3]}乗って港を一周しています。"
+        for n in range(120)
+    ]
+    rows = [{"text": t, "vector": v.tolist()} for t, v in zip(texts, vectors, strict=True)]
+    rows[7]["vector"], rows[8]["vector"] = None, [1.0, float("nan"), *[0.0] * 6]
+    return write_parquet(path / "rows.parquet", rows)
+
+
+@pytest.mark.parametrize("shard_rows", [7, 40])
+def test_all_steps_give_the_same_rows_in_shards_of_any_size_and_in_any_process(
+    tmp_path: Path, processes: Processes, shard_rows: int
+) -> None:
+    data = write_with_vectors(tmp_path / "data")
+    whole = curate(data, tmp_path / "whole", config=Curation.model_validate(ALL_STEPS))
+    reasons = whole.reasons
+    assert reasons.pop("bad_row") == 2
+    assert {"near_duplicate", "semantic_duplicate", "near_prototype"} <= reasons.keys()
+    config = Curation.model_validate({**ALL_STEPS, "shard_rows": shard_rows})
+    curate(data, tmp_path / "serial", config=config)
+    curate(data, tmp_path / "processes", processes, config)
+    assert all_files(tmp_path / "serial") == all_files(tmp_path / "processes")
+    assert kept(tmp_path / "serial") == kept(tmp_path / "whole")
+    told = {(r.record_id, r.reason, r.evidence) for r in dropped(tmp_path / "serial")}
+    assert told == {(r.record_id, r.reason, r.evidence) for r in dropped(tmp_path / "whole")}
 
 
 def test_finished_shards_are_not_made_again(undisturbed: Path, tmp_path: Path) -> None:
@@ -266,6 +311,29 @@ def test_rows_without_an_example_fall_with_their_line(tmp_path: Path) -> None:
     ]
 
 
+def test_masked_text_is_masked_wherever_the_result_tells_of_what_stays(tmp_path: Path) -> None:
+    secret = "taro.yamada@kaisha.jp"
+    longer = {
+        "messages": [
+            {"role": "system", "content": "船会社の案内をする。"},
+            *chat(
+                f"連絡先の {secret} に予約を送ってよいですか。",
+                f"はい、{secret} で受け付けています。",
+            )["messages"],
+        ]
+    }
+    write_lines(tmp_path / "a.jsonl", [longer, *boats(3)])
+    config = Curation.model_validate({"curation": ["personal_data"]})
+    curated = curate(tmp_path / "a.jsonl", tmp_path / "out", config=config)
+    assert (curated.taken, curated.given) == (4, 4)
+    (masked,) = [row for row in kept(tmp_path / "out") if "予約" in row.question]
+    assert "@" not in masked.question + masked.answer
+    said = [turn["content"] for row in lines(tmp_path / "out", "chat") for turn in row["messages"]]
+    assert {masked.question, masked.answer} <= set(said)
+    told = [*said, *map(repr, kept(tmp_path / "out")), *map(repr, dropped(tmp_path / "out"))]
+    assert not any(secret in text for text in told)
+
+
 def test_our_own_examples_keep_their_fields(tmp_path: Path) -> None:
     rows = [
         example("定員は何人ですか。", "48人", fact_ids=("f1", "f2"), teacher="t", price=0.5),
@@ -326,6 +394,8 @@ def test_two_curations_do_not_work_in_one_folder(tmp_path: Path) -> None:
 def test_an_engine_is_known_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="There is no engine 'spark'"):
         make_executor("spark")
+    with pytest.raises(UserError, match="has no cluster at head:6379"):
+        make_executor("processes", address="head:6379")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="needs the extra 'ray'"):
         make_executor("ray")

@@ -27,8 +27,8 @@ def test_what_falls_names_what_stays(tmp_path: Path) -> None:
 
 
 def test_a_threshold_for_a_level_that_is_not_compared_is_refused(tmp_path: Path) -> None:
-    section = {"name": "near_duplicates", "on": ["pair"], "thresholds": {"question": 0.9}}
-    with pytest.raises(RecipeError, match="question, which is not in 'on'"):
+    section = {"name": "near_duplicates", "levels": ["pair"], "thresholds": {"question": 0.9}}
+    with pytest.raises(RecipeError, match="question, which is not in 'levels'"):
         load_recipe(study(tmp_path, section))
 
 

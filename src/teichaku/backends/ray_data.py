@@ -68,7 +68,7 @@ class RayData:
         missing = dict(enumerate(given))
         for row in results.iter_rows():
             task = missing.pop(row["number"])
-            result = settled(pickle.loads(row["result"]))
+            result: Done[Any, Value] | Failed[Any] = settled(pickle.loads(row["result"]))
             if isinstance(result, Done):
                 yield Done(task, result.value)
             else:

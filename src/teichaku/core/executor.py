@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -211,7 +212,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _one_thread_each():
+        with _as_worker():
             self._process.start()
         # Ours must be the only other end: it is by its closing that either side sees the other die.
         theirs.close()
@@ -238,7 +239,6 @@ def _ready(busy: dict[Connection, Any]) -> Sequence[Connection]:
 
 def _serve(connection: Connection) -> None:
     """The life of a worker: one task after another, until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         while True:
             function, task = connection.recv()
@@ -248,13 +248,19 @@ def _serve(connection: Connection) -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """A process that starts meanwhile computes on one thread."""
+def _as_worker() -> Iterator[None]:
+    """A process that starts meanwhile computes on one thread and never hears Ctrl-C; this one
+    hears it afterwards.
+    """
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
+    # Where it must be started first, it lets the signals through again that we block.
+    resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

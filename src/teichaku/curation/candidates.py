@@ -14,7 +14,6 @@ that stays, and asks again among the rows that stayed, loses no pair to a row th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -23,14 +22,14 @@ from teichaku.curation.sketches import BINS
 
 _CERTAIN = 0.999
 #: Buckets of more rows are divided, so often, and then each row meets so many first ones.
-_LARGE, _DIVISIONS, _FIRST = 32, 3, 16
+_LARGE, _DIVISIONS, _FIRST = 128, 3, 16
 #: Of those that are a row's partners so many better ones are compared with it.
 _PARTNERS = 32
 #: Sketches that agree in less than this share of the floor are not those of a pair at the floor,
 #: nor are the first 64 bins; bins of short texts are copies of few, so it must be far below.
 _LEAST = 0.5
 #: So many pairs of sketches are compared at a time.
-_COMPARED = 1 << 14
+_COMPARED = 1 << 11
 #: So many pairs are held before they are made unique.
 _HELD = 1 << 22
 _PAIR_BITS = np.uint64(32)
@@ -107,21 +106,17 @@ class Candidates:
         parts = [found]
         for start in range(0, len(pairs), _COMPARED):
             near = pairs[start : start + _COMPARED]
-            # A few bins tell most that are not alike, and fit the processor's cache.
-            for bins in (self._few_bins, self.bins):
+            # A few bins, one line of the processor's cache, tell most that are not alike.
+            for bins in (self.bins[:, :64], self.bins):
                 left, right = bins[near >> _PAIR_BITS], bins[near.astype(np.uint32)]
                 agree = np.count_nonzero(left == right, axis=1)
                 near = near[agree >= bins.shape[1] * self.floor * _LEAST]
             parts.append(near)
         return distinct(np.concatenate(parts))
 
-    @cached_property
-    def _few_bins(self) -> np.ndarray:
-        return np.ascontiguousarray(self.bins[:, :64])
-
     def _of_band(self, band: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = np.arange(len(self.bins))
-        keys = self._keys(rows, band, self.scope)
+        keys = self._keys(slice(None), band, self.scope)
         for division in range(_DIVISIONS + 1):
             keys, rows = _sorted(keys, rows)
             is_large, paired = _buckets(keys, rows)
@@ -143,14 +138,14 @@ class Candidates:
             self._known[new], self._is_known[new] = self.must_share(new), True
         return np.asarray(self._known[rows])
 
-    def _keys(self, rows: np.ndarray, band: int, keys: np.ndarray) -> np.ndarray:
-        """``keys`` divided by the bins of ``band``."""
+    def _keys(self, rows: np.ndarray | slice, band: int, keys: np.ndarray) -> np.ndarray:
+        """``keys`` of ``rows`` divided by the bins of ``band``."""
         width = band_width(self.floor)
         start = band % (BINS // width) * width
         # Eight bins at a time fill a word.
         for place in range(start, start + width, 8):
             end = min(place + 8, start + width)
-            words = np.zeros((len(rows), 8), np.uint8)
+            words = np.zeros((len(keys), 8), np.uint8)
             words[:, : end - place] = self.bins[rows, place:end]
             keys = spread(keys ^ spread(words.view("<u8")[:, 0], place), band)
         return keys

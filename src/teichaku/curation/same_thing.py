@@ -28,6 +28,8 @@ _NUMERAL_PARTS = re.compile(rf"{_DIGITS}|[{_KANJI_NUMERALS}]")
 
 #: Where a text may be cut without cutting a number or a name.
 _ENDS = ("。", "\n")
+#: What a text of several sentences has.
+_SEVERAL = re.compile(r"[。！？!?｡．।॥။።.\n].", re.DOTALL)
 
 #: Names by their look, longest first: what stands in quotes, in Latin letters, in katakana, in
 #: kanji before a word for a place, an organisation or a person.
@@ -81,14 +83,15 @@ def _apart(left: str, right: str) -> tuple[str, str]:
     """What is left of both texts without the sentences that both have, the right's in the order
     of their likes on the left.
     """
-    left, right = _middle(left, right)
-    ours = [part.strip() for part in sentences(unicodedata.normalize("NFKC", left))]
-    theirs = [part.strip() for part in sentences(unicodedata.normalize("NFKC", right))]
+    left, right = (unicodedata.normalize("NFKC", part) for part in _middle(left, right))
+    if not (_SEVERAL.search(left) and _SEVERAL.search(right)):
+        return left, right
+    ours = [part.strip() for part in sentences(left)]
+    theirs = [part.strip() for part in sentences(right)]
+    shared = Counter(ours) & Counter(theirs)
+    ours, theirs = list(_without(ours, shared)), list(_without(theirs, shared))
     if len(ours) > 1 and len(theirs) > 1:
-        shared = Counter(ours) & Counter(theirs)
-        ours, theirs = list(_without(ours, shared)), list(_without(theirs, shared))
-        if len(ours) > 1 and len(theirs) > 1:
-            theirs.sort(key=lambda part: _most_alike(part, ours))
+        theirs.sort(key=lambda part: _most_alike(part, ours))
     return "\n".join(ours), "\n".join(theirs)
 
 

@@ -1,23 +1,67 @@
-"""Fan-in steps over shards: near duplicates, semantic duplicates and D4, each as a sketch of a
+"""Fan-in steps over shards: exact, near semantic duplicates and D4, each as a sketch of a
 shard and a decision over the sketches of all (:class:`teichaku.curation.shards.FanIn`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
 from teichaku.core.records import Example, content_id
+from teichaku.core.text import question_key
 from teichaku.curation.clusters import draws, on_grid
 from teichaku.curation.d4 import D4Settings, d4_rows
 from teichaku.curation.near_duplicates import FLOOR, Rank, longest, near_pairs, wording_at
 from teichaku.curation.same_thing import difference, number_key
 from teichaku.curation.semantic_duplicates import WhichToKeep, semantic_duplicates
 from teichaku.curation.shards import Decision, Sketch, Texts
+from teichaku.curation.shingles import comparable_codes
 from teichaku.curation.sketches import is_own_row, sketch
-from teichaku.curation.survivors import EXACT, SimilarPair, Witness, survivors
+from teichaku.curation.survivors import EXACT, SimilarPair, Witness, settled
 
 _NO_SCORE = float("nan")
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class ExactDuplicates:
+    """:func:`teichaku.curation.duplicates.drop_duplicates` for more rows than fit into memory:
+    the same rows stay, and the same fall for the same reasons.
+    """
+
+    def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
+        """A hash of what makes two rows the same, and one of the answer alone."""
+        said = _comparable([example.answer for example in examples])
+        asked = [
+            _digest(e.document_id, answer if e.is_text else question_key(e.asked))
+            for e, answer in zip(examples, said, strict=True)
+        ]
+        answers = [_digest(answer) for answer in said]
+        return Sketch(
+            {"key": _as_numbers(asked), "answer": _as_numbers(answers)[:, 0]},
+            {"order": Texts.of([f"{e.passage_id}\0{e.id}" for e in examples])},
+        )
+
+    def decide(self, sketch: Sketch) -> Decision:
+        """Of the rows with one key, the first in the order of passages and ids stays."""
+        keys, answers = sketch.arrays["key"], sketch.arrays["answer"]
+        orders = sketch.texts["order"]
+        rows = len(keys)
+        keep, witness = np.ones(rows, bool), np.full(rows, -1, np.int64)
+        sorted_rows = np.lexsort((keys[:, 1], keys[:, 0]))
+        same = (keys[sorted_rows][1:] == keys[sorted_rows][:-1]).all(axis=1)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            group = sorted_rows[start : end + 1].tolist()
+            first = min(group, key=lambda row: (orders[row], row))
+            keep[group], witness[group] = False, first
+            keep[first], witness[first] = True, -1
+        differs = answers != answers[np.maximum(witness, 0)]
+        similarity = np.where(keep | differs, np.nan, 1.0)
+        return Decision(
+            keep, differs.astype(np.uint8), witness, similarity, ("duplicate", "duplicate_question")
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +99,7 @@ class NearDuplicates:
         return Sketch(arrays, texts)
 
     def decide(self, sketch: Sketch) -> Decision:
-        """Which rows stay, greedily from the best on, level by level."""
+        """Which rows stay, greedily from the best on."""
         score = sketch.arrays["score"]
         names = np.array(sketch.texts["id"].read(range(len(score))))
         # Without a score last; ties by id.
@@ -64,18 +108,17 @@ class NearDuplicates:
         place = np.empty(len(score), np.int64)
         place[best_first] = np.arange(len(score))
         pairs: dict[tuple[str, str, str], SimilarPair] = {}
-        fallen: dict[str, Witness] = {}
-        standing, is_bounded = np.ones(len(score), bool), True
-        while is_bounded:
-            known, is_bounded = len(pairs), False
-            for level in self.thresholds:
-                is_bounded |= self._compare(sketch, level, place, standing, pairs)
-            is_bounded &= len(pairs) > known
-            met = {int(name) for pair in pairs.values() for name in (pair.left_id, pair.right_id)}
-            order = map(str, sorted(met, key=place.__getitem__))
-            fallen = survivors(order, pairs.values(), self.thresholds, self.guard)
-            standing[:] = True
-            standing[[int(name) for name in fallen]] = False
+
+        def compare(rows: Sequence[str]) -> bool:
+            standing = np.zeros(len(score), bool)
+            standing[list(map(int, rows))] = True
+            found = [
+                self._compare(sketch, level, place, standing, pairs) for level in self.thresholds
+            ]
+            return any(found)
+
+        order = list(map(str, best_first.tolist()))
+        fallen = settled(order, compare, pairs, self.thresholds, self.guard)
         return _as_decision(len(score), fallen)
 
     def _compare(
@@ -103,15 +146,8 @@ class NearDuplicates:
             order=np.argsort(np.argsort(place[rows[chosen]])),
             scope=np.asarray(sketch.arrays[f"{level}.scope"])[chosen],
         )
-        ids = rows[chosen]
-        columns = (found.left, found.right, found.similarity, found.is_exact)
-        for left, right, similarity, is_exact, differs in zip(
-            *(column.tolist() for column in columns), found.differs, strict=True
-        ):
-            one, other = str(ids[left]), str(ids[right])
-            kind = EXACT if is_exact else "near"
-            pair = SimilarPair(one, other, level, kind, similarity, differs)
-            pairs.setdefault((level, one, other), pair)
+        for pair in found.records([str(row) for row in rows[chosen].tolist()], level):
+            pairs.setdefault((level, pair.left_id, pair.right_id), pair)
         return found.is_bounded
 
 
@@ -269,3 +305,25 @@ def _scope(example: Example, level: str) -> int:
     """Rows of other scopes are no duplicates: questions and answers are those of a document."""
     document = example.document_id if level in ("question", "answer") else ""
     return int(content_id(level, document), 16)
+
+
+def _comparable(texts: Sequence[str]) -> list[str]:
+    """``comparable`` of all ``texts``."""
+    found = []
+    for start in range(0, len(texts), _BLOCK):
+        codes, counts = comparable_codes(texts[start : start + _BLOCK])
+        ends = np.cumsum(counts)
+        found += [
+            codes[end - count : end].tobytes().decode("utf-32-le", "surrogatepass")
+            for end, count in zip(ends.tolist(), counts.tolist(), strict=True)
+        ]
+    return found
+
+
+def _digest(*parts: str) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _as_numbers(digests: Sequence[bytes]) -> np.ndarray:
+    """An (n, 2) uint64 array."""
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)

@@ -9,14 +9,12 @@ shard. Rows are numbered over all shards, in the order of their names.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Protocol
 
 import numpy as np
 
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, question_key
 
 #: So much of a kept example's wording is shown as evidence.
 _SHOWN = 80
@@ -100,7 +98,7 @@ class FanIn(Protocol):
 def label(example: Example, source: str = "") -> str:
     """How a row that stays is named in the evidence of one that falls: id, place, wording."""
     place = f" ({source})" if source else ""
-    wording = " ".join(example.wording.split())
+    wording = " ".join(example.wording[: 4 * _SHOWN].split())
     return f"{example.id}{place}: {wording[:_SHOWN]}{'…' if len(wording) > _SHOWN else ''}"
 
 
@@ -121,52 +119,3 @@ def _evidence(decision: Decision, labels: Texts, row: int) -> str:
     if not np.isnan(similarity):
         parts.append(f"similarity {similarity:.4f}")
     return "; ".join(parts)
-
-
-@dataclass(frozen=True)
-class ExactDuplicates:
-    """:func:`teichaku.curation.duplicates.drop_duplicates` for more rows than fit into memory:
-    the same rows stay, and the same fall for the same reasons.
-    """
-
-    def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
-        """A hash of what makes two rows the same, and one of the answer alone."""
-        asked = [_digest(example.document_id, _key(example)) for example in examples]
-        answers = [_digest(comparable(example.answer)) for example in examples]
-        return Sketch(
-            {"key": _as_numbers(asked), "answer": _as_numbers(answers)[:, 0]},
-            {"order": Texts.of([f"{e.passage_id}\0{e.id}" for e in examples])},
-        )
-
-    def decide(self, sketch: Sketch) -> Decision:
-        """Of the rows with one key, the first in the order of passages and ids stays."""
-        keys, answers = sketch.arrays["key"], sketch.arrays["answer"]
-        orders = sketch.texts["order"]
-        rows = len(keys)
-        keep, witness = np.ones(rows, bool), np.full(rows, -1, np.int64)
-        sorted_rows = np.lexsort((keys[:, 1], keys[:, 0]))
-        same = (keys[sorted_rows][1:] == keys[sorted_rows][:-1]).all(axis=1)
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
-            group = sorted_rows[start : end + 1].tolist()
-            first = min(group, key=lambda row: (orders[row], row))
-            keep[group], witness[group] = False, first
-            keep[first], witness[first] = True, -1
-        differs = answers != answers[np.maximum(witness, 0)]
-        similarity = np.where(keep | differs, np.nan, 1.0)
-        return Decision(
-            keep, differs.astype(np.uint8), witness, similarity, ("duplicate", "duplicate_question")
-        )
-
-
-def _key(example: Example) -> str:
-    return comparable(example.answer) if example.is_text else question_key(example.asked)
-
-
-def _digest(*parts: str) -> bytes:
-    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _as_numbers(digests: Sequence[bytes]) -> np.ndarray:
-    """An (n, 2) uint64 array."""
-    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)

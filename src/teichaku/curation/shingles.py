@@ -89,9 +89,13 @@ def distinct(values: np.ndarray) -> np.ndarray:
 
 def spread(values: np.ndarray, salt: int) -> np.ndarray:
     """``values`` (uint64) spread over all 64 bits, another way for each ``salt``."""
-    mixed = (values + np.uint64(salt)) * _MIX
-    mixed = (mixed ^ (mixed >> np.uint64(32))) * _MIX
-    return np.asarray(mixed ^ (mixed >> np.uint64(29)))
+    # In place: new arrays of this size cost as much as the arithmetic.
+    mixed = values + np.uint64(salt)
+    mixed *= _MIX
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= _MIX
+    mixed ^= mixed >> np.uint64(29)
+    return mixed
 
 
 def _kept(codes: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ import numpy as np
 from teichaku.core.text import normalise
 from teichaku.curation.shingles import comparable_codes, ngram_hashes, spread, text_hashes
 
+#: A power of two.
 BINS = 256
 #: Texts with fewer characters are compared by 3-grams, others by 5-grams.
 SHORT = 60
@@ -40,7 +41,8 @@ SKETCH = np.dtype(
     ]
 )
 
-_BLOCK = 256
+#: Few enough texts that what is made of them on the way fits the processor's cache.
+_BLOCK = 64
 _EMPTY = np.uint64(2**64 - 1)
 _BIN_BITS = np.uint64(56)
 
@@ -134,7 +136,8 @@ def _densified(least: np.ndarray) -> np.ndarray:
     for draw in _draws():
         if not len(empty):
             break
-        source = empty - empty % BINS + draw[empty % BINS]
+        bins = empty & (BINS - 1)
+        source = empty - bins + draw[bins]
         found = is_full[source]
         filled[empty[found]] = values[source[found]]
         empty = empty[~found]

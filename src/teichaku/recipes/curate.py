@@ -114,6 +114,10 @@ def make_executor(engine: str, workers: int = 0, address: str = "") -> Executor:
     """
     if engine not in ENGINES:
         raise UserError(f"There is no engine '{engine}'.", f"One of: {', '.join(ENGINES)}.")
+    if address and engine != "ray":
+        raise UserError(
+            f"The engine '{engine}' has no cluster at {address}.", "Name that one: --engine ray"
+        )
     if engine == "serial":
         return Serial()
     if engine == "ray":
@@ -151,19 +155,23 @@ def run_curation(
 @contextmanager
 def _working(out: Path) -> Iterator[None]:
     """The result's folder, for this process alone, without what a killed one left half written."""
+    lock = FileLock(out / _LOCK, timeout=0)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / _LOCK, timeout=0):
-            for part in list(out.rglob(".*.part")):
-                part.unlink(missing_ok=True)
-            (out / _STAGE).unlink(missing_ok=True)
-            yield
+        lock.acquire()
     except Timeout:
         raise UserError(
             f"Another curation is working in {out}.", "Wait until it ends, or stop it."
         ) from None
     except OSError as error:
         raise unwritable(out, error) from error
+    try:
+        for part in list(out.rglob(".*.part")):
+            part.unlink(missing_ok=True)
+        (out / _STAGE).unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
 
 
 def _require_own(out: Path) -> None:
@@ -230,7 +238,10 @@ class _Curating:
     def _begin(self, name: str) -> Path:
         """The folder of the next step."""
         folder = self.out / "steps" / f"{len(self.folders):02d}-{name}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         self.folders.append(folder)
         return folder
 
@@ -249,7 +260,7 @@ class _Curating:
         cut = (config.language, config.shard_rows, config.vectors)
         tasks = [
             ReadTask(
-                f"{content_id(piece.name)[:10]}-{piece.number:05d}",
+                f"{content_id(piece.name)}-{piece.number:05d}",
                 piece,
                 form,
                 str(folder),
@@ -326,6 +337,7 @@ class _Curating:
                 f"{name}: {error}", "Run it again: what is damaged is made anew."
             ) from error
         self._keep(folder, DECISION, made)
+        self._spend(time.monotonic() - begun, 0)
         self.progress.end(told, duration(time.monotonic() - begun))
         return made.shards[0]
 
@@ -368,12 +380,15 @@ class _Curating:
             else:
                 self._note(result.task.told, result.reason)
         seconds, before = time.monotonic() - start, sum(one.before for one in made.values())
-        step = self.folders[-1].name
-        spent = self.spent.get(step, (0.0, 0))
-        self.spent[step] = spent[0] + seconds, before
+        self._spend(seconds, before)
         shards = [shard for one in made.values() for shard in one.shards]
         self.progress.end(told, _in_words(shards, before, len(made), seconds))
         return made
+
+    def _spend(self, seconds: float, before: int) -> None:
+        """The step took so much more, and the last part of it found so much finished."""
+        step = self.folders[-1].name
+        self.spent[step] = self.spent.get(step, (0.0, 0))[0] + seconds, before
 
     def _keep(self, folder: Path, marker: str, made: Made) -> None:
         self.wanted |= {folder / file for shard in made.shards for file in shard.files}
@@ -402,7 +417,7 @@ class _Curating:
     def _summary(self, curated: Curated, parts: Sequence[_Part]) -> dict[str, Any]:
         """What ``stage.json`` says: nothing of the moment, so that it has the same bytes again."""
         files: dict[str, dict[str, int]] = {}
-        names = {f"{content_id(piece.name)[:10]}": piece.name for piece in self.plan.pieces}
+        names = {content_id(piece.name): piece.name for piece in self.plan.pieces}
         for part in parts:
             tally = files.setdefault(names[part.shard.name.partition("-")[0]], {"in": 0, "out": 0})
             tally["in"] += part.steps[0].taken

@@ -11,8 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from teichaku.curation.d4 import D4Settings
-from teichaku.curation.shard_steps import D4, SemanticDuplicates
-from teichaku.curation.shards import ExactDuplicates, FanIn
+from teichaku.curation.near_duplicates import first, longest
+from teichaku.curation.shard_steps import (
+    D4,
+    ExactDuplicates,
+    NearDuplicates,
+    SemanticDuplicates,
+)
+from teichaku.curation.shards import FanIn
 from teichaku.recipes.filter_schema import Filter, NamedFilter
 from teichaku.recipes.section import Section
 from teichaku.recipes.select_schema import Control, SelectD4
@@ -25,6 +31,13 @@ RULES = frozenset(
 #: Steps that see all rows: from their section and the whole file.
 FAN_INS: Mapping[str, Callable[[Any, "Curation"], FanIn]] = {
     "duplicates": lambda section, config: ExactDuplicates(),
+    "near_duplicates": lambda section, config: NearDuplicates(
+        {level: section.thresholds.get(level, section.threshold) for level in section.levels},
+        {"longest": longest, "first": first}[section.keep],
+        section.guard,
+        # No pair is stored for another threshold.
+        floor=1.0,
+    ),
     "semantic_duplicates": lambda section, config: SemanticDuplicates(
         section.threshold,
         section.share,
@@ -81,7 +94,7 @@ class Curation(Section):
         "", description="The column with the vector of each row, for what goes by it."
     )
     shard_rows: int = Field(
-        10_000, ge=1, le=1_000_000, description="Rows of one shard: what one task has in memory."
+        5_000, ge=1, le=1_000_000, description="Rows of one shard: what one task has in memory."
     )
 
     @field_validator("language")

@@ -105,10 +105,10 @@ class Length(FilterSection):
     """Length bands, in full-width characters: kana, kanji and hangul count 1, others `half`."""
 
     name: Literal["length"]
-    question: LengthBand = Field((3, 1000), description="Least and most of a question.")
-    input: LengthBand = Field((0.5, 8000), description="The same of an instruction's input.")
-    answer: LengthBand = Field((0.5, 4000), description="The same of an answer.")
-    text: LengthBand = Field((10, 8000), description="The same of running text.")
+    question: LengthBand = Field((3.0, 1000.0), description="Least and most of a question.")
+    input: LengthBand = Field((0.5, 8000.0), description="The same of an instruction's input.")
+    answer: LengthBand = Field((0.5, 4000.0), description="The same of an answer.")
+    text: LengthBand = Field((10.0, 8000.0), description="The same of running text.")
     half: float = Field(0.5, gt=0, le=1, description="What a letter of other scripts counts.")
 
 
@@ -159,7 +159,7 @@ class NearDuplicates(FilterSection):
     thresholds: dict[Level, Similarity] = Field(
         {}, description="Another threshold for some of the levels."
     )
-    on: tuple[Level, ...] = Field(
+    levels: tuple[Level, ...] = Field(
         ("question", "pair", "text"),
         min_length=1,
         description="What is compared: question or answer (within a document), both, or running "
@@ -172,9 +172,9 @@ class NearDuplicates(FilterSection):
 
     @model_validator(mode="after")
     def _only_of_levels(self) -> "NearDuplicates":
-        if unused := sorted(self.thresholds.keys() - set(self.on)):
+        if unused := sorted(self.thresholds.keys() - set(self.levels)):
             raise PydanticCustomError(
-                "levels", "a threshold for {unused}, which is not in 'on'",
+                "levels", "a threshold for {unused}, which is not in 'levels'",
                 {"unused": ", ".join(unused)},
             )  # fmt: skip
         return self

@@ -133,7 +133,7 @@ def _personal_data(study: Study, config: filter_schema.PersonalData, note: Note)
 
 def _near_duplicates(study: Study, config: filter_schema.NearDuplicates, note: Note) -> Filter:
     thresholds: dict[str, float] = {
-        level: config.thresholds.get(level, config.threshold) for level in config.on
+        level: config.thresholds.get(level, config.threshold) for level in config.levels
     }
     rank = {"longest": longest, "first": first}[config.keep]
     return NearDuplicates(thresholds, rank, config.guard)

@@ -26,6 +26,7 @@ _PARQUET = (".parquet",)
 _PIECE_BYTES = 16 << 20
 _HEAD_BYTES = 1 << 20
 _BATCH_ROWS = 2048
+_READ_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -69,7 +70,8 @@ class Piece:
     def table_batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of a piece in Parquet. Raises ``TaskError`` where they cannot be read."""
         try:
-            with pq.ParquetFile(self.path) as file:
+            # Buffered, so that not all of a column lies in memory.
+            with pq.ParquetFile(self.path, buffer_size=_READ_BYTES) as file:
                 yield from file.iter_batches(_BATCH_ROWS, row_groups=[self.number])
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self.told, error) from error
@@ -118,11 +120,6 @@ class Plan:
     form: Form | None
     faults: Sequence[tuple[str, str]]
     others: Sequence[str]
-
-    @property
-    def rows(self) -> int:
-        """How many rows, or lines, there are."""
-        return sum(piece.rows for piece in self.pieces)
 
 
 def plan_input(inputs: Sequence[Path], without: Path) -> Plan:
@@ -249,7 +246,8 @@ def _row_group_hash(path: Path, number: int) -> str:
     with path.open("rb") as data:
         for start, length in sorted(spans):
             data.seek(start)
-            digest.update(data.read(length))
+            for done in range(0, length, _READ_BYTES):
+                digest.update(data.read(min(_READ_BYTES, length - done)))
     return digest.hexdigest()
 
 

@@ -132,12 +132,13 @@ def move_threshold(
     apply = cast(DuplicateFilter, build_filter(cast(Study, _NoStudy(recipe)), config))
     arms = _arms(run, recipe, arm)
     edits = threshold_edits(run, recipe, index, at, level)
+    command = command_of(run)
     kept = {data: _kept(run, data, name) for data in arms}
     for found in kept.values():
-        _check_floor(found, apply, at, level, edits)
+        _check_floor(found, apply, at, level, edits, command)
     moved = [_moved(run, data, name, apply, kept[data], at, level) for data in arms]
     refilled = tuple(data for data in arms if recipe.arms[data].until is not None)
-    return Move(tuple(moved), edits, command_of(run), refilled)
+    return Move(tuple(moved), edits, command, refilled)
 
 
 def _arms(run: RunFolder, recipe: Recipe, arm: str) -> list[str]:
@@ -181,8 +182,8 @@ def _check_level(config: Section, level: str) -> None:
         raise UserError(
             f"'{config.name}' has one threshold for all that it compares.", "Leave --level out."
         )
-    if level not in config.on:
-        raise UserError(f"'{config.name}' compares no '{level}'{nearest(level, config.on)}")
+    if level not in config.levels:
+        raise UserError(f"'{config.name}' compares no '{level}'{nearest(level, config.levels)}")
 
 
 def _kept(run: RunFolder, data: str, name: str) -> Similarities:
@@ -197,16 +198,21 @@ def _kept(run: RunFolder, data: str, name: str) -> Similarities:
 
 
 def _check_floor(
-    found: Similarities, apply: DuplicateFilter, at: float, level: str, edits: Sequence[Edit]
+    found: Similarities,
+    apply: DuplicateFilter,
+    at: float,
+    level: str,
+    edits: Sequence[Edit],
+    command: str,
 ) -> None:
     try:
         apply.at(at, level).fallen(found)
     except ValueError:
         floors = [floor for name, floor in found.floors.items() if level in ("", name)]
-        told = "; ".join(f"{edit.write} ({edit.place})" for edit in edits)
+        told = ", ".join(f"{edit.write} ({edit.place})" for edit in edits)
         raise UserError(
             f"Pairs are known from {max(floors):g} on, so what falls at {at:g} is not.",
-            f"Set it in the recipe and run it: the texts are then compared once more. {told}",
+            f"Write {told}, then: {command}. The texts are compared once more, from there on.",
         ) from None
 
 

@@ -41,7 +41,7 @@ def _changes(config: Section, level: str) -> list[_Change]:
     if not isinstance(config, NearDuplicates):
         raise AssertionError("a filter with a threshold")
     apart = {str(name): value for name, value in config.thresholds.items()}
-    if level and (level in apart or len(config.on) > 1):
+    if level and (level in apart or len(config.levels) > 1):
         return [(("thresholds", level), apart.get(level), level)]
     others = [(("thresholds", name), was, name) for name, was in apart.items()]
     return [(("threshold",), config.threshold, "threshold"), *others]
