@@ -94,7 +94,7 @@ class _Writer:
         texts: list[str] = [json.loads(line)["text"] for line in lines]
         pool = (part.strip() for text in texts for part in sentences(text))
         self._pool = sorted({part for part in pool if 20 <= len(part) <= 90 and part[-1] == "。"})
-        terms = sorted({term for part in self._pool for term in _TERM.findall(part)})
+        terms: list[str] = sorted({term for part in self._pool for term in _TERM.findall(part)})
         self._katakana = [term for term in terms if "ァ" <= term[0] <= "ー"]
         self._kanji = [term for term in terms if not "ァ" <= term[0] <= "ー"]
 

@@ -25,6 +25,12 @@ def test_the_vendi_score_counts_what_is_different() -> None:
     assert vendi_score(np.zeros((3, 4))) is None
 
 
+def test_the_vendi_score_is_the_same_by_rows_and_by_dimensions() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 6))
+    wide = np.concatenate([rows, np.zeros((20, 30))], axis=1)
+    assert vendi_score(wide) == pytest.approx(vendi_score(rows))
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 60))
 def test_linear_forms_agree_with_their_definitions(seed: int, rows: int) -> None:

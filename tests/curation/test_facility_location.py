@@ -12,7 +12,6 @@ from teichaku.curation.facility_location import (
     chosen_by_coverage,
     coverage,
     facility_location,
-    k_center,
     unlike_in_order,
 )
 
@@ -125,12 +124,15 @@ def test_the_representation_filter_takes_what_is_unlike_all_that_was_taken() -> 
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 1000), st.integers(1, 60), st.floats(0.3, 0.95))
+@given(
+    st.integers(0, 1000), st.sampled_from([1, 60, 1500]), st.integers(1, 400),
+    st.floats(0.3, 0.95),
+)  # fmt: skip
 def test_the_representation_filter_is_that_of_its_definition(
-    seed: int, limit: int, most: float
+    seed: int, count: int, limit: int, most: float
 ) -> None:
-    vectors, ids = topics(60, 7, seed), names(60)
-    scores = np.random.default_rng(seed).permutation(60) / 60
+    vectors, ids = topics(count, 7, seed), names(count)
+    scores = np.random.default_rng(seed).permutation(count) / count
     found = unlike_in_order(ids, vectors, scores, limit, most=most, seed=seed)
     kept: list[int] = []
     for row in np.argsort(-scores).tolist():
@@ -140,10 +142,3 @@ def test_the_representation_filter_is_that_of_its_definition(
             kept.append(row)
     assert found.kept == tuple(ids[row] for row in kept)
     assert sorted([*found.kept, *found.dropped]) == ids
-
-
-def test_k_center_takes_the_farthest() -> None:
-    vectors = plane(0, 5, 10, 60, 90)
-    drawn = np.array([0, 1, 2, 3, 4], np.uint64)
-    assert k_center(vectors, drawn, 3) == [0, 4, 3]
-    assert sorted(k_center(vectors, drawn, 9)) == [0, 1, 2, 3, 4]

@@ -10,6 +10,7 @@ from teichaku.core.errors import RecipeError
 from teichaku.core.records import Dropped, Example
 from teichaku.recipes.load import load_recipe
 
+
 def study(folder: Path, section: Any) -> Path:
     """Each passage twice as running text."""
     arms = {"qa": {"examples": [{"method": "verbatim", "copies": 2}]}}

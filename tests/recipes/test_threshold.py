@@ -8,7 +8,7 @@ import pytest
 from alike import NEAR, SEMANTIC, write_alike_study
 from studies import run_study
 from teichaku.core.errors import UserError
-from teichaku.core.records import Dropped, Example
+from teichaku.core.records import Dropped
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes import data_stages
 from teichaku.recipes.load import load_recipe
@@ -45,8 +45,8 @@ def test_a_lower_threshold_tells_what_falls_too_and_beside_what(run: RunFolder) 
     assert "料金は？\n1,800円" in moved.more[0].text
     assert "料金は？\n1,800円" in moved.more[0].like
     assert moved.back == ()
-    kept = {example.id for example in run.stage("curation/qa").read("examples", Example)}
-    assert {one.like_id for one in moved.more} <= kept
+    falling = {one.example_id for one in moved.more} | fallen(run)
+    assert not {one.like_id for one in moved.more} & falling
     # They walk five minutes to one boat, and straight on to the other.
     (protected,) = moved.protected
     assert (protected.differs, round(protected.similarity, 2)) == (" / 5", 0.65)
@@ -112,7 +112,7 @@ def test_the_edit_fits_what_the_recipe_says(
 
 
 def test_a_profile_is_edited_where_it_says_so(tmp_path: Path) -> None:
-    changes = {"profiles": {"small": {"curation": [GUARDED]}}, "profile": "small"}
+    changes = {"profiles": {"small": {"curation": [{**GUARDED}]}}, "profile": "small"}
     recipe = write_alike_study(tmp_path, "language", GUARDED, **changes)
     run = run_study(recipe)
     # As the command line writes it.

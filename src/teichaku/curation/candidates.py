@@ -14,6 +14,7 @@ that stays, and asks again among the rows that stayed, loses no pair to a row th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -106,13 +107,17 @@ class Candidates:
         parts = [found]
         for start in range(0, len(pairs), _COMPARED):
             near = pairs[start : start + _COMPARED]
-            # A few bins, one line of the processor's cache, tell most that are not alike.
-            for bins in (self.bins[:, :64], self.bins):
+            # A few bins tell most that are not alike, and fit the processor's cache.
+            for bins in (self._few_bins, self.bins):
                 left, right = bins[near >> _PAIR_BITS], bins[near.astype(np.uint32)]
                 agree = np.count_nonzero(left == right, axis=1)
                 near = near[agree >= bins.shape[1] * self.floor * _LEAST]
             parts.append(near)
         return distinct(np.concatenate(parts))
+
+    @cached_property
+    def _few_bins(self) -> np.ndarray:
+        return np.ascontiguousarray(self.bins[:, :64])
 
     def _of_band(self, band: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rows = np.arange(len(self.bins))

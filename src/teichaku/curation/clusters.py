@@ -156,7 +156,7 @@ def as_cosine(dots: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarr
     0 where one is zero.
     """
     lengths = np.sqrt(left * right)
-    cosine = np.divide(dots, lengths, out=np.zeros(len(dots)), where=lengths > 0)
+    cosine = np.divide(dots, lengths, out=np.zeros(dots.shape), where=lengths > 0)
     return np.asarray(np.clip(cosine, -1, 1), np.float32)
 
 

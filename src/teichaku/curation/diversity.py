@@ -93,13 +93,19 @@ def vendi_score(vectors: np.ndarray) -> float | None:
     """The Vendi score (Friedman and Dieng 2023) with the cosine as kernel: the exponential of the
     entropy of the eigenvalues of K/n, the number of different things that would be as varied.
 
-    The n x n kernel has the eigenvalues of the d x d matrix of second moments, and zeros: memory
-    does not grow with the rows. Rows of zeros do not count; None where there are no others.
+    The n x n kernel and the d x d matrix of second moments have the same eigenvalues, zeros
+    aside; the smaller of the two is taken, so memory does not grow with the rows. Rows of zeros
+    do not count; None where there are no others.
     """
-    moments, count = np.zeros((vectors.shape[1], vectors.shape[1])), 0
-    for block in _unit_blocks(vectors):
-        moments += block.T @ block
-        count += len(block)
+    dimensions = vectors.shape[1]
+    if len(vectors) <= dimensions:
+        rows = np.concatenate([np.zeros((0, dimensions)), *_unit_blocks(vectors)])
+        moments, count = rows @ rows.T, len(rows)
+    else:
+        moments, count = np.zeros((dimensions, dimensions)), 0
+        for block in _unit_blocks(vectors):
+            moments += block.T @ block
+            count += len(block)
     if not count:
         return None
     values = np.linalg.eigvalsh(moments / count)

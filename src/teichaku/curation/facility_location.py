@@ -8,8 +8,7 @@ n * n similarities; here, above some thousand rows, each row knows its nearest a
 is linear in their number.
 
 *The representation filter* of DEITA (Liu et al. 2024): in the order of a score, take what is
-unlike all that was taken. *k-center* (Gonzalez 1985; Sener and Savarese 2018): take the row that
-is farthest from all that was taken.
+unlike all that was taken.
 
 Similarities are whole numbers (see :mod:`teichaku.curation.clusters`), so sums do not depend on
 their order.
@@ -21,15 +20,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teichaku.curation.clusters import GRID_SQUARED, cosines, draws
+from teichaku.curation.clusters import GRID_SQUARED, as_cosine, draws, squared_lengths
 from teichaku.curation.selection import Selection
 from teichaku.curation.semantic_duplicates import ranks
-from teichaku.curation.similar_pairs import Cluster, Members, clustered, similar_pairs
+from teichaku.curation.similar_pairs import Cluster, Members, clustered
 
 #: Up to so many rows all similarities are taken.
 _FEW = 2048
 _NEIGHBOURS = 16
 _BLOCK = 1 << 22
+_UNLIKE_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -149,59 +149,47 @@ def unlike_in_order(
     scores: np.ndarray,
     limit: int,
     *,
-    sizes: np.ndarray | None = None,
     most: float = 0.9,
     seed: int = 0,
 ) -> Selection:
-    """DEITA's representation filter: from the best of ``scores`` on (NaN last), each row whose
-    cosine to every kept one is ``most`` or less, while it fits into ``limit`` rows, or units of
-    ``sizes``.
+    """DEITA's representation filter: from the best of ``scores`` on (NaN last), each row of
+    ``vectors``, on the grid, whose cosine to every kept one is ``most`` or less, up to ``limit``.
 
-    Differs from the paper's code in that only kept rows count (with batches, that compares with
-    dropped ones too), and that rows are compared within clusters, as all pairs here are.
+    Differs from the paper's code in that only kept rows count; with batches, that compares with
+    dropped ones too. Every row is compared with every kept one: for some tens of thousands.
     """
-    drawn = draws(ids, seed)
-    rank = ranks("score", drawn, scores=scores)
-    floor = float(np.nextafter(np.float32(most), np.float32(2)))
-    pairs = similar_pairs(vectors, _all_members(vectors, drawn), rank, floor)
-    starts = np.searchsorted(pairs.worse, np.arange(len(ids) + 1))
-    keep = np.zeros(len(ids), bool)
-    kept: list[str] = []
+    order = np.argsort(ranks("score", draws(ids, seed), scores=scores))
+    squares = squared_lengths(vectors)
+    kept: list[int] = []
     fallen: dict[str, tuple[str, str]] = {}
-    room = limit
-    for row in np.argsort(rank).tolist():
-        part = slice(starts[row], starts[row + 1])
-        alike = keep[pairs.better[part]]
-        size = 1 if sizes is None else int(sizes[row])
-        if alike.any():
-            similarity = np.where(alike, pairs.similarity[part], -2)
-            witness = int(similarity.argmax())
-            who = ids[pairs.better[part][witness]]
-            fallen[ids[row]] = ("too_similar", f"{who} stays; similarity {similarity[witness]:.4f}")
-        elif size > room:
-            fallen[ids[row]] = ("over_budget", f"{size}; {limit - room} of {limit} were taken")
-        else:
-            keep[row] = True
-            kept.append(ids[row])
-            room -= size
+    for start in range(0, len(ids), _UNLIKE_BLOCK):
+        block = order[start : start + _UNLIKE_BLOCK]
+        compared, here = np.array([*kept, *block.tolist()], np.int64), len(kept)
+        similarity = _similarities(vectors, squares, block, compared)
+        stands = np.arange(len(compared)) < here
+        for place, row in enumerate(block.tolist()):
+            nearest = np.where(stands, similarity[place], -2.0)
+            witness = int(nearest.argmax())
+            if stands[witness] and nearest[witness] > np.float32(most):
+                evidence = f"{ids[compared[witness]]} stays; similarity {nearest[witness]:.4f}"
+                fallen[ids[row]] = ("too_similar", evidence)
+            elif len(kept) == limit:
+                fallen[ids[row]] = ("over_budget", f"{limit} that score better were taken")
+            else:
+                stands[here + place] = True
+                kept.append(row)
     unscored = frozenset(ids[row] for row in np.flatnonzero(np.isnan(scores)).tolist())
-    return Selection(tuple(kept), fallen, unscored)
+    return Selection(tuple(ids[row] for row in kept), fallen, unscored)
 
 
-def k_center(vectors: np.ndarray, drawn: np.ndarray, count: int) -> list[int]:
-    """``count`` rows, each the farthest from those before it; the first has the lowest ``drawn``.
-    Each costs a pass over all rows: for some thousands of them.
+def _similarities(
+    vectors: np.ndarray, squares: np.ndarray, rows: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """The cosines of ``rows`` of ``vectors``, whose squared lengths are ``squares``, to
+    ``others``.
     """
-    order = np.argsort(drawn, kind="stable")
-    everything = np.arange(len(vectors))
-    chosen: list[int] = []
-    nearest = np.full(len(vectors), -np.inf, np.float32)
-    while len(chosen) < min(count, len(vectors)):
-        row = int(order[nearest[order].argmin()])
-        chosen.append(row)
-        nearest = np.maximum(nearest, cosines(vectors, everything, np.full(len(vectors), row)))
-        nearest[row] = np.inf
-    return chosen
+    dots = np.asarray(vectors[rows], np.float32) @ np.asarray(vectors[others], np.float32).T
+    return as_cosine(dots, squares[rows][:, None], squares[others][None, :])
 
 
 def _all_members(vectors: np.ndarray, drawn: np.ndarray) -> Members:

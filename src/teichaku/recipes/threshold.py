@@ -102,9 +102,10 @@ def threshold_curves(run: RunFolder, arm: str = "", filter_name: str = "") -> li
     Raises ``UserError`` where there is no such arm or filter, or an arm is not curated yet.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
+    arms = _arms(run, recipe, arm)
     chosen = [name for name, _, _ in _filters(run, recipe, filter_name)]
     found = []
-    for data in _arms(run, recipe, arm):
+    for data in arms:
         rows = run.stages()[f"curation/{data}"]["notes"].get("thresholds", ())
         for row in rows:
             if row["filter"] in chosen:
@@ -123,6 +124,7 @@ def move_threshold(
     meant, and for a threshold below that from which on pairs are known.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
+    arms = _arms(run, recipe, arm)
     filters = _filters(run, recipe, filter_name)
     if len(filters) > 1:
         told = " or ".join(f"--filter {name}" for name, _, _ in filters)
@@ -130,7 +132,6 @@ def move_threshold(
     ((name, index, config),) = filters
     _check_level(config, level)
     apply = cast(DuplicateFilter, build_filter(cast(Study, _NoStudy(recipe)), config))
-    arms = _arms(run, recipe, arm)
     edits = threshold_edits(run, recipe, index, at, level)
     command = command_of(run)
     kept = {data: _kept(run, data, name) for data in arms}
