@@ -190,7 +190,7 @@ def run_side(name: str, source: Path, target: Path) -> None:
     start, start_cpu = time.perf_counter(), time.process_time()
     table = pq.read_table(source, use_threads=False)
     stay = side(table["id"].to_pylist(), table["text"].to_pylist())
-    pq.write_table(table.filter(pa.array(stay)), target)
+    pq.write_table(table.filter(pa.array(stay)), target, use_dictionary=False)
     seconds, processor = time.perf_counter() - start, time.process_time() - start_cpu
     status = Path("/proc/self/status")  # getrusage would give what the parent had at the fork
     peak = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
@@ -271,7 +271,8 @@ def measured(names: Sequence[str], count: int) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as made:
         source = Path(made) / "records.parquet"
         columns = {"id": [name for name, _ in records], "text": [text for _, text in records]}
-        pq.write_table(pa.table(columns), source)
+        # Texts that are all different are no matter for a dictionary.
+        pq.write_table(pa.table(columns), source, use_dictionary=False)
         length = sum(map(len, columns["text"])) / count
         print(f"{count:,} records of {length:.0f} characters, {len(planted):,} planted pairs")
         nearest = nearest_unplanted(records, planted)

@@ -623,7 +623,7 @@ def dataset(
 def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = None) -> None:
     """Load the recipe and say whether it is right."""
     from teichaku.recipes.arms import expand_arms
-    from teichaku.recipes.before import check_before, without_effect
+    from teichaku.recipes.before import check_before, unused, without_effect
     from teichaku.recipes.load import find_recipe, load_recipe
     from teichaku.recipes.terms import notice, teacher_terms
 
@@ -636,6 +636,8 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     idle = ", ".join(without_effect(loaded))
     if idle:
         typer.echo("! " + _("Without a student these have no effect: {keys}").format(keys=idle))
+    if keys := ", ".join(unused(loaded)):
+        typer.echo("! " + _("Nothing in the recipe goes by these: {keys}").format(keys=keys))
     arms = ", ".join([arm.name for arm in expand_arms(loaded)] or loaded.arms)
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
 

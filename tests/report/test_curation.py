@@ -1,11 +1,14 @@
 """What the report tells of curation, against values worked out by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import made
+from report_run import Plan, gain, write_run
 from teichaku.core.records import QuestionKind, Score
 from teichaku.report import tables
+from teichaku.report.build import build_report
 from teichaku.report.curation import lengths, selections, survivors
 from teichaku.report.evidence import Arm, Evidence
 from teichaku.report.wording import Wording
@@ -78,3 +81,30 @@ def test_only_arms_of_the_same_settings_are_compared() -> None:
     other = replace(CONTROL, name="facts+random@learning_rate=0.1")
     assert found([1] * 6, [0] * 6, SELECTED, other) == []
     assert found([1] * 6, [0] * 6, SELECTED, replace(CONTROL, control_of="pairs")) == []
+
+
+def fall(level: str, own: float, approximate: bool = False, **counts: int) -> dict[str, Any]:
+    steps = [{"threshold": int(key[1:]) / 100, "count": count} for key, count in counts.items()]
+    told = {"filter": "near_duplicates", "level": level, "compared": 1200, "threshold": own}
+    return {**told, "fall": steps, "approximate": approximate}
+
+
+def test_what_falls_at_which_threshold_is_a_table_of_all_levels(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain))
+    rows = [
+        fall("question", 0.8, _70=91, _80=40, _100=2),
+        fall("pair", 0.75, approximate=True, _70=8, _75=7, _80=6, _100=1),
+    ]
+    summary = run.stage("curation/qa").summary() or {}
+    summary["notes"] = {**summary.get("notes", {}), "thresholds": rows}
+    run.write_json("curation/qa/stage.json", summary)
+    build_report(run, "en")
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    table = page.partition(">near_duplicates: ")[2].partition("</table>")[0]
+    cells = [cell.partition("</t")[0] for cell in table.split('class="number')[1:]]
+    assert cells == [
+        *('">examples', '">0.7', '">0.75', '">0.8', '">1'),
+        *('">1,200', '">91', '">', ' strong">40', '">2'),
+        *('">1,200', '">≈ 8', ' strong">7', '">≈ 6', '">≈ 1'),
+    ]
+    assert "questions with answers</th>" in table

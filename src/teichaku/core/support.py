@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz
 
+from teichaku.core.numerals import NUMERAL_KANJI
 from teichaku.core.text import (
     comparable,
     contains,
@@ -166,7 +167,7 @@ def aligned(claim: str, ground: str, least: float = 0.0) -> Alignment:
 
 #: Letters that stand in a text need not stand alone there (8人 in 48人).
 _NEARLY = 0.999
-_NUMBER_LETTERS = re.compile(r"\d+(?:\.\d+)?|[〇零一二三四五六七八九十百千万億兆]+")
+_NUMBER_LETTERS = re.compile(rf"\d+(?:\.\d+)?|[{NUMERAL_KANJI}]+")
 #: A letter that :func:`comparable` leaves in no text.
 _BLANK = "\ue000"
 

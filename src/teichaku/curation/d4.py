@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from teichaku.curation.clusters import draws
-from teichaku.curation.selection import Selection
+from teichaku.curation.selection import Selection, count_of
 from teichaku.curation.semantic_duplicates import (
     Deduplicated,
     WhichToKeep,
@@ -104,7 +104,7 @@ def d4_rows(
         members.labels[:, 0],
         similarity,
         drawn[left],
-        round(chosen.share * len(vectors)),
+        count_of(chosen.share, len(vectors)),
         chosen.drop,
         chosen.floor,
     )

@@ -16,6 +16,7 @@ from typing import Literal
 from teichaku.core.records import Dropped, Example, content_id
 from teichaku.core.run_folder import dropped
 from teichaku.curation.dates import days_of
+from teichaku.curation.selection import count_of
 
 NoveltyMethod = Literal["probing", "min_k", "min_k_plus_plus", "date"]
 
@@ -107,7 +108,7 @@ class KnownRule:
         scored.sort()
         return {
             name: f"{self.method} {-newness:.4f}, of the {self.share:.0%} that score highest"
-            for newness, name in scored[: int(self.share * len(scored))]
+            for newness, name in scored[: count_of(self.share, len(scored))]
         }
 
 

@@ -14,17 +14,8 @@ from collections.abc import Iterator
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
+from teichaku.core.numerals import read_numerals
 from teichaku.core.text import comparable, script, sentences
-
-_KANJI_DIGITS = {digit: value for value, digit in enumerate("〇一二三四五六七八九")} | {"零": 0}
-_KANJI_UNITS = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "億": 10**8, "兆": 10**12}
-_KANJI_NUMERALS = "".join([*_KANJI_DIGITS, *_KANJI_UNITS])
-_DIGITS = r"\d+(?:,\d{3}(?!\d))*(?:\.\d+)?"
-#: A minus follows no letter or digit, hiragana aside (``は-5度``, but ``PX-20``).
-_NUMBER = re.compile(
-    rf"((?<![^\Wぁ-ゟ])[-−])?({_DIGITS}[{_KANJI_NUMERALS}\d]*|[{_KANJI_NUMERALS}]+)"
-)
-_NUMERAL_PARTS = re.compile(rf"{_DIGITS}|[{_KANJI_NUMERALS}]")
 
 #: Where a text may be cut without cutting a number or a name.
 _ENDS = ("。", "\n")
@@ -61,6 +52,8 @@ def difference(left: str, right: str) -> str:
     with names in its place that are two edits away or, in up to three kanji, of one length.
     """
     left, right = _apart(left, right)
+    if left == right:
+        return ""
     ours, theirs = list(_numbers(left)), list(_numbers(right))
     if ours != theirs:
         return _told(ours, theirs)
@@ -130,41 +123,7 @@ def _most_alike(part: str, others: list[str]) -> int:
 
 def _numbers(text: str) -> Iterator[str]:
     """The numbers of a text in NFKC, by their values."""
-    for sign, found in _NUMBER.findall(text):
-        number = _plain(found) if found.isascii() else _read(found)
-        yield f"-{number}" if sign else number
-
-
-def _read(numerals: str) -> str:
-    """A number with kanji or digits of another script in it, in digits."""
-    parts = _NUMERAL_PARTS.findall(numerals)
-    if any(part in _KANJI_UNITS for part in parts):
-        return str(_value(parts))
-    return _plain("".join(str(_KANJI_DIGITS.get(part, part)) for part in parts))
-
-
-def _plain(digits: str) -> str:
-    """``digits`` of any script in ASCII, without separators and leading zeros."""
-    digits = digits.replace(",", "")
-    if not digits.isascii():
-        digits = "".join(c if c == "." else str(unicodedata.decimal(c)) for c in digits)
-    return digits.lstrip("0") or "0"
-
-
-def _value(parts: list[str]) -> int | float:
-    """The value of a number with units: 二千五百, 2万5千, 1.5億."""
-    total, section, last = 0.0, 0.0, 0.0
-    for part in parts:
-        unit = _KANJI_UNITS.get(part)
-        if unit is None:
-            number = float(_plain(part)) if part not in _KANJI_DIGITS else _KANJI_DIGITS[part]
-            last = last * 10 + number if part in _KANJI_DIGITS else number
-        elif unit < 10**4:
-            section, last = section + (last or 1) * unit, 0.0
-        else:
-            total, section, last = total + ((section + last) or 1) * unit, 0.0, 0.0
-    value = total + section + last
-    return int(value) if value == int(value) else value
+    return (numeral.value for numeral in read_numerals(text))
 
 
 def _replaced(

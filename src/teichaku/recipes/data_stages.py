@@ -11,6 +11,7 @@ from typing import Any
 
 from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
+from teichaku.core.text import comparable
 from teichaku.curation.amount import characters, mix_by_tokens, within_characters
 from teichaku.curation.chain import curate
 from teichaku.documents.loading import Columns, load_documents
@@ -25,14 +26,15 @@ from teichaku.evaluation.questions import (
 )
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes.curation_notes import diversity_notes
-from teichaku.recipes.filters import build_filter, write_notes
+from teichaku.recipes.filter_schema import PersonalData
+from teichaku.recipes.filters import Noted, build_filter, filters_fingerprint, write_notes
 from teichaku.recipes.independent import independent_method, make_independent
 from teichaku.recipes.leaks_stage import list_question_leaks, without_leaks
 from teichaku.recipes.method_schema import FocalRewrite
 from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.novelty_stage import less_of_the_known
 from teichaku.recipes.progress import Progress
-from teichaku.recipes.selection_stage import select_examples
+from teichaku.recipes.selection_stage import POOL, select_examples
 from teichaku.recipes.similarities import ArmSimilarities
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 
@@ -80,14 +82,16 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Examples to the examples worth training on."""
     stage = f"curation/{data}"
     examples = list(study.run.stage(f"synthesis/{data}").read("examples", Example))
-    screened: list[Any] = []
+    noted = Noted()
     similarities = ArmSimilarities(study, data)
     filters = [
-        similarities.kept_of(config, build_filter(study, config, screened.append))
+        similarities.kept_of(config, build_filter(study, config, noted))
         for config in study.recipe.curation
     ]
     # What people wrote is not for a filter to drop.
-    seeds = [example for example in examples if example.method == SEED]
+    seeds = _seeds_without_personal_data(
+        study, [example for example in examples if example.method == SEED], noted
+    )
     written = [example for example in examples if example.method != SEED]
     study.progress.begin(stage, *study.workshop.judging_estimate(len(written)))
     kept, fallen = separate(curate(written, filters))
@@ -99,21 +103,36 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
         if isinstance(method, FocalRewrite):
             kept, surplus = separate(mix_by_tokens(kept, method.method, method.ratio))
             fallen += surplus
+    kept, surplus, chosen = select_examples(study, data, kept, folder)
+    fallen += surplus
+    # After the selection, so that the arm, and its controls with it, have the size that is wanted.
     limit = study.recipe.arms[data].characters
     if limit is not None:
         kept, surplus = separate(within_characters(kept, limit, characters(seeds)))
         fallen += surplus
-    kept, surplus = select_examples(study, data, kept, folder)
-    fallen += surplus
     kept += seeds
     reached = characters(kept)
     if limit is not None:
         _tell_size(study, stage, reached, limit)
-    write_notes(folder, screened)
+    write_notes(folder, noted.records)
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(study.run, kept, stage, "example", reasons, fallen)
-    about = {"characters": reached, "diversity": diversity_notes(examples, kept), **notes}
+    about = {"characters": reached, "diversity": diversity_notes(examples, kept), **chosen, **notes}
     return Outcome(len(examples), len(kept), reasons, {**about, **similarities.notes()})
+
+
+def _seeds_without_personal_data(study: Study, seeds: list[Example], noted: Noted) -> list[Example]:
+    """``seeds`` with their personal data masked, or only reported, where the recipe has that
+    filter. What it would drop is masked.
+    """
+    for config in study.recipe.curation:
+        if isinstance(config, PersonalData):
+            action = "report" if config.action == "report" else "mask"
+            apply = build_filter(study, config.model_copy(update={"action": action}), noted)
+            seeds, fallen = separate(apply(seeds))
+            if fallen:
+                raise AssertionError("what people wrote is not for a filter to drop")
+    return seeds
 
 
 def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:
@@ -141,17 +160,20 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     examples = {example.id: example for made in by_arm.values() for example in made}
     ids = {data: {example.id for example in made} for data, made in by_arm.items()}
     common = set.intersection(*ids.values())
-    pairs = [example for example in examples.values() if example.passage_id and not example.is_text]
+    # Of what a selection was made from, so that no question is there for what was selected.
+    asked_of = {**_pools(study), **examples}.values()
+    pairs = [example for example in asked_of if example.passage_id and not example.is_text]
     held = hold_out(pairs, config.hold_out.per_category, seed)
     trained = trained_questions(held.training, config.per_document, seed, common)
     running = (example for example in examples.values() if example.is_text)
     texts, about_unseen = without_unseen_facts(running, held.unseen)
     instructions = (e for e in examples.values() if not e.passage_id and not e.is_text)
-    training = [*held.training, *texts, *instructions]
+    taught = [example for example in held.training if example.id in examples]
+    training = [*taught, *texts, *instructions]
     training_text = WordingIndex(training)
     questions: list[Question] = unseen_questions(held.unseen)
     if "trained" in config.kinds:
-        questions += trained
+        questions += [question for question in trained if question.example_id in examples]
     lost: dict[str, list[Dropped]] = {}
     study.progress.begin("questions", len(questions))
     if "held_out" in config.kinds:
@@ -167,6 +189,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     require(study.run, questions, "questions", "question", reasons, fallen)
     folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
     notes: dict[str, Any] = {"examples": len(examples), "kinds": _kinds(questions)}
+    notes["stated"] = _stated(questions, by_arm, [*held.unseen, *held.dropped, *about_unseen])
     notes["empty_kinds"] = _empty_kinds(study, notes["kinds"], lost)
     notes["leak_check"] = {
         **prove_apart(questions, training_text, study.passages),
@@ -177,6 +200,34 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         for data in by_arm
     }
     return Outcome(len(questions) + len(fallen), len(questions), reasons, notes)
+
+
+def _pools(study: Study) -> dict[str, Example]:
+    """What the selections of the recipe were made from, by id."""
+    return {
+        example.id: example
+        for data in study.data_arms()
+        for example in study.run.stage(f"curation/{data}").read(POOL, Example)
+    }
+
+
+def _stated(
+    questions: Iterable[Question],
+    by_arm: Mapping[str, Iterable[Example]],
+    apart: Iterable[Example | Dropped],
+) -> dict[str, dict[str, int]]:
+    """For each arm's data how many of the held-out questions it states the answer to (by passage
+    and answer), and how many characters are trained on once what is ``apart`` has been left out.
+    """
+    out = {record.record_id if isinstance(record, Dropped) else record.id for record in apart}
+    asked = [(q.passage_id, comparable(q.reference)) for q in questions if q.kind == "held_out"]
+    found = {}
+    for data, made in by_arm.items():
+        trained = [example for example in made if example.id not in out]
+        facts = {(example.passage_id, comparable(example.answer)) for example in trained}
+        held_out = sum(fact in facts for fact in asked)
+        found[data] = {"held_out": held_out, "characters": characters(trained)}
+    return found
 
 
 def _empty_kinds(
@@ -202,8 +253,8 @@ def independent_fingerprint(study: Study) -> list[str]:
         return []
     if recipe.questions.file is not None:
         return [fingerprint((study.root / recipe.questions.file).read_bytes().hex())]
-    filters = [config.model_dump() for config in recipe.curation]
-    return [method_fingerprint(independent_method(study)), fingerprint(filters)]
+    filters = fingerprint(filters_fingerprint(recipe))
+    return [method_fingerprint(independent_method(study)), filters]
 
 
 def _independent(study: Study, training_text: WordingIndex) -> Iterator[Question | Dropped]:

@@ -22,6 +22,7 @@ from teichaku.recipes.methods import (
 from teichaku.recipes.novelty_stage import left_out
 from teichaku.recipes.progress import beyond
 from teichaku.recipes.seed_amounts import expected_requests
+from teichaku.recipes.selection_stage import POOL
 from teichaku.recipes.study import Outcome, Study, require, write_outcome
 from teichaku.recipes.workshop import price_per_token
 from teichaku.synthesis.coverage import assign_facts
@@ -202,6 +203,9 @@ def sign_anew(study: Study, folder: StageFolder) -> None:
     """
     made = folder.read("examples", Example)
     folder.write("examples", Example, [_signed(study, e) if e.teacher else e for e in made])
+    # The controls of a selection draw from it.
+    if pool := list(folder.read(POOL, Example)):
+        folder.write(POOL, Example, [_signed(study, e) if e.teacher else e for e in pool])
     fallen = list(folder.read("dropped", Dropped))
     folder.write("dropped", Dropped, [_signed_drop(study, record) for record in fallen])
 

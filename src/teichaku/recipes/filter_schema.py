@@ -165,8 +165,10 @@ class NearDuplicates(FilterSection):
         description="What is compared: question or answer (within a document), both, or running "
         "text. Alike at one of them is a duplicate.",
     )
-    keep: Literal["longest", "first"] = Field(
-        "longest", description="Who stays: the longest, or the first by id."
+    keep: Literal["score", "longest", "first"] = Field(
+        "score",
+        description="Who stays: of the best score where judge_screen or magpie_screen stands "
+        "before it, else the longest; the longest; the first by id.",
     )
     guard: bool = Field(True, description="Texts with other numbers or names are no duplicates.")
 
@@ -193,8 +195,11 @@ class SemanticDuplicates(FilterSection):
     level: Literal["question", "answer", "pair"] = Field(
         "question", description="What is compared; running text is compared as a whole."
     )
-    keep: Literal["score", "hard", "easy", "random"] = Field(
-        "score", description="Who stays: the longest; far from its cluster's middle; near it."
+    keep: Literal["score", "longest", "hard", "easy", "random"] = Field(
+        "score",
+        description="Who stays: of the best score where judge_screen or magpie_screen stands "
+        "before it, else the longest; the longest; far from its cluster's middle; near it; by "
+        "chance.",
     )
     guard: bool = Field(True, description="Texts with other numbers or names are no duplicates.")
 

@@ -4,9 +4,11 @@ A filter without settings has a row in ``_NAMED``, one with a section of its own
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from teichaku.backends.ginza_names import GinzaNames
+from teichaku.core.records import Example
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import Filter, by_rule
 from teichaku.curation.duplicates import drop_duplicates
@@ -14,7 +16,7 @@ from teichaku.curation.faithful import Faithful
 from teichaku.curation.grounded import Grounded, GroundingJudge
 from teichaku.curation.judge_screen import JudgeScreen, JudgeScreening
 from teichaku.curation.magpie_screen import MagpieScreen, Screening
-from teichaku.curation.near_duplicates import NearDuplicates, first, longest
+from teichaku.curation.near_duplicates import NearDuplicates, Rank, first, longest
 from teichaku.curation.personal_data.masking import PersonalData, PersonalDatum
 from teichaku.curation.rules.characters import broken_characters
 from teichaku.curation.rules.length import Band, length
@@ -27,26 +29,62 @@ from teichaku.curation.rules.repetition import RepetitionLimits, repeats_itself
 from teichaku.curation.self_contained import SelfContained
 from teichaku.curation.semantic_filter import SemanticDuplicates
 from teichaku.recipes import filter_schema
+from teichaku.recipes.schema import Recipe
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Study
 
-Note = Callable[[Any], None]
+Note = Screening | JudgeScreening | PersonalDatum
+
+#: Judges' scores are told apart to so many decimals; what is left of a score is for the length.
+_SCORE_DECIMALS, _CHARACTER, _MOST_CHARACTERS = 3, 1e-9, 99_999
 
 
-def build_filter(
-    study: Study, config: filter_schema.Filter, note: Note = lambda screening: None
-) -> Filter:
-    """A filter from its section of the recipe; ``note`` gets what a judge says of an example,
-    as a record of that filter's own class.
+@dataclass
+class Noted:
+    """What the filters of a recipe note of examples, as records of their own classes, and who of
+    some duplicates stays by it.
+    """
+
+    records: list[Note] = field(default_factory=list)
+    _scores: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, record: Note) -> None:
+        """Note a record."""
+        self.records.append(record)
+        score = None
+        if isinstance(record, JudgeScreening):
+            score = record.score if record.expected is None else record.expected
+        elif isinstance(record, Screening):
+            score = record.score
+        if score is not None:
+            self._scores[record.example_id] = score
+
+    def rank(self, example: Example) -> float:
+        """The score that a judge gave last, behind which those stand that have none; the longest
+        of one score first.
+        """
+        length = min(int(longest(example)), _MOST_CHARACTERS) * _CHARACTER
+        return round(self._scores.get(example.id, 0.0), _SCORE_DECIMALS) + length
+
+
+def build_filter(study: Study, config: filter_schema.Filter, noted: Noted | None = None) -> Filter:
+    """A filter from its section of the recipe; ``noted`` gets what it notes, and has what the
+    filters before it did.
     """
     if isinstance(config, filter_schema.NamedFilter):
         return _NAMED[config.name](study)
-    return _BUILT[type(config)](study, config, note)
+    return _BUILT[type(config)](study, config, noted or Noted())
 
 
-def write_notes(
-    folder: StageFolder, noted: Sequence[Screening | JudgeScreening | PersonalDatum]
-) -> None:
+def filters_fingerprint(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe's filters are made from, but for the judge and its prompts."""
+    found: dict[str, Any] = {"curation": [config.model_dump() for config in recipe.curation]}
+    if any(config.embeds for config in recipe.curation):
+        found |= {"embedder": recipe.embedder.model_dump(), "embedded_by_seed": recipe.seed}
+    return found
+
+
+def write_notes(folder: StageFolder, noted: Sequence[Note]) -> None:
     """What judges said of examples, and what personal data they had, by the id of the example:
     a file for each kind of record.
     """
@@ -62,7 +100,7 @@ def unjudged_filters(study: Study) -> list[Filter]:
     return [build_filter(study, config) for config in configs if not config.judge_prompt]
 
 
-def _grounded(study: Study, config: filter_schema.Grounded, note: Note) -> Filter:
+def _grounded(study: Study, config: filter_schema.Grounded, noted: Noted) -> Filter:
     judge = None
     if config.judge:
         load = study.prompts.load
@@ -70,7 +108,7 @@ def _grounded(study: Study, config: filter_schema.Grounded, note: Note) -> Filte
     return Grounded(study.passages, config.threshold, judge, config.text_threshold)
 
 
-def _faithful(study: Study, config: filter_schema.Faithful, note: Note) -> Filter:
+def _faithful(study: Study, config: filter_schema.Faithful, noted: Noted) -> Filter:
     judge = None
     if config.judge:
         load = study.prompts.load
@@ -78,9 +116,7 @@ def _faithful(study: Study, config: filter_schema.Faithful, note: Note) -> Filte
     return Faithful(study.passages, config.threshold, judge)
 
 
-def _judge_screen(
-    study: Study, config: filter_schema.JudgeScreen, note: Callable[[JudgeScreening], None]
-) -> Filter:
+def _judge_screen(study: Study, config: filter_schema.JudgeScreen, noted: Noted) -> Filter:
     return JudgeScreen(
         study.passages,
         study.workshop.judge,
@@ -88,13 +124,11 @@ def _judge_screen(
         config.threshold,
         expects=config.expected == "auto",
         again=study.prompts.load("ask_again"),
-        note=note,
+        note=noted,
     )
 
 
-def _magpie_screen(
-    study: Study, config: filter_schema.MagpieScreen, note: Callable[[Screening], None]
-) -> Filter:
+def _magpie_screen(study: Study, config: filter_schema.MagpieScreen, noted: Noted) -> Filter:
     return MagpieScreen(
         study.workshop.judge,
         study.prompts.load("magpie_screen"),
@@ -103,11 +137,11 @@ def _magpie_screen(
         references=config.references,
         min_distance=config.min_distance,
         again=study.prompts.load("ask_again"),
-        note=note,
+        note=noted,
     )
 
 
-def _length(study: Study, config: filter_schema.Length, note: Note) -> Filter:
+def _length(study: Study, config: filter_schema.Length, noted: Noted) -> Filter:
     bands: dict[Part, Band] = {
         "question": Band(*config.question),
         "input": Band(*config.input),
@@ -117,30 +151,30 @@ def _length(study: Study, config: filter_schema.Length, note: Note) -> Filter:
     return by_rule(length(bands, config.half))
 
 
-def _repetition(study: Study, config: filter_schema.Repetition, note: Note) -> Filter:
+def _repetition(study: Study, config: filter_schema.Repetition, noted: Noted) -> Filter:
     return by_rule(repeats_itself(RepetitionLimits(config.sentences, config.ngrams, config.run)))
 
 
-def _mixed_languages(study: Study, config: filter_schema.MixedLanguages, note: Note) -> Filter:
+def _mixed_languages(study: Study, config: filter_schema.MixedLanguages, noted: Noted) -> Filter:
     return by_rule(unnatural_mixture(study.recipe.language, config.share))
 
 
-def _personal_data(study: Study, config: filter_schema.PersonalData, note: Note) -> Filter:
+def _personal_data(study: Study, config: filter_schema.PersonalData, noted: Noted) -> Filter:
     names = GinzaNames() if "name" in config.kinds else None
     allow, language = frozenset(config.allow), study.recipe.language
-    return PersonalData(config.action, config.kinds, allow, names, language, note)
+    return PersonalData(config.action, config.kinds, allow, names, language, noted)
 
 
-def _near_duplicates(study: Study, config: filter_schema.NearDuplicates, note: Note) -> Filter:
+def _near_duplicates(study: Study, config: filter_schema.NearDuplicates, noted: Noted) -> Filter:
     thresholds: dict[str, float] = {
         level: config.thresholds.get(level, config.threshold) for level in config.levels
     }
-    rank = {"longest": longest, "first": first}[config.keep]
-    return NearDuplicates(thresholds, rank, config.guard)
+    ranks: dict[str, Rank] = {"score": noted.rank, "longest": longest, "first": first}
+    return NearDuplicates(thresholds, ranks[config.keep], config.guard)
 
 
 def _semantic_duplicates(
-    study: Study, config: filter_schema.SemanticDuplicates, note: Note
+    study: Study, config: filter_schema.SemanticDuplicates, noted: Noted
 ) -> Filter:
     embedder = study.recipe.embedder
     return SemanticDuplicates(
@@ -148,14 +182,15 @@ def _semantic_duplicates(
         config.threshold,
         config.share,
         level=config.level,
-        which_to_keep=config.keep,
+        which_to_keep="score" if config.keep == "longest" else config.keep,
+        rank=longest if config.keep == "longest" else noted.rank,
         guard=config.guard,
         seed=study.recipe.seed,
     )
 
 
 #: The file in the folder of the stage for each kind of record that ``note`` is given.
-_NOTES: Mapping[type[Screening | JudgeScreening | PersonalDatum], str] = {
+_NOTES: Mapping[type[Note], str] = {
     Screening: "screening",
     JudgeScreening: "judge_screening",
     PersonalDatum: "personal_data",
@@ -170,7 +205,7 @@ _NAMED: Mapping[str, Callable[[Study], Filter]] = {
     "model_talk": lambda study: by_rule(model_talk),
     "markup": lambda study: by_rule(leftover_markup),
 }
-_BUILT: Mapping[type[Section], Callable[[Study, Any, Note], Filter]] = {
+_BUILT: Mapping[type[Section], Callable[[Study, Any, Noted], Filter]] = {
     filter_schema.Grounded: _grounded,
     filter_schema.Faithful: _faithful,
     filter_schema.JudgeScreen: _judge_screen,

@@ -34,6 +34,7 @@ from teichaku.recipes.dataset import Source
 from teichaku.recipes.examples_stage import make_examples, sign_anew
 from teichaku.recipes.export import Options as ExportOptions
 from teichaku.recipes.export import write_dataset
+from teichaku.recipes.filters import filters_fingerprint
 from teichaku.recipes.independent import check_given_questions
 from teichaku.recipes.leaks_stage import leaks_fingerprint
 from teichaku.recipes.load import dump_recipe
@@ -192,7 +193,7 @@ def _make_data(study: Study, line: "_Line", inputs: Mapping[str, str]) -> dict[s
                 "after": documents,
                 "arm": recipe.arms[data].model_dump(include={"examples", "facts", "until"}),
                 # Gaps are filled where what passes the filters leaves them.
-                "curation": [c.model_dump() for c in recipe.curation if recipe.arms[data].until],
+                **(filters_fingerprint(recipe) if recipe.arms[data].until else {"curation": []}),
                 "seeds": seeds,
                 # With their prompts and all else that they read from files.
                 "methods": fingerprint(arm_methods(study, data)),
@@ -222,7 +223,7 @@ def _curation(study: Study, data: str) -> dict[str, Any]:
     recipe = study.recipe
     asking = _judge_prompts(recipe)
     return {
-        "curation": [step.model_dump() for step in recipe.curation],
+        **filters_fingerprint(recipe),
         "characters": recipe.arms[data].characters,
         "judge": study.workshop.judge.identity if asking else "",
         "prompts": _prompts(study, [*asking, "ask_again"]),

@@ -25,10 +25,15 @@ from teichaku.recipes.language_model_schema import (
     ScoredByStudent,
 )
 from teichaku.recipes.leaks_schema import Leaks
-from teichaku.recipes.method_schema import SEED_METHODS, Method
-from teichaku.recipes.novelty_schema import Novelty
+from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS, Method
+from teichaku.recipes.novelty_schema import LIKELIHOOD, Novelty
 from teichaku.recipes.section import Section
-from teichaku.recipes.select_schema import Select, SelectDifficulty, SelectPerplexity
+from teichaku.recipes.select_schema import (
+    Select,
+    SelectDifficulty,
+    SelectImportance,
+    SelectPerplexity,
+)
 
 
 def is_name_character(character: str) -> bool:
@@ -291,6 +296,17 @@ class Arm(Section):
         {}, description="Such as training.learning_rate: [1e-4, 3e-4] or student.model: [a, b]"
     )
 
+    @field_validator("select", mode="before")
+    @classmethod
+    def _with_its_method(cls, value: Any) -> Any:
+        """A filter may be named alone, so it is tried here, too."""
+        if isinstance(value, str):
+            raise PydanticCustomError(
+                "select", "say {{method: {method}}}; its settings stand beside it",
+                {"method": value},
+            )  # fmt: skip
+        return value
+
     @field_validator("examples")
     @classmethod
     def _each_once(cls, value: list[Method]) -> list[Method]:
@@ -381,6 +397,10 @@ def language_code(value: str) -> str:
     return code
 
 
+#: The keys of a matrix that make another student of it.
+_STUDENT_ITSELF = (["student"], ["student", "model"], ["student", "backend"])
+
+
 class Recipe(Section):
     """A whole study."""
 
@@ -418,7 +438,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _holds_together(self) -> "Recipe":
-        _refuse([*self._beginnings(), *self._novelty(), *self._language_model(), *self._prices()])
+        _refuse(
+            [
+                *self._beginnings(),
+                *self._novelty(),
+                *self._language_model(),
+                *self._selections(),
+                *self._prices(),
+            ]
+        )
         return self
 
     def _beginnings(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -491,6 +519,40 @@ class Recipe(Section):
                     "n-grams do not reach from an answer back to its question, so it would make "
                     "no answer likelier; name a language_model with weights",
                 )
+
+    def _selections(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Selections that would keep all, draw by chance, or go by another arm's student."""
+        for name, arm in self.arms.items():
+            where = ("arms", name, "select")
+            if isinstance(arm.select, SelectDifficulty) and (
+                {config.method for config in arm.examples} <= TEXT_METHODS
+            ):
+                yield (
+                    where,
+                    "it goes by how much a question helps, and running text has none; select by "
+                    "perplexity or by vectors (d4, facility_location, unlike)",
+                )
+            if isinstance(arm.select, SelectImportance) and self.documents is None:
+                yield where, "it draws what reads like the documents: name them"
+            students = [key for key in arm.matrix if key.split(".")[:2] in _STUDENT_ITSELF]
+            by_student = self._goes_by_student(arm)
+            for key in students if by_student else ():
+                yield (
+                    ("arms", name, "matrix", key),
+                    f"{by_student} goes by what the recipe's 'student' knows, so another one would "
+                    "learn what was chosen for that; make a recipe of each student",
+                )
+
+    def _goes_by_student(self, arm: Arm) -> str:
+        """The section by which the examples of ``arm`` depend on the student; empty for none."""
+        by_model = isinstance(arm.select, SelectPerplexity | SelectDifficulty)
+        if by_model and isinstance(self.scored_by, ScoredByStudent):
+            return "select"
+        novelty, model = self.novelty, self.language_model
+        if novelty is None or novelty.action == "report" or novelty.method == "date":
+            return ""
+        by_another = model is not None and not isinstance(model, ScoredByStudent)
+        return "" if novelty.method in LIKELIHOOD and by_another else "novelty"
 
     def _prices(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Prices that are lacking, or cannot be added up."""

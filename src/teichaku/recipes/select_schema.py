@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from teichaku.recipes.section import Section
 
@@ -20,6 +21,14 @@ class Selecting(Section):
         ["random", "length"],
         description="Arms of the same size beside it: drawn by chance, and the longest examples.",
     )
+
+    @field_validator("controls")
+    @classmethod
+    def _each_once(cls, value: list[Control]) -> list[Control]:
+        twice = sorted({control for control in value if value.count(control) > 1})
+        if twice:
+            raise PydanticCustomError("twice", "{names} stands twice", {"names": ", ".join(twice)})
+        return value
 
     @property
     def embeds(self) -> bool:

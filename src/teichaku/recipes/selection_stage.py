@@ -4,12 +4,15 @@ Every selection has its controls, arms of as many characters from the same pool:
 and the longest examples. What wins against neither has won by its size.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from teichaku.core.errors import UserError
 from teichaku.core.records import SEED, Dropped, Example, ExampleScore
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.amount import characters
@@ -22,6 +25,7 @@ from teichaku.curation.scoring import score_examples, values_of
 from teichaku.curation.selection import Selection, count_of, length_control, random_control
 from teichaku.curation.semantic_filter import embedded, unless_told_apart
 from teichaku.recipes import select_schema
+from teichaku.recipes.kept_scores import KeptScores, content_of
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 
@@ -32,17 +36,28 @@ _SCORES = "scores"
 
 def select_examples(
     study: Study, data: str, curated: Sequence[Example], folder: StageFolder
-) -> tuple[list[Example], list[Dropped]]:
-    """Which of ``curated`` the arm ``data`` keeps, and the others; all, where it selects none."""
+) -> tuple[list[Example], list[Dropped], dict[str, Any]]:
+    """Which of ``curated`` the arm ``data`` keeps, the others, and notes; all, where it selects
+    none. Raises ``UserError`` where the selection goes by scores and there are none.
+    """
     config = study.recipe.arms[data].select
     if config is None or not curated:
-        return list(curated), []
+        return list(curated), [], {}
     pool = sorted(curated, key=lambda example: example.id)
-    selection, scores = _SELECTORS[type(config)](study, config, pool)
+    selection, scores = _SELECTORS[type(config)](study, config, pool, data)
     folder.write(POOL, Example, pool)
     if scores:
         folder.write(_SCORES, ExampleScore, scores)
-    return separate(selection(pool))
+    kept, fallen = separate(selection(pool))
+    wanted = count_of(config.share, len(pool))
+    why = Counter(score.error for score in scores if score.value is None)
+    if len(kept) < wanted:
+        study.progress.say(
+            f"! curation/{data}: {config.method} keeps {len(kept)} examples of the {wanted} that "
+            f"'share' asks for"
+        )
+    notes = {"pool": len(pool), "wanted": wanted, "kept": len(kept)}
+    return kept, fallen, {"selection": {**notes, "without_score": dict(sorted(why.items()))}}
 
 
 def selection_fingerprint(study: Study, data: str) -> dict[str, Any]:
@@ -85,33 +100,54 @@ _Chosen = tuple[Selection, list[ExampleScore]]
 
 
 def _by_perplexity(
-    study: Study, config: select_schema.SelectPerplexity, pool: Sequence[Example]
+    study: Study, config: select_schema.SelectPerplexity, pool: Sequence[Example], data: str
 ) -> _Chosen:
-    scores = _scored(study, pool, "perplexity")
+    scores = _scored(study, pool, data, "perplexity")
     return keep_band(values_of(scores, "perplexity"), config.share, config.band), scores
 
 
 def _by_difficulty(
-    study: Study, config: select_schema.SelectDifficulty, pool: Sequence[Example]
+    study: Study, config: select_schema.SelectDifficulty, pool: Sequence[Example], data: str
 ) -> _Chosen:
     name = f"ifd_{config.form}"
-    scores = _scored(study, pool, name)
+    scores = _scored(study, pool, data, name)
     return keep_most_difficult(values_of(scores, name), config.share), scores
 
 
-def _scored(study: Study, pool: Sequence[Example], name: str) -> list[ExampleScore]:
-    study.progress.begin(f"scores: {name}", len(pool))
-    found = []
-    for score in score_examples(pool, study.workshop.language_model, [name]):
+def _scored(study: Study, pool: Sequence[Example], data: str, name: str) -> list[ExampleScore]:
+    """The scores of ``pool``; those that the arm has from before are read, not asked for."""
+    model = study.workshop.language_model
+    store = KeptScores(study.run, data, model.identity, name)
+    before = store.read()
+    found = [
+        replace(before[content_of(example)], example_id=example.id)
+        for example in pool
+        if content_of(example) in before
+    ]
+    missing = [example for example in pool if content_of(example) not in before]
+    study.progress.begin(
+        f"scores: {name}", len(missing), f"{len(found)} scored before" if found else ""
+    )
+    for score in score_examples(missing, model, [name]):
         study.progress.advance()
         found.append(score)
-    failed = sum(score.value is None for score in found)
-    told = f", {failed} without a score" if failed else ""
+    store.write(pool, found)
+    errors = [score.error for score in found if score.value is None]
+    told = f", {len(errors)} without a score" if errors else ""
     study.progress.end(f"scores: {name}", f"{len(found)} examples scored{told}")
+    if len(errors) == len(found):
+        raise UserError(
+            f"curation/{data}: none of {len(found)} examples has a score ({name}). The first: "
+            f"{errors[0]}",
+            "Mend what it tells of 'language_model', then give the same command again; what was "
+            "made before is kept.",
+        )
     return sorted(found, key=lambda score: (score.example_id, score.score))
 
 
-def _by_d4(study: Study, config: select_schema.SelectD4, pool: Sequence[Example]) -> _Chosen:
+def _by_d4(
+    study: Study, config: select_schema.SelectD4, pool: Sequence[Example], data: str
+) -> _Chosen:
     ids, texts, vectors = _embedded(study, pool)
     chosen = D4Settings(config.share, config.dedup_share, config.drop, config.floor)
     allowed = unless_told_apart(texts)
@@ -119,7 +155,7 @@ def _by_d4(study: Study, config: select_schema.SelectD4, pool: Sequence[Example]
 
 
 def _by_facility_location(
-    study: Study, config: select_schema.SelectFacilityLocation, pool: Sequence[Example]
+    study: Study, config: select_schema.SelectFacilityLocation, pool: Sequence[Example], data: str
 ) -> _Chosen:
     ids, _, vectors = _embedded(study, pool)
     limit = count_of(config.share, len(pool))
@@ -127,7 +163,7 @@ def _by_facility_location(
 
 
 def _by_unlikeness(
-    study: Study, config: select_schema.SelectUnlike, pool: Sequence[Example]
+    study: Study, config: select_schema.SelectUnlike, pool: Sequence[Example], data: str
 ) -> _Chosen:
     ids, _, vectors = _embedded(study, pool)
     lengths = np.array([characters([example]) for example in pool], np.float64)
@@ -138,7 +174,7 @@ def _by_unlikeness(
 
 
 def _by_importance(
-    study: Study, config: select_schema.SelectImportance, pool: Sequence[Example]
+    study: Study, config: select_schema.SelectImportance, pool: Sequence[Example], data: str
 ) -> _Chosen:
     ids, texts = [example.id for example in pool], list(map(_whole, pool))
     limit = count_of(config.share, len(pool))
@@ -161,7 +197,7 @@ def _whole(example: Example) -> str:
     return example.answer if example.is_text else f"{example.asked}\n{example.answer}"
 
 
-_SELECTORS: Mapping[type[Section], Callable[[Study, Any, Sequence[Example]], _Chosen]] = {
+_SELECTORS: Mapping[type[Section], Callable[[Study, Any, Sequence[Example], str], _Chosen]] = {
     select_schema.SelectPerplexity: _by_perplexity,
     select_schema.SelectDifficulty: _by_difficulty,
     select_schema.SelectD4: _by_d4,

@@ -53,7 +53,11 @@ class Study:
         return list(self.recipe.arms)
 
     def controls(self) -> dict[str, tuple[str, Control]]:
-        """The controls of the recipe's selections by name: of which arm, and of what kind."""
+        """The controls of the recipe's selections by name: of which arm, and of what kind; none
+        without a student, whose answers alone tell them from the selection.
+        """
+        if self.recipe.student is None:
+            return {}
         return {
             control_name(data, control): (data, control)
             for data, arm in self.recipe.arms.items()

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from teichaku.backends import registry
 from teichaku.backends.cache import CachedModel, RequestCache
-from teichaku.core.models import ChatModel, Embedder, LanguageModel, Student
+from teichaku.core.models import (
+    ChatModel,
+    Embedder,
+    LanguageModel,
+    ScoredText,
+    Student,
+    TokenScores,
+)
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Passage, Reply, Request, content_id
 from teichaku.core.run_folder import RunFolder
@@ -137,6 +144,24 @@ class CountedModel:
         for reply in self._model.generate(requests):
             self._count(reply)
             yield reply
+
+
+class CountedLanguageModel:
+    """A language model behind a server, whose failures count as requests that failed for good."""
+
+    def __init__(self, model: LanguageModel, failed: Callable[[], None]) -> None:
+        self.identity = model.identity
+        self._model = model
+        self._failed = failed
+
+    def token_log_probabilities(
+        self, texts: Iterable[ScoredText], moments: bool = False
+    ) -> Iterator[TokenScores]:
+        """The model's scores."""
+        for scores in self._model.token_log_probabilities(texts, moments):
+            if scores.error:
+                self._failed()
+            yield scores
 
 
 @dataclass(frozen=True)
@@ -265,7 +290,7 @@ class Workshop:
 
             served = HttpLanguageModel(**config.model_dump(exclude={"backend", "licence"}))
             self._note("language_model", config, served.identity)
-            return served
+            return CountedLanguageModel(served, self._count_failure)
         from teichaku.backends.transformers import TransformersStudent
 
         if isinstance(config, ScoredByTransformers):
@@ -383,6 +408,9 @@ class Workshop:
             self.cache.close()
             for model in self._opened:
                 model.close()
+
+    def _count_failure(self) -> None:
+        self.usage.failed_requests += 1
 
     def _count(self, price: Price, reply: Reply) -> None:
         self.usage.add(reply, price)
