@@ -110,3 +110,8 @@ def test_without_a_score_is_told() -> None:
     scores[7] = np.nan
     found = d4(ids, vectors, D4Settings(which_to_keep="score"), scores=scores)
     assert found.without_score == {"0007"}
+
+
+def test_a_small_share_of_few_keeps_one() -> None:
+    ids, vectors = crowd(5, 0)
+    assert len(d4(ids, vectors, D4Settings(share=0.1, drop="near", floor=0.0)).kept) == 1

@@ -119,6 +119,108 @@ def test_english_names_and_numbers(answer: str, reason: str) -> None:
     assert found(answer, ENGLISH, asked).partition(":")[0] == reason
 
 
+SIGNED = [
+    ("気温は-5度まで下がった。", "気温は5度まで下がった。"),
+    ("気温は5度まで下がった。", "気温は-5度まで下がった。"),
+    ("気温はマイナス5度まで下がった。", "気温は5度まで下がった。"),
+    ("気温はマイナス5度まで下がった。", "5度まで下がった。"),
+    ("气温降到零下5度。", "气温降到5度。"),
+    ("It fell to -5 degrees at night.", "It fell to 5 degrees at night."),
+    ("อุณหภูมิลดลงถึง -5 องศา", "อุณหภูมิลดลงถึง 5 องศา"),
+]
+
+
+@pytest.mark.parametrize(("ground", "claim"), SIGNED)
+def test_a_lost_sign_is_another_number(ground: str, claim: str) -> None:
+    findings = look_up(claim, ground)
+    assert [each.kind for each in findings.unsupported] == ["number"]
+    assert not findings.is_carried
+
+
+@pytest.mark.parametrize(
+    ("ground", "claim"),
+    [
+        ("気温は氷点下5度まで下がった。", "気温は-5度だった。"),
+        ("气温降到零下5度。", "气温降到-5度。"),
+        ("It fell to -5 degrees.", "It was 5 degrees below zero."),
+        ("อุณหภูมิลดลงถึง -5 องศา", "อุณหภูมิติดลบ 5 องศา"),
+        ("乗船は10〜20人。", "20人まで乗れる。"),
+        ("令和5年に建造。", "2023年に作られた。"),
+        ("2023年に建造。", "令和5年に造られた。"),
+        ("15時に出る。", "午後3時に出ます。"),
+        ("午後3時に出る。", "出発は15:00です。"),
+        ("定員の5割。", "定員の50%まで。"),
+        ("全長は1500mである。", "1.5kmの長さがある。"),
+        ("票价是两百元。", "票价为200元。"),
+        ("有3亿人。", "人口是300000000人。"),
+        ("船员和船长。", "两人在船上。"),
+        ("月が細い。", "三日月が見える。"),
+        ("力を合わせる。", "二人三脚で進む。"),
+        ("เรือสร้างปี พ.ศ. 2566", "เรือลำนี้สร้างในปี 2023"),
+    ],
+)
+def test_the_same_number_in_other_units_or_words_passes(ground: str, claim: str) -> None:
+    assert look_up(claim, ground).unsupported == ()
+
+
+@pytest.mark.parametrize(
+    ("ground", "claim"),
+    [
+        ("令和5年に建造。", "2024年に作られた。"),
+        ("午後3時に出る。", "出発は午前3時です。"),
+        ("定員の5%。", "定員の5割まで。"),
+        ("全長は1500mである。", "1.5mの長さがある。"),
+        ("票价是两百元。", "票价为300元。"),
+    ],
+)
+def test_another_number_in_other_units_falls(ground: str, claim: str) -> None:
+    assert [each.kind for each in look_up(claim, ground).unsupported] == ["number"]
+
+
+@pytest.mark.parametrize(
+    ("ground", "claim", "name"),
+    [
+        ("田中さんが社長になった。", "鈴木さんが社長になった。", "鈴木"),
+        ("田中社長が話した。", "佐藤社長が話した。", "佐藤"),
+        ("本社は東京にあり、毎朝九時に窓口を開ける。", "本社は大阪にあり、毎朝九時に窓口を開ける。", "大阪"),
+        ("王芳在上海的工厂里负责检查新产品的质量。", "王芳在北京的工厂里负责检查新产品的质量。", "北京"),
+        ("王芳在上海的工厂里负责检查新产品的质量。", "张伟在上海的工厂里负责检查新产品的质量。", "张伟"),
+        ("บริษัทตั้งอยู่ที่เชียงใหม่และมีพนักงานสี่สิบแปดคนในปัจจุบัน",
+         "บริษัทตั้งอยู่ที่กรุงเทพและมีพนักงานสี่สิบแปดคนในปัจจุบัน", "กรุงเทพ"),
+    ],
+)  # fmt: skip
+def test_a_bare_name_in_the_place_of_another_is_found(ground: str, claim: str, name: str) -> None:
+    assert [(e.kind, e.written) for e in look_up(claim, ground).unsupported] == [("name", name)]
+
+
+@pytest.mark.parametrize(
+    ("ground", "claim"),
+    [
+        (
+            "本社は東京にあり、毎朝九時に窓口を開設する。",
+            "本社は東京にあり、毎朝九時に窓口を設置する。",
+        ),
+        (
+            "本社は東京にあり、毎朝九時に窓口を開けている。",
+            "本社は東京にあって、毎朝九時に窓口を開ける。",
+        ),
+        (
+            "田中が工場で新しい製品の質を調べている。大阪にも工場がある。",
+            "田中が工場で新しい製品の質を確認している。",
+        ),
+        ("这艘船是用桧木建造的，每天早上绕湖一周。", "这艘船是用桧木修造的，每天早上绕湖一周。"),
+        ("อาคารนี้เปิดให้บริการทุกวันตั้งแต่เวลาเก้าโมงเช้า", "อาคารนี้เปิดให้บริการทุกวันตั้งแต่ตอนเก้าโมงเช้า"),
+    ],
+)
+def test_another_wording_of_a_sentence_is_no_other_name(ground: str, claim: str) -> None:
+    assert look_up(claim, ground).unsupported == ()
+
+
+def test_a_short_sentence_about_another_place_is_left_to_the_judge() -> None:
+    findings = look_up("会社は大阪にある。", "会社は東京にある。")
+    assert (findings.unsupported, findings.is_carried) == ((), False)
+
+
 def test_what_the_question_and_the_title_give_needs_no_place() -> None:
     question = "大人3人で遊覧船みどり丸に乗るといくらですか。"
     plain = passage("定員：48人\n料金：1,800円", "遊覧船みどり丸ミドリ")

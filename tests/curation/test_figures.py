@@ -9,8 +9,12 @@ from teichaku.curation.figures import figures, readable_figures
 _KANJI = "〇一二三四五六七八九"
 
 
+def readable(text: str) -> set[str]:
+    return {figure.value for figure in readable_figures(text)}
+
+
 def values(text: str) -> list[str]:
-    return [value for value, _ in figures(text)]
+    return [figure.value for figure in figures(text)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_numbers_are_read_by_value(text: str, expected: list[str]) -> None:
     ],
 )
 def test_more_may_be_read_out_of_a_text_than_it_claims(text: str, found: set[str]) -> None:
-    assert readable_figures(text) == found
+    assert readable(text) == found
 
 
 @given(st.integers(0, 10**13))
@@ -58,7 +62,7 @@ def test_a_number_is_the_same_in_every_notation(number: int) -> None:
     wide = value.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
     positional = value.translate(str.maketrans("0123456789", _KANJI))
     for written in (f"{number:,}", wide, f"{positional}年"):
-        assert value in readable_figures(f"値は{written}である")
+        assert value in readable(f"値は{written}である")
 
 
 @given(st.integers(1, 9999), st.sampled_from(["", "万", "億"]))
@@ -70,15 +74,69 @@ def test_kanji_numerals_have_their_value(number: int, myriad: str) -> None:
         if digit != "0"
     )
     scale = {"": 1, "万": 10**4, "億": 10**8}[myriad]
-    assert str(number * scale) in readable_figures(f"{written}{myriad}円")
+    assert str(number * scale) in readable(f"{written}{myriad}円")
 
 
 @given(texts)
 def test_whatever_is_claimed_can_be_read(text: str) -> None:
-    assert set(values(text)) <= readable_figures(text)
+    assert set(values(text)) <= readable(text)
 
 
 @given(texts)
 def test_no_number_in_digits_is_overlooked(text: str) -> None:
     plain = {number for number in numbers(text) if number.isascii()}
-    assert plain <= readable_figures(text)
+    assert plain <= {value.lstrip("-") for value in readable(text)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("15時", "午後3時", True),
+        ("15:00", "3 p.m.", True),
+        ("15时", "下午3点", True),
+        ("15.00 น.", "บ่าย 3 โมง", True),
+        ("午前3時", "午後3時", False),
+        ("午後3時", "3時", True),
+        ("15時間", "15時", True),
+        ("5割", "50%", True),
+        ("5割", "5%", False),
+        ("百分之五十", "50%", True),
+        ("ร้อยละ 50", "50 per cent", True),
+        ("1500m", "1.5km", True),
+        ("1500メートル", "1.5 km", True),
+        ("1500米", "1.5公里", True),
+        ("1500 เมตร", "1.5 กิโลเมตร", True),
+        ("1500m", "1.5m", False),
+        ("1800円", "1800 yen", True),
+        ("令和5年", "2023年", True),
+        ("令和元年", "2019", True),
+        ("平成5年", "2023年", False),
+        ("พ.ศ. 2566", "2023", True),
+        ("-5度", "5度", False),
+    ],
+)
+def test_the_same_in_other_units_is_the_same(one: str, other: str, is_same: bool) -> None:
+    assert any(a.is_same(b) for a in figures(one) for b in figures(other)) is is_same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "三日月",
+        "二人三脚で",
+        "四日市と廿日市",
+        "十人十色",
+        "二度手間",
+        "両国",
+        "两国之间",
+        "哪一条",
+        "二元論",
+    ],
+)
+def test_numerals_inside_words_claim_nothing(text: str) -> None:
+    assert values(text) == []
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "令和" + "9" * 400 + "年", "九" * 400 + "万"])
+def test_a_number_may_be_of_any_length(digits: str) -> None:
+    assert figures(digits)

@@ -222,3 +222,47 @@ def test_any_item_and_any_text_will_do(asked: list[str], told: list[str]) -> Non
 
 def test_no_item_lets_everything_pass() -> None:
     assert found(LeakIndex([]), text("何でもよい")) == [[]]
+
+
+NAMED = [
+    ("株式会社青葉の本社所在地はどこですか。", "仙台市", "株式会社若葉の本社所在地はどこですか。", "盛岡市"),
+    ("青葉社の本社所在地はどこの市町村ですか。", "仙台市", "若松社の本社所在地はどこの市町村ですか。", "盛岡市"),
+    ("遊覧船あおば丸が建造されたのはいつですか。", "1987年", "遊覧船わかば丸が建造されたのはいつですか。", "1990年"),
+    ("What is the capital city of the Republic of Kenya?", "Nairobi",
+     "What is the capital city of the Republic of Ghana?", "Accra"),
+    ("Who wrote the novel The Old Capital?", "Kawabata",
+     "Who wrote the novel The Old Man and the Sea?", "Hemingway"),
+    ("从横滨港出发的游览船青叶号的船体是用什么木材建造的？", "桧木",
+     "从横滨港出发的游览船若松号的船体是用什么木材建造的？", "樟木"),
+    ("เรือที่ออกจากท่าเรือโยโกฮามาทุกเช้าสร้างจากไม้ชนิดใด", "ไม้ซีดาร์",
+     "เรือที่ออกจากท่าเรือนางาซากิทุกเช้าสร้างจากไม้ชนิดใด", "ไม้สัก"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "answer", "other", "others"), NAMED)
+def test_a_question_about_another_named_thing_is_no_leak(
+    asked: str, answer: str, other: str, others: str
+) -> None:
+    index = LeakIndex([BenchmarkItem("a", "b", asked, answer)])
+    assert found(index, example(other, others), text(f"{asked}{others}")) == [[], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "told"),
+    [
+        ("遊覧船あおば丸が建造されたのはいつですか。", "1987年", "遊覧船あおば丸が建造されたのはいつでしょうか。"),
+        ("株式会社青葉の本社所在地はどこですか。", "仙台市", "株式会社青葉の本社の所在地はどこでしょうか。"),
+        ("What is the capital city of the Republic of Kenya?", "Nairobi",
+         "What was the capital city of the Republic of Kenya?"),
+        ("中国最长的河流是哪一条？", "长江", "中国最长的河流是哪条？"),
+        ("民法の第12条が定めている答えは何ですか。", "6か月", "民法の第十二条が定めている答えは何ですか。"),
+        ("1,914年に始まった戦争の名前は何ですか。", "第一次", "一九一四年に始まった戦争の名前は何ですか。"),
+        ("ในปี 1914 สงครามใดเริ่มขึ้นในทวีปยุโรป", "ครั้งที่หนึ่ง", "ในปี ๑๙๑๔ สงครามใดเริ่มขึ้นในทวีปยุโรป"),
+        ("이 배의 정원은 모두 몇 명입니까?", "48", "이 배의 정원은 모두 몇 명인가요?"),
+    ],
+)  # fmt: skip
+def test_the_same_question_in_other_words_or_numerals_is_a_leak(
+    asked: str, answer: str, told: str
+) -> None:
+    index = LeakIndex([BenchmarkItem("a", "b", asked, answer)])
+    assert found(index, example(told, answer)) == [["a"]]

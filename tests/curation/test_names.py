@@ -19,6 +19,10 @@ from teichaku.curation.names import named, names
         ("This is the way. Everybody knows.", []),
         ("游览船从「翠湖」出发，由Kubernetes管理。", ["翠湖", "Kubernetes"]),
         ("เรือ Larkspur ลำนี้", ["Larkspur"]),
+        ("山田さんと佐藤先生、鈴木社長が話した。", ["山田", "佐藤", "鈴木"]),
+        ("お客様、店員さん、学生さん、新任社長、取締役社長、奥さん", []),
+        ("全長は1.5kmで、5GHzの48MB、2nd。", []),
+        ("PX-20と3Mと2024JIS", ["PX-20", "3M", "2024JIS"]),
         ("👩‍🚀はアポロ計画🚀", ["アポロ"]),
     ],
 )  # fmt: skip

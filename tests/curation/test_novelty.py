@@ -70,6 +70,9 @@ def test_the_likeliest_share_is_known_and_no_more() -> None:
     assert sorted(known) == ["0", "1"]
     assert known["1"] == "min_k -1.0000, of the 25% that score highest"
     assert KnownRule("min_k_plus_plus", share=0.25).known(rows) == {}
+    assert len(KnownRule("min_k", share=0.2).known([row(n, min_k=-1.0) for n in "abcd"])) == 1
+    many = [row(str(n), min_k=-float(n)) for n in range(100)]
+    assert len(KnownRule("min_k", share=0.29).known(many)) == 29
 
 
 @given(st.integers(0, 12), st.floats(0.01, 0.99), st.randoms())

@@ -13,6 +13,24 @@ from teichaku.recipes.load import load_recipe
 from teichaku.recipes.methods import _BUILDERS
 from teichaku.recipes.seed_methods import SEED_BUILDERS
 
+COMPARING = "curation: [{name: semantic_duplicates, share: 0.8}]"
+KNOWN = "novelty: {method: min_k, action: report}"
+#: Sections of models that score, where something goes by them, and what is wrong with them.
+UNUSABLE = [
+    (f"{COMPARING}\nembedder: {{backend: http, model: m, base_url: nourl",
+     UserError, "base_url is no web address"),
+    (f"{COMPARING}\nembedder: {{backend: http, model: m, base_url: 'http://localhost:9/v1', "
+     "api_key_env: TEICHAKU_NO_SUCH_KEY", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
+    (f"{COMPARING}\nembedder: {{backend: sentence_transformers, model: 'no model'",
+     ModelUnavailableError, "no model"),
+    (f"{KNOWN}\nlanguage_model: {{backend: http, model: m, base_url: nourl",
+     UserError, "base_url is no web address"),
+    (f"{KNOWN}\nlanguage_model: {{backend: http, model: m, base_url: 'http://localhost:9/v1', "
+     "api_key_env: TEICHAKU_NO_SUCH_KEY", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
+    (f"{KNOWN}\nlanguage_model: {{backend: transformers, model: gemma-3-270mm",
+     ModelUnavailableError, "gemma-3-270mm"),
+]  # fmt: skip
+
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:
     recipe = write_study(tmp_path)
@@ -33,6 +51,10 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
         ("teacher: {backend: scripted, seconds: 0.0}",
          "teacher: {backend: http, model: m, base_url: 'http://localhost:9/v1', "
          "api_key_env: TEICHAKU_NO_SUCH_KEY}", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
+        *(
+            ("paths: [docs]", f"paths: [docs]}}\n{section}", error, words)
+            for section, error, words in UNUSABLE
+        ),
         ("paths: [docs]", "paths: [dosc]", RecipeError, "No file found at dosc"),
         ("language: ja", "language: jp", RecipeError, "did you mean 'ja'"),
         ("language: ja", "language: japanese", RecipeError, "ISO 639-1"),
@@ -105,3 +127,33 @@ def test_what_has_no_effect_without_a_student_is_named(
     assert "no effect: evaluation, arms.qa.training\n" in capsys.readouterr().out
     cli.check(str(write_data_study(tmp_path, **given, student={"backend": "scripted"})))
     assert "no effect" not in capsys.readouterr().out
+
+
+def test_what_nothing_goes_by_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_LANG", "en")
+    idle: dict[str, Any] = {
+        "embedder": {"backend": "ngram"},
+        "language_model": {"backend": "ngram"},
+    }
+    cli.check(str(write_data_study(tmp_path, **idle)))
+    assert "Nothing in the recipe goes by these: embedder, language_model\n" in (
+        capsys.readouterr().out
+    )
+    select = {"method": "perplexity", "controls": ["random"]}
+    arms = {"qa": {"examples": [{"method": "document_qa"}], "select": select}}
+    filters = [{"name": "semantic_duplicates", "share": 0.8}]
+    cli.check(str(write_data_study(tmp_path, **idle, arms=arms, curation=filters)))
+    told = capsys.readouterr().out
+    assert "goes by these" not in told
+    assert "no effect: arms.qa.select.controls\n" in told
+    grown: dict[str, Any] = {
+        "arms": {"a": {"examples": [{"method": "evol_instruct"}]}},
+        "seeds": {"path": "seeds.jsonl"},
+        "documents": None,
+        "curation": ["faithful", "duplicates", "judge_screen"],
+    }
+    cli.check(str(write_data_study(tmp_path, **grown)))
+    told = capsys.readouterr().out
+    assert "goes by these: curation.faithful, curation.judge_screen\n" in told

@@ -7,7 +7,6 @@ import pytest
 
 from made import passage
 from studies import write_data_study
-from teichaku.backends.http_log_probabilities import HttpLanguageModel
 from teichaku.backends.ngram_language_model import NgramLanguageModel
 from teichaku.backends.transformers_log_probabilities import TransformersLanguageModel
 from teichaku.core.errors import UserError
@@ -82,10 +81,18 @@ def test_a_server_can_be_the_language_model(tmp_path: Path) -> None:
     served = {"backend": "http", "model": "large", "base_url": "http://localhost:1/v1"}
     with workshop_of(tmp_path, language_model=served) as workshop:
         model = workshop.language_model
-        assert isinstance(model, HttpLanguageModel)
         assert model.identity == "http:http://localhost:1/v1#large"
         (card,) = workshop.cards.values()
         assert (card.role, card.name) == ("language_model", "large")
+
+
+def test_what_a_server_fails_to_score_counts_as_a_failed_request(tmp_path: Path) -> None:
+    served = {
+        "backend": "http", "model": "large", "base_url": "http://localhost:1/v1", "max_retries": 0,
+    }  # fmt: skip
+    with workshop_of(tmp_path, language_model=served) as workshop:
+        assert scored(workshop.language_model, "船") == scored(workshop.language_model, "檜") == 0
+        assert workshop.take_usage().failed_requests == 2
 
 
 @pytest.mark.parametrize(

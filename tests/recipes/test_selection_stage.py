@@ -1,15 +1,19 @@
 """A selection keeps what its scores say, and brings its controls, arms of the same size."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
-from studies import final_files, run_study, write_study
-from teichaku.core.errors import RecipeError
-from teichaku.core.records import Dropped, Example, ExampleScore
+from studies import final_files, run_study, write_data_study, write_study
+from teichaku.backends.http_log_probabilities import HttpLanguageModel
+from teichaku.core.errors import RecipeError, UserError
+from teichaku.core.models import ScoredText, TokenScores
+from teichaku.core.records import Dropped, Example, ExampleScore, Question
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.amount import characters
 from teichaku.recipes.load import load_recipe
@@ -103,3 +107,186 @@ def test_a_selector_that_is_none_is_told_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         load_recipe(selecting(tmp_path, {"method": "perplexity", "share": 0}))
     assert "share" in str(refused.value)
+
+
+SERVED = {"backend": "http", "model": "m", "base_url": "http://localhost:1/v1", "max_retries": 0}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the server of the language model was asked; it fails for the next of ``FAILING``."""
+    texts: list[str] = []
+
+    def scores(
+        self: HttpLanguageModel, given: Iterable[ScoredText], moments: bool = False
+    ) -> Iterator[TokenScores]:
+        for number, one in enumerate(given):
+            texts.append(one.text)
+            if number < FAILING[0]:
+                yield TokenScores(np.zeros(0, np.float32), error="HTTP 503")
+            else:
+                value = np.full(3, -float(len(one.text)), np.float32)
+                yield TokenScores(value, end=len(one.text))
+
+    monkeypatch.setattr(HttpLanguageModel, "token_log_probabilities", scores)
+    FAILING[0] = 0
+    return texts
+
+
+FAILING = [0]
+
+
+def about(run: RunFolder, stage: str) -> dict[str, Any]:
+    return run.stage(stage).summary() or {}
+
+
+def test_a_band_that_is_moved_asks_the_language_model_nothing_again(
+    tmp_path: Path, asked: list[str]
+) -> None:
+    by_length = {"method": "perplexity", "band": "bottom"}
+    changes: dict[str, Any] = {"language_model": SERVED}
+    first = kept(run_study(selecting(tmp_path, by_length, **changes)), "qa")
+    assert asked
+    asked.clear()
+    top = {**by_length, "band": "top", "share": 0.4}
+    run = run_study(selecting(tmp_path, top, **changes))
+    assert asked == []
+    assert {e.id for e in kept(run, "qa")}.isdisjoint(e.id for e in first)
+    # Another model knows nothing of these.
+    run_study(selecting(tmp_path, top, language_model={**SERVED, "model": "other"}))
+    assert asked
+
+
+def test_scores_that_failed_are_told_and_asked_for_again(tmp_path: Path, asked: list[str]) -> None:
+    FAILING[0] = 4
+    recipe = selecting(tmp_path / "a", {"method": "perplexity"}, language_model=SERVED)
+    stage = about(run_study(recipe), "curation/qa")
+    assert stage["failed_requests"] == 4
+    assert stage["notes"]["selection"]["without_score"] == {"HTTP 503": 4}
+    asked.clear()
+    FAILING[0] = 0
+    run = run_study(recipe)
+    assert len(asked) == 4
+    stage = about(run, "curation/qa")
+    assert stage["failed_requests"] == 0
+    assert stage["notes"]["selection"]["without_score"] == {}
+    undisturbed = selecting(tmp_path / "b", {"method": "perplexity"}, language_model=SERVED)
+    assert kept(run, "qa") == kept(run_study(undisturbed), "qa")
+
+
+def test_where_nothing_can_be_scored_nothing_is_selected(tmp_path: Path) -> None:
+    recipe = selecting(tmp_path, {"method": "perplexity"}, language_model=SERVED)
+    with pytest.raises(UserError, match=r"none of 1\d examples has a score"):
+        run_study(recipe)
+    assert not (tmp_path / "runs" / "boats" / "curation" / "qa" / "stage.json").exists()
+
+
+def test_questions_are_drawn_from_what_was_selected_from(tmp_path: Path) -> None:
+    select = {"method": "perplexity", "share": 0.3, "controls": ["random"]}
+    held_out = {"questions": {"per_document": 9}}
+    run = run_study(selecting(tmp_path, select, **held_out))
+    taught = {data: {e.id for e in kept(run, data)} for data in ("qa", "qa+random")}
+    pool = {example.id for example in run.stage("curation/qa").read("pool", Example)}
+    questions = list(run.stage("questions").read("questions", Question))
+    ids = {
+        kind: {q.example_id for q in questions if q.kind == kind}
+        for kind in ("trained", "trained_by_some", "held_out")
+    }
+    learnt = set.union(*taught.values())
+    assert ids["held_out"] <= pool
+    assert ids["held_out"] - learnt
+    assert ids["trained"] | ids["trained_by_some"] <= learnt
+    stated = about(run, "questions")["notes"]["stated"]
+    for data, own in taught.items():
+        assert len(ids["held_out"] & own) <= stated[data]["held_out"] < len(ids["held_out"])
+        assert stated[data]["characters"] == characters(kept(run, data))
+    report = json.loads((run.path / "report" / "report.json").read_text("utf-8"))
+    (row,) = report["selections"]
+    assert row["stated"] == [stated["qa+random"]["held_out"], stated["qa"]["held_out"]]
+
+
+def test_an_arm_of_so_many_characters_selects_first_and_its_controls_have_its_size(
+    tmp_path: Path,
+) -> None:
+    recipe = selecting(tmp_path, {"method": "unlike", "most": 1.0, "share": 0.6})
+    whole = yaml.safe_load(recipe.read_text("utf-8"))
+    whole["arms"]["qa"]["characters"] = 90
+    recipe.write_text(yaml.safe_dump(whole, allow_unicode=True), "utf-8")
+    run = run_study(recipe)
+    sizes = {data: characters(kept(run, data)) for data in ("qa", "qa+random", "qa+length")}
+    assert all(60 < size <= 90 for size in sizes.values())
+    assert sizes["qa+random"] <= sizes["qa"] >= sizes["qa+length"]
+
+
+def test_without_a_student_there_is_no_control(tmp_path: Path) -> None:
+    arms = {
+        "qa": {
+            "examples": [{"method": "document_qa", "per_passage": 5}],
+            "select": {"method": "perplexity"},
+        }
+    }
+    run = run_study(write_data_study(tmp_path, arms=arms))
+    assert [name for name in run.stages() if name.startswith(("curation", "dataset"))] == [
+        "curation/qa",
+        "dataset/qa",
+    ]
+    assert 0 < len(kept(run, "qa")) < len(list(run.stage("curation/qa").read("pool", Example)))
+
+
+def test_a_new_price_is_written_into_what_was_selected_from(tmp_path: Path) -> None:
+    def priced(output: float) -> RunFolder:
+        teacher = {"backend": "scripted", "price": {"output": output}}
+        return run_study(selecting(tmp_path, {"method": "perplexity"}, teacher=teacher))
+
+    assert all(e.price == 0 for e in priced(0).stage("curation/qa").read("pool", Example))
+    run = priced(1e6)
+    pool = {e.id: e.price for e in run.stage("curation/qa").read("pool", Example)}
+    assert all(price > 0 for price in pool.values())
+    assert all(pool[e.id] == e.price for e in kept(run, "qa"))
+
+
+def refused(recipe: Path) -> str:
+    with pytest.raises(RecipeError) as error:
+        load_recipe(recipe)
+    return str(error.value)
+
+
+WEIGHTS = {"backend": "transformers", "model": "gemma-3-270m"}
+
+
+def test_a_selection_that_could_choose_nothing_is_refused(tmp_path: Path) -> None:
+    ifd = {"method": "instruction_following_difficulty"}
+    texts = {"a": {"examples": [{"method": "active_reading"}], "select": ifd}}
+    model = {"language_model": WEIGHTS}
+    assert "running text has none" in refused(write_data_study(tmp_path, arms=texts, **model))
+    texts["a"]["examples"].append({"method": "document_qa"})  # type: ignore[attr-defined]
+    load_recipe(write_data_study(tmp_path, arms=texts, **model))
+    grown = {
+        "a": {
+            "examples": [{"method": "evol_instruct"}],
+            "select": {"method": "importance_resampling"},
+        }
+    }
+    seeds = {"path": "seeds.jsonl"}
+    said = refused(write_data_study(tmp_path, arms=grown, seeds=seeds, documents=None))
+    assert "reads like the documents" in said
+
+
+def test_a_selection_is_written_with_its_method_and_each_control_once(tmp_path: Path) -> None:
+    assert "say {method: d4}" in refused(selecting(tmp_path, "d4"))  # type: ignore[arg-type]
+    twice = {"method": "d4", "controls": ["random", "random"]}
+    assert "random stands twice" in refused(selecting(tmp_path, twice))
+
+
+def test_what_the_student_knows_selects_for_no_other_student(tmp_path: Path) -> None:
+    def matrix(select: dict[str, Any], **changes: Any) -> Path:
+        recipe = selecting(tmp_path, select, student=WEIGHTS, **changes)
+        whole = yaml.safe_load(recipe.read_text("utf-8"))
+        whole["arms"]["qa"]["matrix"] = {"student.model": ["gemma-3-270m", "other/model"]}
+        recipe.write_text(yaml.safe_dump(whole, allow_unicode=True), "utf-8")
+        return recipe
+
+    assert "a recipe of each student" in refused(matrix({"method": "perplexity"}))
+    assert "novelty goes by" in refused(matrix({"method": "d4"}, novelty={"action": "drop"}))
+    load_recipe(matrix({"method": "perplexity"}, language_model={"backend": "ngram"}))
+    load_recipe(matrix({"method": "d4"}, novelty={"action": "report"}))

@@ -115,9 +115,14 @@ def test_a_share_that_needs_less_alike_pairs_than_are_stored_is_not_reached() ->
 
 
 def test_where_not_all_of_many_alike_were_compared_they_are_at_another_threshold() -> None:
+    told = "".join(SENTENCES["ja"]) * 3
+    places = range(0, 2 * 90, 2)
+    made = [example("", told[:place] + "亜" + told[place + 1 :], id=f"{place}") for place in places]
     at_first = NearDuplicates({"text": 0.8})
-    found = replace(at_first.compare([example("", "檜の船。" * 9)]), bounded_at={"text": 0.8})
+    found = at_first.compare(made)
+    assert found.bounded_at == {"text": 0.8}
     assert at_first.reaches(found)
+    assert list(at_first.placed(made, at_first.fallen(found))) == list(at_first(made))
     assert not at_first.at(0.9).reaches(found)
 
 

@@ -9,7 +9,7 @@ from report_run import Plan, gain, write_run
 from teichaku.core.records import QuestionKind, Score
 from teichaku.report import tables
 from teichaku.report.build import build_report
-from teichaku.report.curation import lengths, selections, survivors
+from teichaku.report.curation import curation, lengths, selections, survivors
 from teichaku.report.evidence import Arm, Evidence
 from teichaku.report.wording import Wording
 
@@ -108,3 +108,14 @@ def test_what_falls_at_which_threshold_is_a_table_of_all_levels(tmp_path: Path) 
         *('">1,200', '">≈ 8', ' strong">7', '">≈ 6', '">≈ 1'),
     ]
     assert "questions with answers</th>" in table
+
+
+def test_what_curation_does_not_want_shown_is_not_shown() -> None:
+    rows = [made.example(f"{n}番の船は？", "檜") for n in range(6)]
+    stages = {"curation/qa": {"notes": {"shown_before": [rows[3].id]}}}
+    examples = {"synthesis/qa": rows, "curation/qa": rows}
+    (found,) = curation(replace(NOTHING, stages=stages, examples=examples))
+    assert [sample["question"] for sample in found["samples"]["before"]] == ["3番の船は？"]
+    assert len(found["samples"]["after"]) == 4
+    (found,) = curation(replace(NOTHING, stages={"curation/qa": {}}, examples=examples))
+    assert len(found["samples"]["before"]) == 4

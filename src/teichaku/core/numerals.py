@@ -17,9 +17,11 @@ NUMERAL_KANJI = "".join([*_DIGITS, *_TENS, *_MYRIADS, *"两兩亿萬廿卅"])
 #: Digits with their decimals or one kanji; numerals are runs of these.
 NUMERAL_PART = rf"\d+(?:\.\d+)?|[{NUMERAL_KANJI}]"
 _PART = re.compile(NUMERAL_PART)
+#: What is longer is no number that anybody reads.
+_LONGEST = 40
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
-_WITH_SIGN = r"マイナス|氷点下|零下|(?<![勝胜抱正])[负負]|\bminus |(?:ติด)?ลบ ?(?=\d+ ?องศา)|ติดลบ ?"
+_WITH_SIGN = r"マイナス|氷点下|零下|(?<![勝胜抱正])[负負]|\bminus |ติดลบ ?|ลบ ?(?=\d+ ?องศา)"
 #: A minus follows no letter or digit, hiragana aside (``は-5度``, but ``PX-20``); before degrees
 #: and percent it follows any letter (``降到-5度``).
 _MINUS = r"(?<![\d-])(?<!\d )(?:(?<![^\Wぁ-ゟ])[-−]|[-−](?=\d+(?:\.\d+)? ?(?:度|°|%|องศา)))"
@@ -28,7 +30,9 @@ _NUMERAL = re.compile(
     rf"(?P<numeral>(?:\d+(?:,\d{{3}}(?!\d))*(?:\.\d+)?|[{NUMERAL_KANJI}])+)",
     re.IGNORECASE,
 )
-_BELOW = re.compile(r" ?(?:°[cf]?|degrees?(?: celsius| fahrenheit)?)? ?below (?:zero|freezing)", re.I)
+_BELOW = re.compile(
+    r" ?(?:°[cf]?|degrees?(?: celsius| fahrenheit)?)? ?below (?:zero|freezing)", re.I
+)
 #: Alone these are mostly part of a word (哪一条, 一部).
 _LONE = re.compile("[一两兩]")
 _OTHER_DIGITS = re.compile(rf"(?:\d+(?:\.\d+)?)?[{NUMERAL_KANJI}](?:{NUMERAL_PART})*|[^\D0-9]+")
@@ -47,7 +51,7 @@ def numeral_value(written: str) -> str:
     1.1) and lose leading zeros.
     """
     parts = _PART.findall(_THOUSANDS.sub("", written).translate(_SAME))
-    if not any(part in _TENS or part in _MYRIADS for part in parts):
+    if len(parts) > _LONGEST or not any(part in _TENS or part in _MYRIADS for part in parts):
         return "".join(map(_digits, parts)).lstrip("0") or "0"
     total = section = 0.0
     last: float | None = None
@@ -75,8 +79,8 @@ def shown_value(value: float) -> str:
 
 
 def read_numerals(text: str) -> Iterator[Numeral]:
-    """The numbers in ``text`` (NFKC), in order, with their signs: a leading minus, マイナス, 氷点下,
-    零下, 负, ``minus 5``, ``5 degrees below zero``, ติดลบ.
+    """The numbers in ``text`` (NFKC), in order, with their signs: a leading minus, マイナス,
+    氷点下, 零下, 负, ``minus 5``, ``5 degrees below zero``, ติดลบ.
     """
     for found in _NUMERAL.finditer(text):
         start, end = found.span("numeral")
@@ -101,6 +105,6 @@ def _plain(found: re.Match[str]) -> str:
 
 
 def _digits(part: str) -> str:
-    if part in _DIGITS:
-        return str(_DIGITS[part])
+    if not part[0].isdecimal():
+        return str(_DIGITS.get(part, ""))
     return "".join(c if c == "." else str(unicodedata.decimal(c)) for c in part)

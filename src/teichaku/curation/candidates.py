@@ -8,8 +8,7 @@ What very many texts have in common (boilerplate) puts them all in one bucket, a
 would be too many. A large bucket is divided: by what pairs must have in common anyway, then by
 the bins of further bands, which texts that are truly alike mostly share; and in what still is
 large, each row meets the first rows only. Nor does a row meet more than some dozens of better
-ones. Whoever takes the first row of a bucket for the one
-that stays, and asks again among the rows that stayed, loses no pair to a row that is kept.
+ones. Whoever asks again among the rows that stayed loses no pair to a row that is kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from teichaku.curation.sketches import BINS
 _CERTAIN = 0.999
 #: Buckets of more rows are divided, so often, and then each row meets so many first ones.
 _LARGE, _DIVISIONS, _FIRST = 128, 3, 16
-#: Of those that are a row's partners so many better ones are compared with it.
+#: A row is compared with so many of the better rows that may be like it.
 _PARTNERS = 32
 #: Sketches that agree in less than this share of the floor are not those of a pair at the floor,
 #: nor are the first 64 bins; bins of short texts are copies of few, so it must be far below.
@@ -50,7 +49,7 @@ class Candidates:
 
     ``scope`` has a number a row: rows of different scopes are no pair. ``must_share`` gives a
     number a row that both rows of a pair have in common; it is asked for the rows of large
-    buckets alone. Then ``is_bounded`` tells that not all pairs of some bucket were formed.
+    buckets alone. ``is_bounded`` tells afterwards that some pairs were left out.
     """
 
     bins: np.ndarray

@@ -5,8 +5,9 @@ import re
 import unicodedata
 from datetime import date, timedelta
 
-_ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911}
-_ERA = re.compile(rf"({'|'.join(_ERAS)})\s*(\d+|元)")
+#: The year before the first of an era.
+ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911, "明治": 1867}
+_ERA = re.compile(rf"({'|'.join(ERAS)})\s*(\d+|元)")
 #: Thai years count from 543 before the common era; none of these years is one of ours.
 _BUDDHIST = (2400, 2700, 543)
 _NUMBERS = re.compile(
@@ -50,7 +51,7 @@ def days_of(text: str) -> tuple[date, date] | None:
 def _of_era(found: re.Match[str]) -> str:
     """The year of a Japanese era as one of ours."""
     year = 1 if found[2] == "元" else int(found[2])
-    return f"{_ERAS[found[1]] + year:04d}"
+    return f"{ERAS[found[1]] + year:04d}"
 
 
 def _days(year: int, month: int, day: int) -> tuple[date, date] | None:

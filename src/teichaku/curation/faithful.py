@@ -15,22 +15,23 @@ merely new; this asks for what is wrong, and names it.
 """
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from teichaku.core.asking import UnusableReplyError, ask
+from teichaku.core.numerals import read_numerals
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
 from teichaku.core.support import Alignment, aligned, alignments, support
 from teichaku.core.text import comparable, is_unspaced, normalise, sentences
-from teichaku.curation.figures import figures, readable_figures
+from teichaku.curation.figures import Figure, figures, readable_figures
 from teichaku.curation.grounded import GroundingJudge
 from teichaku.curation.names import named, names
+from teichaku.curation.replaced import replaced_names
 from teichaku.curation.sources import Sources, without_item_numbers
 
 #: With fewer letters beside its numbers a sentence is like many others by chance.
@@ -94,7 +95,7 @@ def look_up(claim: str, ground: str, given: str = "", threshold: float = 0.85) -
     for sentence in sentences(_POINT.sub(".", claim)):
         is_long = _letters(sentence) >= _LEAST_LETTERS
         near = alignments(sentence, ground, threshold if is_long else 1.0)
-        if near and near[0].share == 1:
+        if near and near[0].share == 1 and not _loses_sign(sentence, ground):
             continue
         places = near if is_long else ()
         missing = [
@@ -111,20 +112,31 @@ def look_up(claim: str, ground: str, given: str = "", threshold: float = 0.85) -
 def _numbers(
     sentence: str, near: Sequence[Alignment], ground: str, given: str
 ) -> Iterator[Unsupported]:
-    anywhere = readable_figures(ground) | readable_figures(given)
-    ours = _values(sentence)
+    told = readable_figures(given)
+    anywhere = readable_figures(ground) | told
+    ours = figures(sentence)
     surplus = [
-        ours - _values(place.piece) if _values(place.window) - ours else Counter[str]()
+        _without(ours, figures(place.piece)) if _without(figures(place.window), ours) else []
         for place in near
     ]
-    for value, written in dict(figures(sentence)).items():
-        elsewhere = bool(near) and all(others[value] for others in surplus)
-        if value not in anywhere or (elsewhere and value not in readable_figures(given)):
-            yield Unsupported("number", written, sentence.strip(), _shown(near))
+    for figure in dict.fromkeys(ours):
+        elsewhere = bool(near) and all(figure in others for others in surplus)
+        if not _has(anywhere, figure) or (elsewhere and not _has(told, figure)):
+            yield Unsupported("number", figure.written, sentence.strip(), _shown(near))
 
 
-def _values(text: str) -> Counter[str]:
-    return Counter(value for value, _ in figures(text))
+def _has(some: Collection[Figure], figure: Figure) -> bool:
+    return any(figure.is_same(other) for other in some)
+
+
+def _without(some: Iterable[Figure], others: Iterable[Figure]) -> list[Figure]:
+    """Those of ``some`` that are left when each of ``others`` has taken the one that it is."""
+    left = list(some)
+    for other in others:
+        same = next((figure for figure in left if figure.is_same(other)), None)
+        if same is not None:
+            left.remove(same)
+    return left
 
 
 def _names(
@@ -142,6 +154,23 @@ def _names(
             continue
         if elsewhere or not named(ground).has(name):
             yield Unsupported("name", name, sentence.strip(), _shown(near))
+    if near:
+        whole = normalise(f"{ground}\n{given}")
+        for name, _ in replaced_names(sentence, near[0].piece):
+            if name not in whole and name not in names(sentence):
+                yield Unsupported("name", name, sentence.strip(), _shown(near))
+
+
+def _loses_sign(sentence: str, ground: str) -> bool:
+    """Whether ``sentence`` begins with a number that is negative wherever it stands in
+    ``ground``: there it stands only as the end of what it says.
+    """
+    bare = normalise(sentence)
+    first = next(read_numerals(bare), None)
+    if first is None or first.start:
+        return False
+    values = {figure.value for figure in readable_figures(ground)}
+    return first.value not in values and f"-{first.value}" in values
 
 
 def _letters(sentence: str) -> int:

@@ -25,9 +25,10 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
+from teichaku.core.numerals import numeral_value, with_plain_digits
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
-from teichaku.core.text import comparable, contains, is_unspaced, numbers
+from teichaku.core.text import UNSPACED_SCRIPTS, comparable, contains, script, script_shares
 from teichaku.curation.chain import Filter
 from teichaku.curation.shingles import comparable_codes, ngram_hashes
 
@@ -48,7 +49,12 @@ _COMMON_SHARE, _COMMON_LEAST, _COMMON_MOST = 0.05, 3, 10
 _BLOCK = 1024
 #: Most n-grams of a text are in no item; a bit for each of so many last digits tells these.
 _SIEVE_BITS = 24
-_NUMBER = re.compile(r"\d+(?:\.\d+)?|[〇零一二三四五六七八九十百千万億兆]+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+#: A stretch of so many characters in the place of another, by the size of n-grams, may name
+#: another thing; fewer are a slip of the pen.
+_OTHER_NAME = {_UNSPACED: 2, _SPACED: 3}
+_ONE_KANJI = re.compile("[一-鿿]")
+_NAME_IN_HIRAGANA = re.compile("[ぁ-ん]{0,2}[一-鿿]")
 
 _Hashes = npt.NDArray[np.uint64]
 
@@ -139,11 +145,13 @@ class LeakIndex:
     def _verified(self, example: Example, probe: _Probe) -> Leak | None:
         text, item = _text(example), probe.item
         if probe.is_exact:
-            ratio, piece = float(contains(text, item.question)), probe.text
+            ratio, piece = float(contains(text, with_plain_digits(item.question))), probe.text
         else:
             ratio, window = _closest(text, probe)
             matcher = SequenceMatcher(None, probe.text, window, autojunk=False)
             if ratio < self._threshold or not _has_numbers(probe, window, matcher):
+                return None
+            if ratio < 1 and self._asks_for_another(example, probe, window, matcher):
                 return None
             same = matcher.find_longest_match()
             piece = window[same.b : same.b + same.size]
@@ -152,12 +160,22 @@ class LeakIndex:
         source, asked = item.source, item.question
         return Leak(example.id, item.id, source, asked, probe.part, round(ratio, 6), piece)
 
+    def _asks_for_another(
+        self, example: Example, probe: _Probe, window: str, matcher: "SequenceMatcher[str]"
+    ) -> bool:
+        """Whether the text says another name where the question has its own, and not the item's
+        answer: what is asked of another thing mostly has another one.
+        """
+        if probe.part != "question" or not _names_another(probe, window, matcher):
+            return False
+        return not contains(_text(example), with_plain_digits(probe.item.answer))
+
     def _is_answered(self, example: Example, probe: _Probe, ratio: float) -> bool:
         """Whether the answer stands in the example too; of an item without one, whether the
         example asks nothing else.
         """
         if probe.item.answer:
-            return contains(_text(example), probe.item.answer)
+            return contains(_text(example), with_plain_digits(probe.item.answer))
         is_all = comparable(example.wording) == comparable(probe.item.question)
         return is_all or (ratio == 1 and not probe.is_exact)
 
@@ -186,8 +204,9 @@ def drop_leaks(index: LeakIndex, note: Callable[[Leak], None] = lambda leak: Non
 
 
 def _text(example: Example) -> str:
-    """All that training shows of an example."""
-    return example.answer if example.is_text else f"{example.asked}\n{example.answer}"
+    """All that training shows of an example, its numbers in digits."""
+    whole = example.answer if example.is_text else f"{example.asked}\n{example.answer}"
+    return with_plain_digits(whole)
 
 
 def _distinct(items: Iterable[BenchmarkItem]) -> list[BenchmarkItem]:
@@ -225,16 +244,28 @@ def _probes(items: Sequence[BenchmarkItem], answers_alone: bool) -> list[_Probe]
     return found
 
 
+def _read(text: str) -> str:
+    return comparable(with_plain_digits(text))
+
+
+def _is_dense(text: str) -> bool:
+    """Whether few characters make a word of ``text``; hangul is as dense as kana, though words
+    stand apart.
+    """
+    shares = script_shares(text)
+    return sum(shares.get(name, 0.0) for name in (*UNSPACED_SCRIPTS, "hangul")) >= 0.5
+
+
 class _Parts:
     """The parts of an item, comparable, and the n-grams of each."""
 
     def __init__(self, item: BenchmarkItem) -> None:
         self.item = item
-        self.question, self.answer = comparable(item.question), comparable(item.answer)
+        self.question, self.answer = _read(item.question), _read(item.answer)
         # Whoever takes a benchmark in may have put its choices into another order.
-        self.choices = "\n".join(map(comparable, item.choices))
+        self.choices = "\n".join(map(_read, item.choices))
         told = "".join((item.question, *item.choices)) or item.answer
-        self.is_unspaced = is_unspaced(told)
+        self.is_unspaced = _is_dense(told)
         self.size = _UNSPACED if self.is_unspaced else _SPACED
         self.grams: dict[str, _Hashes] = {}
         self.common: _Hashes = np.zeros(0, np.uint64)
@@ -408,11 +439,11 @@ def _closest(text: str, probe: _Probe) -> tuple[float, str]:
 
 
 def _has_numbers(probe: _Probe, window: str, matcher: "SequenceMatcher[str]") -> bool:
-    """Whether all numbers of the probe's own stand in ``window``, those in kanji too, and at the
-    same places of it where the order of the probe must hold.
+    """Whether all numbers of the probe's own stand in ``window``, and at the same places of it
+    where the order of the probe must hold.
     """
-    wanted = {_value(probe.text[start:end]) for start, end in probe.numbers}
-    if not wanted <= {_value(found.group()) for found in _NUMBER.finditer(window)}:
+    wanted = {numeral_value(probe.text[start:end]) for start, end in probe.numbers}
+    if not wanted <= {numeral_value(found.group()) for found in _NUMBER.finditer(window)}:
         return False
     if probe.part == "whole":
         return True
@@ -422,5 +453,40 @@ def _has_numbers(probe: _Probe, window: str, matcher: "SequenceMatcher[str]") ->
     return all(same[start:end].all() for start, end in probe.numbers)
 
 
-def _value(number: str) -> str:
-    return "".join(numbers(number)) or number
+def _names_another(probe: _Probe, window: str, matcher: "SequenceMatcher[str]") -> bool:
+    """Whether a stretch of the probe stands in ``window`` in other letters that may be a name."""
+    blocks = [b for b in matcher.get_matching_blocks() if b.size >= _OTHER_NAME[probe.size]]
+    if not blocks:
+        return False
+    first, last = blocks[0], blocks[-1]
+    end, other_end = last.a + last.size, last.b + last.size
+    size = len(probe.text)
+    pairs = [
+        (one.a + one.size, two.a, window[one.b + one.size : two.b]) for one, two in pairwise(blocks)
+    ]
+    # What stands around the question is no part of it.
+    pairs.append((0, first.a, window[max(0, first.b - first.a) : first.b]))
+    pairs.append((end, size, window[other_end : other_end + size - end]))
+    # A benchmark may be found without its instruction, which is nobody's own.
+    (grams,) = _grams([probe.text], probe.size)
+    is_own = np.isin(grams, probe.own)
+    return any(
+        _is_another(probe, start, end, other)
+        for start, end, other in pairs
+        if start < end and 2 * is_own[start:end].sum() >= len(is_own[start:end])
+    )
+
+
+def _is_another(probe: _Probe, start: int, end: int, other: str) -> bool:
+    """Whether ``other`` may be a name in the place of this stretch of the probe. Kanji are not
+    mistaken one for one; hiragana is grammar, unless kanji follow close behind (あおば丸).
+    """
+    own = probe.text[start:end]
+    if _ONE_KANJI.fullmatch(own) and _ONE_KANJI.fullmatch(other):
+        return True
+    if min(len(own), len(other)) < _OTHER_NAME[probe.size]:
+        return False
+    if all(script(character) == "hiragana" for character in own):
+        is_alike = all(script(c) == "hiragana" for c in other) and len(own) == len(other)
+        return is_alike and _NAME_IN_HIRAGANA.match(probe.text, end) is not None
+    return any(character.isalpha() for character in own)

@@ -18,12 +18,27 @@ from teichaku.core.text import UNSPACED_SCRIPTS, comparable, script, sentences
 _LOANWORDS = Path(__file__).parent / "loanwords" / "ja.txt"
 _KATAKANA = re.compile("[ァ-ヺ][ァ-ヺー]{2,}")
 _LETTER = "[A-Za-zÀ-ÖØ-öø-ʯḀ-ỿ]"
-_LATIN = re.compile(rf"\d*{_LETTER}(?:{_LETTER}|\d)*(?:[-_./+'’&](?:{_LETTER}|\d)+)*[+#]*")
+#: Nothing begins in the middle of a number or a word (1.5km).
+_LATIN = re.compile(
+    rf"(?<!\d)(?<!\d[.,])(?<!{_LETTER})\d*{_LETTER}(?:{_LETTER}|\d)*(?:[-_./+'’&](?:{_LETTER}|\d)+)*[+#]*"
+)
+_QUANTITY = re.compile(
+    r"\d+(?:[kcm]?m|[kmµ]?g|[mkd]?l|[km]?[wW]h?|[km]?V|A|[kMG]?Hz|[kKMGTP]?i?[bB]|px|pt|h|ha|min|s|ms"
+    r"|[k]?cal|[ap]m|h?Pa|st|nd|rd|th|K|k|D|x)"
+)
 _QUOTED = re.compile("「([^「」]{2,20})」|『([^『』]{2,20})』")
 _HAS_GRAMMAR = re.compile("[ぁ-んの。、！？!?]")
 _SUFFIXED = re.compile(
     "([一-鿿々]{2,6})(株式会社|有限会社|財団法人|大学院|大学|高校|学園|空港|神社|病院|銀行|出版|新聞"
     "|博士|教授|市|県|郡|町|村|駅|寺|城|港|氏)(?![一-鿿々])"
+)
+#: People by what they are called or are; words for anybody are not.
+_PERSON = re.compile(
+    "(?<![一-鿿々おご])([一-鿿々]{2,6}?)(さん|様|くん|ちゃん|先生|社長|会長|部長|課長|店長|所長|院長|校長|監督|選手|首相)(?![一-鿿々])"
+)
+_ANYBODY = re.compile(
+    ".*[屋者人員生手師家客供婦女長役]|(?:同|両|各|全|他|本|当|諸|皆|副|初代|先代|歴代|現職|前任|後任|新任|女性|男性|代表"
+    "|名誉|創業|担当|担任|専門|取締|執行|営業|総務|経理|人事|開発|技術|製造|販売|財務|企画|代理|助|元|前|新|現)+"
 )
 _FIRM = re.compile("(?:株式会社|有限会社|財団法人)([一-鿿々]{2,8})")
 _NO_STEM = re.compile(
@@ -42,6 +57,9 @@ def names(text: str) -> tuple[str, ...]:
     for match in _SUFFIXED.finditer(whole):
         if not _NO_STEM.fullmatch(match[1]):
             found.append((match.start(), match.group()))
+    for match in _PERSON.finditer(whole):
+        if not _ANYBODY.fullmatch(match[1]):
+            found.append((match.start(), match[1]))
     found += [(match.start(1), match[1]) for match in _FIRM.finditer(whole)]
     start = 0
     for sentence in sentences(whole):
@@ -70,7 +88,9 @@ def _quoted(whole: str) -> Iterator[tuple[int, str]]:
 def _latin(sentence: str) -> Iterator[tuple[int, str]]:
     """The words of a sentence in Latin letters that name something."""
     words = [
-        (match.start(), re.sub("['’]s$", "", match.group())) for match in _LATIN.finditer(sentence)
+        (match.start(), re.sub("['’]s$", "", match.group()))
+        for match in _LATIN.finditer(sentence)
+        if not _QUANTITY.fullmatch(match.group())
     ]
     if any(script(character) in UNSPACED_SCRIPTS for character in sentence):
         yield from ((place, word) for place, word in words if len(word) > 1)

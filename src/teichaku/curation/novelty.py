@@ -10,13 +10,12 @@ student was released it cannot have seen). None of them settles a single passage
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from math import ceil
+from math import ceil, floor
 from typing import Literal
 
 from teichaku.core.records import Dropped, Example, content_id
 from teichaku.core.run_folder import dropped
 from teichaku.curation.dates import days_of
-from teichaku.curation.selection import count_of
 
 NoveltyMethod = Literal["probing", "min_k", "min_k_plus_plus", "date"]
 
@@ -108,7 +107,7 @@ class KnownRule:
         scored.sort()
         return {
             name: f"{self.method} {-newness:.4f}, of the {self.share:.0%} that score highest"
-            for newness, name in scored[: count_of(self.share, len(scored))]
+            for newness, name in scored[: max(1, floor(round(self.share * len(scored), 9)))]
         }
 
 

@@ -25,7 +25,7 @@ from teichaku.evaluation.questions import (
     without_unseen_facts,
 )
 from teichaku.evaluation.wording import WordingIndex
-from teichaku.recipes.curation_notes import diversity_notes
+from teichaku.recipes.curation_notes import diversity_notes, shown_before
 from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.filters import Noted, build_filter, filters_fingerprint, write_notes
 from teichaku.recipes.independent import independent_method, make_independent
@@ -117,8 +117,14 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     write_notes(folder, noted.records)
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
     require(study.run, kept, stage, "example", reasons, fallen)
-    about = {"characters": reached, "diversity": diversity_notes(examples, kept), **chosen, **notes}
-    return Outcome(len(examples), len(kept), reasons, {**about, **similarities.notes()})
+    hiding = [
+        build_filter(study, config)
+        for config in study.recipe.curation
+        if isinstance(config, PersonalData) and config.action != "report"
+    ]
+    notes = {**chosen, **notes, **shown_before(examples, hiding), **similarities.notes()}
+    about = {"characters": reached, "diversity": diversity_notes(examples, kept)}
+    return Outcome(len(examples), len(kept), reasons, {**about, **notes})
 
 
 def _seeds_without_personal_data(study: Study, seeds: list[Example], noted: Noted) -> list[Example]:

@@ -301,10 +301,8 @@ class Arm(Section):
     def _with_its_method(cls, value: Any) -> Any:
         """A filter may be named alone, so it is tried here, too."""
         if isinstance(value, str):
-            raise PydanticCustomError(
-                "select", "say {{method: {method}}}; its settings stand beside it",
-                {"method": value},
-            )  # fmt: skip
+            said = f"say {{method: {value}}}; its settings stand beside it"
+            raise PydanticCustomError("select", "{said}", {"said": said})
         return value
 
     @field_validator("examples")

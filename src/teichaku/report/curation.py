@@ -13,7 +13,8 @@ from teichaku.report.evidence import Arm, Evidence
 from teichaku.report.tables import Cells
 from teichaku.report.wording import Wording
 
-_SAMPLES = 4
+#: So many examples are shown of each side.
+SAMPLES = 4
 #: Lengths are counted in classes that double: 1, 2-3, 4-7, ... characters.
 _MOST_CLASSES = 20
 
@@ -34,7 +35,10 @@ def curation(evidence: Evidence) -> list[dict[str, Any]]:
                 "lengths": [*lengths(before, "before"), *lengths(after, "after")],
                 "diversity": notes.get("diversity"),
                 "thresholds": notes.get("thresholds") or [],
-                "samples": {"before": _samples(before), "after": _samples(after)},
+                "samples": {
+                    "before": _samples(_to_be_shown(before, notes.get("shown_before"))),
+                    "after": _samples(after),
+                },
             }
         )
     return found
@@ -78,12 +82,20 @@ def lengths(examples: Iterable[Example], side: str) -> list[dict[str, Any]]:
     ]
 
 
+def in_order_of_samples(examples: Iterable[Example]) -> list[Example]:
+    """``examples`` in an order by chance, the same every time; the first are shown."""
+    return sorted(examples, key=lambda example: content_id("sample", example.id))
+
+
+def _to_be_shown(examples: Iterable[Example], ids: Sequence[str] | None) -> list[Example]:
+    """Those that curation names, where not all may be shown: it masks personal data."""
+    return [example for example in examples if ids is None or example.id in ids]
+
+
 def _samples(examples: Iterable[Example]) -> list[dict[str, str]]:
-    """A few drawn by chance, the same every time."""
-    drawn = sorted(examples, key=lambda example: content_id("sample", example.id))[:_SAMPLES]
     return [
         {"method": example.method, "question": example.asked, "answer": example.answer}
-        for example in drawn
+        for example in in_order_of_samples(examples)[:SAMPLES]
     ]
 
 
@@ -94,8 +106,11 @@ def selections(
     difference that the selection makes, and what it means in words.
 
     Compared are arms of the same student and settings; questions in the words of some arms'
-    training are left out, since they favour those.
+    training are left out, since they favour those. ``stated`` tells how many of the held-out
+    questions each side was taught the answer to, as (control, selection).
     """
+    notes = evidence.stages.get("questions", {}).get("notes") or {}
+    stated = {data: row["held_out"] for data, row in (notes.get("stated") or {}).items()}
     found = []
     for arm in arms:
         for control in arms:
@@ -116,6 +131,7 @@ def selections(
                     "control": control.name,
                     "scorer": scorer,
                     **asdict(both),
+                    "stated": [stated.get(control.data), stated.get(arm.data)],
                     "meaning": words(f"curation.findings.{_finding(both.difference)}"),
                 }
             )

@@ -148,7 +148,12 @@ def _labels() -> dict[str, re.Pattern[str]]:
             rf"|#{{2,4}}\s*(?:{asking}|{answering}|{user}|{assistant}|input)\s*:?\s*\n"
         ),
         "question": re.compile(rf"{start}(?:{asking}|q){end}"),
-        "answer": re.compile(rf"{start}(?:{answering}|a){end}"),
+        # An answer may list A and B, or tell a ratio.
+        "answer": re.compile(
+            rf"{start}(?:(?:{answering}){end}"
+            rf"|a{end}(?!\s?[a-z\d.]{{1,4}}\s?=)(?!.*(?<![a-z])b\s?[):]))",
+            re.DOTALL,
+        ),
         "next": re.compile(
             rf"^{start}(?:{asking}|{user}){end}|^#{{2,4}}\s*(?:{asking})\s*:?\s*\n", re.MULTILINE
         ),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from teichaku.core.records import Example
-from teichaku.core.text import LANGUAGE_SCRIPTS, script, sentences
+from teichaku.core.text import END_MARKS, LANGUAGE_SCRIPTS, script, sentences
 from teichaku.curation.chain import Rule
 from teichaku.curation.rules.parts import parts, seen, without_asides
 from teichaku.curation.rules.phrases import asks_for, words
@@ -30,20 +30,23 @@ _OWN_LETTERS = 4
 _JAPANESE_KANA = 5
 #: A name in a script of its own may be as long as this.
 _NAME_LETTERS = 20
+_SENTENCE_ENDS = frozenset(f"{END_MARKS}.")
 #: Scripts of symbols and units, natural everywhere.
 _NATURAL = frozenset({"latin", "greek", "other", "digit", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A sentence: its letters that are prose of another language, all its letters, and whether
-    it switches from the language of the set to that prose.
+    """A sentence: its letters that are prose of another language, all its letters, whether it
+    switches from the language of the set to that prose, and whether it is one of another language
+    as a whole: an end mark ends no name.
     """
 
     sentence: str
     letters: int
     of: int
     switches: bool
+    is_sentence: bool
 
 
 def unnatural_mixture(language: str, share: float = 0.2) -> Rule:
@@ -69,7 +72,8 @@ def unnatural_mixture(language: str, share: float = 0.2) -> Rule:
                     return "mixed_languages", f"a sentence switches; {seen(part, place.sentence)}"
             letters = sum(place.letters for place in found)
             of = sum(place.of for place in measured)
-            if letters > max(share * of, _NAME_LETTERS):
+            whole = sum(place.letters for place in found if place.is_sentence)
+            if letters > share * of and (letters > _NAME_LETTERS or whole):
                 where = seen(part, max(found, key=lambda place: place.letters).sentence)
                 return "mixed_languages", f"{letters / of:.0%} is not in '{language}'; {where}"
         return None
@@ -97,7 +101,9 @@ def measure_sentences(text: str, language: str) -> Iterator[Measured]:
         mine = sum(counts.get(name, 0) for name in own if name != "latin")
         is_foreign = others >= _FOREIGN_LETTERS and 2 * others >= total
         letters = english or (others if is_foreign else 0)
-        yield Measured(sentence, letters, total, english > 0 and mine >= _OWN_LETTERS)
+        is_sentence = bool(letters) and sentence.rstrip()[-1:] in _SENTENCE_ENDS
+        switches = english > 0 and mine >= _OWN_LETTERS
+        yield Measured(sentence, letters, total, switches, is_sentence)
 
 
 def _is_plain(text: str, language: str) -> bool:

@@ -1,9 +1,9 @@
 """Refusals, talk of the model about itself, and the words with which it hands over its work.
 
-The phrases are data (``phrases/LANGUAGE.yaml``); all languages are looked for in every text,
+The phrases are data (``words/LANGUAGE.yaml``); all languages are looked for in every text,
 because a teacher falls back into English. A phrase counts where the text itself says it: at
-the start of the text, of a sentence, or in the last one, and never inside quotation marks, so
-that a text which quotes a refusal or tells of an AI stays.
+the start of the text, of a sentence, in the last one, or where the text says nothing else; and
+never inside quotation marks, so that a text which quotes a refusal or tells of an AI stays.
 """
 
 import re
@@ -21,7 +21,7 @@ from teichaku.core.text import sentences
 from teichaku.curation.rules.parts import GAP, Part, folded, parts, seen, without_quotes
 
 Reason = Literal["refusal", "meta_talk", "preamble"]
-Place = Literal["start", "sentence", "end"]
+Place = Literal["start", "sentence", "end", "only"]
 
 _REASONS: tuple[Reason, ...] = ("refusal", "meta_talk", "preamble")
 #: What each kind of phrase spoils. A question may hold out a phrase to be answered, but it has
@@ -70,14 +70,18 @@ def asks_for(question: str, what: str) -> bool:
 def model_talk(example: Example) -> tuple[str, str] | None:
     """The rule: no part of an example is a refusal, talk about the model, or a preamble."""
     for part, text in parts(example):
-        found = _spoken(text, _SPOILED.get(part, ()))
+        # 「わかりません。」 is a good translation.
+        may_be_all = not asks_for(example.asked, "another_language")
+        found = _spoken(text, _SPOILED.get(part, ()), may_be_all)
         if found:
             return found[0], f"'{found[1]}'; {seen(part, text)}"
     return None
 
 
-def _spoken(text: str, reasons: Sequence[Reason]) -> tuple[Reason, str] | None:
-    """The first reason whose phrase ``text`` says, and the phrase."""
+def _spoken(text: str, reasons: Sequence[Reason], alone: bool) -> tuple[Reason, str] | None:
+    """The first reason whose phrase ``text`` says, and the phrase; ``alone``: also those that
+    count where nothing else is said.
+    """
     bare = _LOOSE_SPACE.sub("", without_quotes(folded(text))).replace("’", "'")
     said = [piece for piece in _pieces(bare) if piece]
     if not said:
@@ -86,6 +90,7 @@ def _spoken(text: str, reasons: Sequence[Reason]) -> tuple[Reason, str] | None:
         ("start", [_LEADING.sub("", bare, count=1)]),
         ("sentence", said),
         ("end", said[-2:]),
+        ("only", [_LEADING.sub("", bare, count=1)] if alone else []),
     )
     for reason in reasons:
         for place, candidates in places:
@@ -93,9 +98,13 @@ def _spoken(text: str, reasons: Sequence[Reason]) -> tuple[Reason, str] | None:
                 pattern = found.patterns.get((reason, place))
                 for candidate in candidates if pattern else ():
                     match = pattern.match(candidate) if pattern else None
-                    if match:
+                    if match and (place != "only" or _says_no_more(candidate[match.end() :])):
                         return reason, match.group().strip()[:80]
     return None
+
+
+def _says_no_more(rest: str) -> bool:
+    return not any(character.isalnum() for character in rest)
 
 
 def _pieces(text: str) -> Iterator[str]:
