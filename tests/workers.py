@@ -34,6 +34,9 @@ def run(errand: Errand) -> int:
     if errand.act == "slow":
         first_time(errand)
         time.sleep(0.3)
+    if errand.act == "on a node":
+        first_time(errand)
+        time.sleep(60 if is_doomed(errand) else 0.3)
     if errand.act == "forever":
         time.sleep(600)
     if errand.act == "threads":
@@ -48,6 +51,15 @@ def first_time(errand: Errand) -> bool:
         file.flush()
         os.fsync(file.fileno())
         return file.tell() == 1
+
+
+def is_doomed(errand: Errand) -> bool:
+    """Whether this Ray node is the one that the file ``doomed`` names; notes that it was here."""
+    import ray
+
+    folder, node = Path(errand.folder), ray.get_runtime_context().get_node_id()
+    (folder / f"at-{node}").touch()
+    return bool((folder / "doomed").read_text() == node)
 
 
 def times_begun(folder: Path, number: int) -> int:

@@ -41,6 +41,11 @@ def echoed(body: dict[str, Any]) -> Answer:
     return 200, {"choices": [{"logprobs": choice}], "usage": usage}
 
 
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A caller who hangs up is no news."""
+
+
 class Server:
     """A completions server with ``behaviour``; ``bodies`` are what it was sent."""
 
@@ -69,7 +74,7 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = Quiet(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
 
     def score(self, *asked: ScoredText, **settings: Any) -> list[TokenScores]:
