@@ -53,12 +53,12 @@ Side = Callable[[list[str], list[str]], list[bool]]
 
 
 def teichaku(ids: list[str], texts: list[str]) -> list[bool]:
-    from teichaku.curation.near_duplicates import near_pairs
+    from teichaku.curation.near_duplicates import FLOOR, near_pairs
     from teichaku.curation.sketches import sketch
     from teichaku.curation.survivors import survivors
     from teichaku.curation.text_store import TextList
 
-    found = near_pairs(sketch(texts, 0.6), TextList(texts), 0.6)
+    found = near_pairs(sketch(texts, FLOOR), TextList(texts), FLOOR)
     fallen = survivors(ids, found.records(ids, "text"), {"text": THRESHOLD})
     return [name not in fallen for name in ids]
 
@@ -192,7 +192,7 @@ def run_side(name: str, source: Path, target: Path) -> None:
     if package == "teichaku":
         import teichaku.curation.near_duplicates  # noqa: F401
     start, start_cpu = time.perf_counter(), time.process_time()
-    table = pq.read_table(source, use_threads=False)
+    table = pq.read_table(source, use_threads=False, pre_buffer=False)
     stay = side(table["id"].to_pylist(), table["text"].to_pylist())
     pq.write_table(table.filter(pa.array(stay)), target, use_dictionary=False)
     seconds, processor = time.perf_counter() - start, time.process_time() - start_cpu

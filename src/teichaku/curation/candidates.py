@@ -22,7 +22,7 @@ from teichaku.curation.sketches import BINS
 
 _CERTAIN = 0.999
 #: Buckets of more rows are divided, so often, and then each row meets so many first ones.
-_LARGE, _DIVISIONS, _FIRST = 128, 3, 16
+_LARGE, _DIVISIONS, _FIRST = 256, 3, 16
 #: A row is compared with so many of the better rows that may be like it.
 _PARTNERS = 32
 #: Sketches that agree in less than this share of the floor are not those of a pair at the floor,

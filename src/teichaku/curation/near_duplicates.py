@@ -182,31 +182,20 @@ def _similarities(
 
 
 def jaccard(texts: Texts, left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:
-    """The Jaccard similarity of the sets of shingles of some pairs of rows; at most 65,536."""
-    rows, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-    owners, hashes = ngram_hashes(*comparable_codes(texts.read(rows.tolist())), size)
-    high = np.uint64(64) - _PAIR_BITS
-    keys = distinct((owners.astype(np.uint64) << high) | (hashes >> _PAIR_BITS))
-    sizes = np.bincount((keys >> high).astype(np.int64), minlength=len(rows))
-    starts = np.cumsum(sizes) - sizes
-    ours, theirs = places[: len(left)], places[len(left) :]
-    pair = np.arange(len(left))
-    tagged = [
-        (np.repeat(pair, sizes[side]).astype(np.uint64) << high)
-        | (keys[_ranges(starts[side], sizes[side])] << _PAIR_BITS >> _PAIR_BITS)
-        for side in (ours, theirs)
-    ]
-    both = np.sort(np.concatenate(tagged))
-    twice = both[1:][both[1:] == both[:-1]]
-    shared = np.bincount((twice >> high).astype(np.int64), minlength=len(left))
-    union = sizes[ours] + sizes[theirs] - shared
+    """The Jaccard similarity of the sets of shingles of some pairs of rows; at most 32,768."""
+    # The left of the first pair, its right, the left of the second pair, ...
+    rows = np.stack([left, right], axis=1).ravel().tolist()
+    owners, hashes = ngram_hashes(*comparable_codes(texts.read(rows)), size)
+    # A pair, a hash of 47 bits, and in the last bit whose it is: the same hash on both sides
+    # stands side by side.
+    high, one = np.uint64(64) - _PAIR_BITS, np.uint64(1)
+    sides = owners.astype(np.uint64)
+    tagged = distinct((sides >> one << high) | (hashes >> _PAIR_BITS >> one << one) | (sides & one))
+    pairs = (tagged >> high).astype(np.int64)
+    is_shared = (tagged[1:] >> one) == (tagged[:-1] >> one)
+    shared = np.bincount(pairs[1:][is_shared], minlength=len(left))
+    union = np.bincount(pairs, minlength=len(left)) - shared
     return np.asarray(shared / np.maximum(union, 1))
-
-
-def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """``starts[0], starts[0] + 1, ...`` so many as ``sizes[0]``, then the next."""
-    before = np.cumsum(sizes) - sizes
-    return np.asarray(np.arange(sizes.sum()) + np.repeat(starts - before, sizes))
 
 
 def _differences(texts: Texts, left: np.ndarray, right: np.ndarray) -> list[str]:

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
-from teichaku.core.numerals import read_numerals
+from teichaku.core.numerals import NUMERAL_KANJI, read_numerals
 from teichaku.core.text import comparable, script, sentences
 
 #: Where a text may be cut without cutting a number or a name.
 _ENDS = ("。", "\n")
 #: What a text of several sentences has.
 _SEVERAL = re.compile(r"[。！？!?｡．।॥။።.\n].", re.DOTALL)
+
+_NUMERIC = re.compile(rf"[\d{NUMERAL_KANJI}]")
 
 #: Names by their look, longest first: what stands in quotes, in Latin letters, in katakana, in
 #: kanji before a word for a place, an organisation or a person.
@@ -123,7 +125,9 @@ def _most_alike(part: str, others: list[str]) -> int:
 
 def _numbers(text: str) -> Iterator[str]:
     """The numbers of a text in NFKC, by their values."""
-    return (numeral.value for numeral in read_numerals(text))
+    # Most sentences have none, and to look for a sign before one takes time.
+    if _NUMERIC.search(text):
+        yield from (numeral.value for numeral in read_numerals(text))
 
 
 def _replaced(

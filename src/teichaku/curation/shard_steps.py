@@ -204,7 +204,8 @@ class SemanticDuplicates:
         """Vectors on the grid, and what bars a pair."""
         wordings = [wording_at(e, "text" if e.is_text else self.level) or "" for e in examples]
         scopes = [_scope(e, "text" if e.is_text else self.level) for e in examples]
-        numbers = [int(content_id(*number_key(text)), 16) for text in wordings]
+        guarded = wordings if self.guard else []
+        numbers = [int(content_id(*number_key(text)), 16) for text in guarded]
         arrays = {
             "vector": _on_grid(vectors),
             "draw": draws([example.id for example in examples], self.seed),

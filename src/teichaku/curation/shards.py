@@ -20,12 +20,20 @@ from teichaku.core.run_folder import dropped
 _SHOWN = 80
 
 
+class Bytes(Protocol):
+    """Bytes that are read a piece at a time, of a file for one."""
+
+    def __getitem__(self, part: slice) -> bytes:
+        """The bytes from its start to its stop."""
+        ...
+
+
 class Texts:
-    """Texts end to end in UTF-8, as they lie in a file: ``data`` (bytes, uint8) and ``ends``
-    (int64, the end of each). Only what is looked up is read.
+    """Texts end to end in UTF-8, as they lie in a file: ``data`` and ``ends`` (int64, the end of
+    each). Only what is looked up is read.
     """
 
-    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+    def __init__(self, data: Bytes, ends: np.ndarray) -> None:
         self.data = data
         self.ends = ends
 
@@ -34,14 +42,14 @@ class Texts:
         """``texts`` in this form; half a surrogate pair, which no file can hold, is mended."""
         encoded = [text.encode("utf-8", "replace") for text in texts]
         ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+        return cls(b"".join(encoded), ends)
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, row: int) -> str:
         start = int(self.ends[row - 1]) if row else 0
-        return bytes(self.data[start : int(self.ends[row])]).decode("utf-8")
+        return self.data[start : int(self.ends[row])].decode("utf-8")
 
     def read(self, rows: Iterable[int]) -> list[str]:
         """The texts of ``rows``, in that order."""

@@ -45,7 +45,7 @@ def comparable_codes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), "<u4")
     ends = np.cumsum(lengths + 1) - 1
     fold, kinds = _tables()
-    places = np.minimum(codes, np.uint32(_TABLE))
+    places = np.minimum(codes, np.uint32(_TABLE)).astype(np.int64)
     codes, kind = fold.take(places), kinds.take(places)
     kind[ends] = kind[lengths.sum() + len(texts) :] = _EDGE
     kept, unusual = _kept(codes, kind)

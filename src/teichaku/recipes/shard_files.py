@@ -8,6 +8,7 @@ finished is not, and a file that was damaged since is noticed.
 import hashlib
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -184,7 +185,8 @@ def write_sketch(folder: Path, name: str, sketch: Sketch) -> list[str]:
     for file, array in zip(files, sketch.arrays.values(), strict=True):
         write_array(folder / file, array)
     for key, stored in sketch.texts.items():
-        write_aside(folder / f"{name}.{key}{_DATA}", stored.data.tobytes())
+        size = int(stored.ends[-1]) if len(stored) else 0
+        write_aside(folder / f"{name}.{key}{_DATA}", stored.data[0:size])
         write_array(folder / f"{name}.{key}{_ENDS}", stored.ends)
         files += [f"{name}.{key}{_DATA}", f"{name}.{key}{_ENDS}"]
     return files
@@ -206,12 +208,24 @@ def read_array(path: Path) -> np.ndarray:
     return found
 
 
+class _FileBytes:
+    """The bytes of a file, read where they are asked for. Those of a mapped file would count as
+    memory of the process, all that it ever looked at.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+
+    def __getitem__(self, part: slice) -> bytes:
+        return os.pread(self._file.fileno(), part.stop - part.start, part.start)
+
+
 def read_texts(folder: Path, key: str) -> Texts:
-    """Texts that :func:`gather` put together, memory-mapped."""
-    ends = read_array(folder / f"{key}{_ENDS}")
-    size = (folder / f"{key}{_DATA}").stat().st_size
-    data = np.memmap(folder / f"{key}{_DATA}", np.uint8, "r") if size else np.zeros(0, np.uint8)
-    return Texts(data, ends)
+    """Texts that :func:`gather` put together. Raises ``TaskError`` where they are lost."""
+    try:
+        return Texts(_FileBytes(folder / f"{key}{_DATA}"), read_array(folder / f"{key}{_ENDS}"))
+    except OSError as error:
+        raise unreadable(str(folder / f"{key}{_DATA}"), error) from error
 
 
 def gather(folder: Path, shards: Sequence[Shard], out: Path) -> Sketch:
