@@ -67,7 +67,7 @@ class ExactDuplicates:
 @dataclass(frozen=True)
 class NearDuplicates:
     """:class:`teichaku.curation.near_duplicates.NearDuplicates` for more rows than fit into
-    memory; the settings are the same. 273 bytes a row and level, and the texts that are compared.
+    memory; the settings are the same. 274 bytes a row and level, and the texts that are compared.
     """
 
     thresholds: Mapping[str, float]
