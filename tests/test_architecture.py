@@ -12,6 +12,8 @@ STAGES = {"documents", "synthesis", "curation", "training", "evaluation", "repor
 MAY_IMPORT = {
     "core": set(),
     **{stage: {"core"} for stage in STAGES},
+    # A report shows what the pure functions of evaluation make of stored answers and marks.
+    "report": {"core", "evaluation"},
     "backends": {"core"},
     "recipes": {"core", "backends", *STAGES},
     "cli": {"core", "backends", "recipes", "report"},

@@ -167,6 +167,13 @@ def test_names_are_whole_however_narrow_the_terminal_is(study: Path, columns: st
     assert "training/qa@learning_rate=0.0001" in stages.split()
 
 
+def test_benchmarks_are_listed_with_their_licence_or_why_they_are_not_here() -> None:
+    told = call("benchmarks", COLUMNS="200").stdout
+    assert "jcommonsenseqa" in told and "CC-BY-SA-4.0" in told
+    ships, needs = told.split("These need a copy of yours:")
+    assert "marc_ja" in needs and "withdrawn" in needs and "marc_ja" not in ships
+
+
 def test_models_are_listed_with_their_licences() -> None:
     told = call("models").stdout
     assert "gemma-3-270m" in told

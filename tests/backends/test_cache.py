@@ -72,6 +72,7 @@ CHANGED = [
     replace(REQUEST, sampling=Sampling(max_tokens=9)),
     replace(REQUEST, sampling=Sampling(seed=9)),
     replace(REQUEST, sampling=Sampling(stop=("\n",))),
+    replace(REQUEST, plain=True),
 ]
 
 
@@ -341,6 +342,15 @@ def test_speed_is_tokens_over_seconds_of_the_last_streams(cache: RequestCache) -
     for _ in range(8):
         cache.record_speed("m", 30, 5, 1.0)
     assert cache.speed("m") == pytest.approx(30)
+
+
+def test_the_pace_counts_what_was_read_for_a_tenth(cache: RequestCache) -> None:
+    assert cache.pace("model-a") is None
+    cache.record_speed("model-a", 100, 1000, 4.0)
+    cache.record_speed("model-a", 0, 2000, 4.0)
+    assert cache.speed("model-a") == 100 / 8
+    assert cache.pace("model-a") == 400 / 8
+    assert cache.pace("model-b") is None
 
 
 def test_a_stream_records_the_speed_of_its_model(cache: RequestCache) -> None:

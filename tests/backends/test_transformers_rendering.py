@@ -10,6 +10,8 @@ from transformers import AutoTokenizer, LlamaConfig
 from teichaku.backends.transformers_decoding import Answerer
 from teichaku.backends.transformers_rendering import Renderer
 from teichaku.core.records import Message, Reply, Request, Sampling
+from teichaku.evaluation.benchmarks.prepared import prepare_published
+from teichaku.evaluation.benchmarks.prompt_checks import prompt_faults
 from tiny_student import CHAT_TEMPLATE, PLAIN_TEMPLATE, make_model
 
 QUESTION = [Message("user", "定員は？")]
@@ -141,11 +143,35 @@ class TestLines:
         assert spoken(renderer(folder, CHAT_TEMPLATE), text).text == text
 
 
-def spoken(rendered: Renderer, text: str, **sampling: Any) -> Reply:
+class TestAPlainText:
+    @pytest.mark.parametrize("template", ["", CHAT_TEMPLATE, thinking_template("", "<think>\n")])
+    def test_it_reaches_the_model_as_it_stands(self, folder: Path, template: str) -> None:
+        of = prepare_published("jcommonsenseqa", count=1)
+        request = of.asking.completion(of.items[0])
+        found = renderer(folder, template)
+        rendered = found.rendered(request.messages, request.plain)
+        assert list(rendered.tokens) == found.prompt(request.messages, request.plain)
+        assert rendered.text == "<bos>" + of.asking.completion_text(of.items[0])
+        assert rendered.text.endswith("### 応答:\n")
+        assert not prompt_faults(rendered.tokens, rendered.bos, rendered.special, rendered.adds_bos)
+
+    @pytest.mark.parametrize("template", ["", CHAT_TEMPLATE])
+    def test_what_follows_it_ends_at_its_stop_and_not_at_a_line_break(
+        self, folder: Path, template: str
+    ) -> None:
+        text = "一行目\n二行目\n\n### 入力:"
+        found = renderer(folder, template)
+        assert spoken(found, text, plain=True, stop=("\n\n",)).text == "一行目\n二行目"
+        # As published, an answer that begins with a blank line is empty.
+        assert spoken(found, "\n\n京都", plain=True, stop=("\n\n",)).text == ""
+
+
+def spoken(rendered: Renderer, text: str, plain: bool = False, **sampling: Any) -> Reply:
     """The reply of a network that says ``text``."""
     tokens = [*rendered._encode(text, special=False), rendered._tokenizer.eos_token_id]
     answerer = Answerer(lambda: Voice(tokens), rendered, 4, 10_000)
-    request = Request((Message("user", "定員は？"),), Sampling(max_tokens=200, **sampling))
+    asked = Sampling(max_tokens=200, **sampling)
+    request = Request((Message("user", "定員は？"),), asked, plain=plain)
     (reply,) = answerer.generate([request])
     return reply
 
@@ -165,3 +191,29 @@ class Voice:
         logits = torch.zeros(1, 1, 300)
         logits[0, 0, next(self.left, 0)] = 1.0
         return SimpleNamespace(logits=logits)
+
+
+class TestARenderedPrompt:
+    @pytest.mark.parametrize("template", ["", CHAT_TEMPLATE])
+    def test_it_has_the_tokens_that_the_model_is_asked_with(
+        self, folder: Path, template: str
+    ) -> None:
+        found = renderer(folder, template)
+        rendered = found.rendered(QUESTION)
+        assert list(rendered.tokens) == found.prompt(QUESTION)
+        assert rendered.text.count("<bos>") == rendered.tokens.count(rendered.bos or 0) == 1
+        assert rendered.has_chat_template is bool(template)
+        assert rendered.adds_bos
+        frame = PLAIN_TEMPLATE.replace("{question}", "定員は？")
+        end = "<|end|>\n<|assistant|>"
+        assert rendered.text == (f"<bos><|user|>定員は？{end}" if template else f"<bos>{frame}")
+        assert (rendered.bos in rendered.special) and len(rendered.special) == 1 + bool(template)
+
+    def test_a_template_that_forgets_or_doubles_the_first_token_is_seen(self, folder: Path) -> None:
+        forgets = CHAT_TEMPLATE.replace("{{ bos_token }}", "")
+        doubles = "{{ bos_token }}" + CHAT_TEMPLATE
+        faults = [
+            prompt_faults(one.tokens, one.bos, one.special, one.adds_bos)
+            for one in (renderer(folder, t).rendered(QUESTION) for t in (forgets, doubles, ""))
+        ]
+        assert faults == [["missing_bos"], ["doubled_bos"], []]

@@ -221,3 +221,50 @@ def test_the_names_in_a_title(title: str, names: list[str]) -> None:
 )
 def test_a_language_is_known_by_its_scripts(value: str, language: str, expected: bool) -> None:
     assert text.is_language(value, language) is expected
+
+
+@given(texts)
+def test_words_apart_without_their_spaces_are_the_comparable_form(value: str) -> None:
+    assert text.words_apart(value).replace(" ", "") == text.comparable(value)
+
+
+@given(natural_text, natural_text)
+def test_a_text_that_was_read_before_is_searched_as_the_text_itself(whole: str, part: str) -> None:
+    read = text.stands_in(text.words_apart(whole), text.words_apart(part))
+    assert read == text.contains(whole, part)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("答えは○です", ["○"]),
+        ("答えは◯です", ["○"]),
+        ("3×4", ["×"]),
+        ("3 * 4", ["×"]),
+        ("2∼6人、2021−11−20", []),
+        ("残高▲300円", []),
+        ("△か▲か", ["△", "▲"]),
+        ("評価はA-です。T-shirt", ["-"]),
+        ("■ 一つ\n■ 二つ", []),
+        ("x ≤ 5 → 👍", ["≤", "→", "👍"]),
+        ("「本当か？」…、。・", []),
+    ],
+)
+def test_symbols_are_what_tells_texts_of_the_same_letters_apart(
+    value: str, found: list[str]
+) -> None:
+    assert text.symbols(value) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("○。", "○"), ("％", "%"), ("＋", "+"), ("❤\ufe0f", "❤"), ("……！？", ""), ("€", "€")],
+)
+def test_a_text_of_symbols_alone_says_something(value: str, said: str) -> None:
+    assert text.comparable(value) == ""
+    assert text.marks(value) == said
+
+
+@given(texts)
+def test_a_text_without_marks_has_no_symbols(value: str) -> None:
+    assert text.marks(value) or "-" in text.symbols(value) or not text.symbols(value)

@@ -1,9 +1,15 @@
-import pytest
+import json
+from dataclasses import replace
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from languages import texts
 from made import passage, question
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Condition, Request
+from teichaku.core.records import Condition, Message, Request, Sampling
 from teichaku.evaluation.answers import (
     Asked,
     Conditions,
@@ -123,3 +129,15 @@ def test_samples_are_drawn_apart_and_told_apart() -> None:
     assert [answer.id for answer in again] == [answer.id for answer in drawn]
     others = sampled_answers([CAPACITY], model, asked("closed_book"), CONDITIONS, 3, 0.5, seed=1)
     assert {answer.id for answer in others}.isdisjoint(answer.id for answer in drawn)
+
+
+@given(texts, st.sampled_from(["closed_book", "open_book", "retrieval"]))
+def test_the_record_of_a_request_holds_all_that_a_model_is_sent(
+    text: str, condition: Condition
+) -> None:
+    asked_for = replace(CAPACITY, question=text)
+    request, record = CONDITIONS.request(asked_for, condition), CONDITIONS.record(asked_for, condition)
+    assert tuple(Message(**turn) for turn in json.loads(record.messages)) == request.messages
+    sampling = json.loads(record.sampling)
+    assert Sampling(**{**sampling, "stop": tuple(sampling["stop"])}) == request.sampling
+    assert (record.prompt, record.question_id) == (request.prompt, CAPACITY.id)

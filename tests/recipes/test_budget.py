@@ -22,9 +22,10 @@ from teichaku.recipes.budget import BudgetedModel, BudgetSpentError, Spending, p
 from teichaku.recipes.fictional import write_fictional
 from teichaku.recipes.forecast import forecast
 from teichaku.recipes.load import load_recipe
+from teichaku.recipes.model_schema import Price
 from teichaku.recipes.progress import Silent
 from teichaku.recipes.run import Options, run_recipe
-from teichaku.recipes.schema import Budget, Price
+from teichaku.recipes.schema import Budget
 
 PRICE = Price(input=1.0, output=4.0)
 

@@ -8,6 +8,7 @@ import yaml
 
 from studies import write_data_study
 from teichaku.core.errors import RecipeError, UserError
+from teichaku.evaluation.benchmarks.catalogue import shipped as shipped_sets
 from teichaku.recipes.arms import base_arms, expand_arms
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS
 from teichaku.recipes.load import (
@@ -17,6 +18,7 @@ from teichaku.recipes.load import (
     load_recipe,
     read_recipe,
 )
+from teichaku.recipes.model_schema import Scripted
 from teichaku.recipes.schema import Recipe, recipe_schema
 from teichaku.recipes.template import write_template
 
@@ -119,7 +121,8 @@ def test_a_profile_with_another_backend_replaces_the_model(tmp_path: Path) -> No
         "teacher: {backend: scripted}", "teacher: {backend: http, model: m, base_url: http://x}"
     )
     text += "profiles: {small: {teacher: {backend: scripted}}}\n"
-    assert load_recipe(written(tmp_path, text), "small").teacher.backend == "scripted"
+    small = load_recipe(written(tmp_path, text), "small")
+    assert isinstance(small.teacher, Scripted)
 
 
 def test_a_matrix_makes_an_arm_of_every_combination(tmp_path: Path) -> None:
@@ -151,12 +154,12 @@ def test_an_unknown_recipe_names_the_built_in_ones() -> None:
 def test_every_recipe_that_ships_is_right() -> None:
     root = Path(__file__).parents[2]
     paths = [*builtin_recipes().values(), *root.glob("examples/*/recipe.yaml")]
-    assert len(paths) == 3
+    assert len(paths) == 6
     for path in paths:
         profiles = yaml.safe_load(path.read_text(encoding="utf-8")).get("profiles", {})
         for profile in [None, "full", *profiles]:
             recipe = load_recipe(path, profile)
-            assert expand_arms(recipe) or recipe.student is None
+            assert expand_arms(recipe) or recipe.ends_with_data or recipe.evaluation.models
 
 
 def test_academic_qa_has_the_parameters_of_s1() -> None:
@@ -167,6 +170,30 @@ def test_academic_qa_has_the_parameters_of_s1() -> None:
     assert rates == [1e-5, 2e-4, 3e-4, 4e-4]
     assert recipe.questions.hold_out.per_category == 10
     assert recipe.evaluation.judge.epochs
+
+
+def test_llm_jp_has_the_categories_and_the_sizes_of_s3() -> None:
+    recipe = load_recipe(builtin_recipes()["llm-jp"], "full")
+    asked = {shipped_sets()[one.name].category for one in recipe.evaluation.controls or ()}
+    assert asked == {"EL", "FA", "HE", "MC", "MR", "MT", "NLI", "QA", "RC", "judge"}
+    sizes = [arm.student.model.rpartition("-")[2] for arm in expand_arms(recipe)]
+    assert sizes == ["1.8b", "3.7b", "13b"]
+    mix = recipe.arms["mixture"].mix
+    assert mix is not None
+    languages = {source.language or recipe.language for source in mix.sources}
+    assert languages == {"ja", "en"}
+    assert {"ichikara", "answer-carefully"} < {source.name for source in mix.sources}
+
+
+@pytest.mark.parametrize("profile", ["full", "small"])
+def test_pairwise_instruction_compares_the_two_sets_at_every_size(profile: str) -> None:
+    recipe = load_recipe(builtin_recipes()["pairwise-instruction"], profile)
+    pairwise = recipe.evaluation.pairwise
+    assert pairwise is not None
+    assert pairwise.controls == ["elyza_tasks_100"]
+    arms = {arm.name: arm.student.model for arm in expand_arms(recipe)}
+    assert sorted(arms) == sorted(name for pair in pairwise.between for name in pair)
+    assert all(arms[own] == arms[other] for own, other in pairwise.between)
 
 
 @pytest.mark.parametrize("language", ["ja", "en", "th"])
@@ -227,7 +254,7 @@ def shipped() -> list[tuple[Path, str | None]]:
     templates = sorted((root / "src/teichaku/recipes/templates").glob("*.yaml"))
     recipes = [*builtin_recipes().values(), *sorted(root.glob("examples/*/recipe.yaml"))]
     assert len(templates) == 2
-    assert len(recipes) == 3
+    assert len(recipes) == 6
     profiles = {path: parsed(path).get("profiles", {}) for path in recipes}
     with_profiles = [(path, name) for path in recipes for name in (None, "full", *profiles[path])]
     return [*with_profiles, *((path, None) for path in templates)]
@@ -333,6 +360,7 @@ def test_a_setting_that_cannot_be_is_told(tmp_path: Path, setting: str, told: st
 def test_a_setting_changes_one_place_of_an_alias(tmp_path: Path) -> None:
     text = GOOD.replace("teacher: {", "teacher: &model {") + "judge: *model\n"
     recipe = load_recipe(written(tmp_path, text), None, ["teacher.model=other"])
+    assert isinstance(recipe.teacher, Scripted)
     assert (recipe.teacher.model, recipe.judge.model) == ("other", "scripted")
 
 
@@ -427,7 +455,7 @@ def test_a_profile_may_give_what_the_recipe_leaves_out(tmp_path: Path) -> None:
     validator = importlib.import_module("jsonschema").Draft202012Validator(recipe_schema())
     assert validator.is_valid(parsed(path))
     assert not validator.is_valid(yaml.safe_load(text))
-    assert load_recipe(path, "small").teacher.backend == "scripted"
+    assert isinstance(load_recipe(path, "small").teacher, Scripted)
 
 
 def _numbers(value: Any) -> Any:

@@ -22,7 +22,8 @@ from teichaku.backends.cache import RequestCache
 from teichaku.core.errors import ModelUnavailableError, UserError
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.budget import BudgetSpentError, Spending, TextPurse
-from teichaku.recipes.schema import Budget, Price
+from teichaku.recipes.model_schema import Price
+from teichaku.recipes.schema import Budget
 
 CHILD = """
 import sys

@@ -14,9 +14,12 @@ from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError, UserError
 from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
 from teichaku.core.run_folder import RunFolder, StageFolder
+from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import write_outcome
 
 TEACHER = scripted.scripted_teacher
+#: The stages that ask the models what they were trained for.
+ASKING = {"evaluation", "controls", "unanswerable", "signals"}
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,13 @@ def test_every_stage_is_finished_and_its_counts_add_up(finished: RunFolder) -> N
         "synthesis/qa",
         "curation/qa",
         "questions",
+        "retrieval",
         "training/qa@learning_rate=0.001",
         "training/qa@learning_rate=0.0001",
         "evaluation",
+        "controls",
+        "unanswerable",
+        "signals",
     ]
     for name, summary in stages.items():
         counts = summary["counts"]
@@ -124,7 +131,7 @@ def test_training_alone_is_done_again_where_only_training_changed(tmp_path: Path
     recipe.write_text(recipe.read_text("utf-8").replace("epochs: 3", "epochs: 2"), "utf-8")
     changed = final_files(run_study(recipe))
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
-    assert differing == {"training", "evaluation", "recipe.yaml", "stages.json"}
+    assert differing == {"training", *ASKING, "recipe.yaml", "stages.json"}
 
 
 def test_a_stage_with_nothing_left_stops_and_says_why(
@@ -169,20 +176,33 @@ def test_the_builtin_recipes_run_on_the_scripted_models(tmp_path: Path) -> None:
 
     ran = []
     for name, path in builtin_recipes().items():
-        swap = ["teacher={backend: scripted}"]
-        if load_recipe(path).student is not None:
-            swap.append("student={backend: scripted}")
-        recipe = load_recipe(path, None, swap)
+        recipe = load_recipe(path, None, _on_scripted_models(load_recipe(path)))
         options = Options(tmp_path / "runs", tmp_path / "cache.sqlite")
         run = run_recipe(recipe, path.parent, Silent(), options)
-        if recipe.student is not None:
-            assert run.read_json("report/report.json")["scores"], name
-        else:
+        if recipe.ends_with_data:
             for arm in recipe.arms:
                 assert (run.path / "dataset" / arm / "README.md").is_file(), name
                 assert list(run.stage(f"curation/{arm}").read("examples", Example)), name
+        elif recipe.asks_questions:
+            assert run.read_json("report/report.json")["scores"], name
+        else:
+            assert list(run.stage("controls").read("answers", Answer)), name
+            assert (run.path / "report" / "index.html").is_file(), name
         ran.append(name)
-    assert ran == ["academic-qa", "instruction-set"]
+    assert ran == [
+        "academic-qa", "instruction-set", "leaderboard", "llm-jp", "pairwise-instruction",
+    ]  # fmt: skip
+
+
+def _on_scripted_models(recipe: Recipe) -> list[str]:
+    """Settings that put a scripted model in the place of every model of ``recipe``."""
+    swap = ["judge={backend: scripted, model: judge}"]
+    if recipe.teacher is not None:
+        swap.append("teacher={backend: scripted}")
+    if recipe.student is not None:
+        swap.append("student={backend: scripted}")
+    models = (f"{name}: {{backend: scripted, model: {name}}}" for name in recipe.evaluation.models)
+    return [*swap, f"evaluation.models={{{', '.join(models)}}}"]
 
 
 def test_training_is_kept_where_only_the_choice_of_a_checkpoint_changed(tmp_path: Path) -> None:
@@ -195,7 +215,7 @@ def test_training_is_kept_where_only_the_choice_of_a_checkpoint_changed(tmp_path
     run = run_study(recipe)
     changed = final_files(run)
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
-    assert differing <= {"evaluation", "recipe.yaml", "stages.json"}
+    assert differing <= {*ASKING, "recipe.yaml", "stages.json"}
     selected = run.stages()["evaluation"]["notes"]["selected_checkpoints"]
     assert set(selected.values()) == {"epoch-3"}
 

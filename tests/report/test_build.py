@@ -165,7 +165,7 @@ def test_running_text_of_the_best_arm_that_tells_unseen_answers_is_admitted(tmp_
 
 
 def test_examples_come_from_different_documents(report: dict[str, Any]) -> None:
-    good = report["examples"]["good"]
+    good = report["side_by_side"]["good"]
     assert len({example["title"] for example in good}) == 4
     assert all(example["question_kind"] == "held_out" for example in good)
     conditions = [(a["checkpoint"], a["condition"]) for a in good[0]["answers"]]
@@ -175,7 +175,7 @@ def test_examples_come_from_different_documents(report: dict[str, Any]) -> None:
         ("base", "open_book"),
         ("epoch-2", "open_book"),
     ]
-    assert report["examples"]["bad"] == []
+    assert report["side_by_side"]["bad"] == []
 
 
 def test_costs_are_summed(report: dict[str, Any]) -> None:

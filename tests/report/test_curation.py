@@ -12,13 +12,15 @@ from teichaku.core.run_folder import RunFolder
 from teichaku.report import tables
 from teichaku.report.build import build_report
 from teichaku.report.curation import curation, lengths, selections, survivors
-from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.evidence import Arm, Evidence, Finished
 from teichaku.report.wording import Wording
 
 SELECTED = Arm("facts", "base", "epoch-2", "pupil", "facts")
 CONTROL = Arm("facts+random", "base", "epoch-2", "pupil", "facts+random", control_of="facts")
 KINDS: tuple[QuestionKind, ...] = ("held_out", "trained")
-NOTHING = Evidence({}, {}, {}, [], [], [], {}, {}, {}, {}, "", {})
+NOTHING = Evidence(
+    {}, {}, {}, [], [], [], {}, {}, {}, {}, "", {}, Finished(RunFolder(Path("none")))
+)
 
 
 def score(arm: Arm, document: str, kind: QuestionKind, value: float) -> Score:

@@ -10,7 +10,15 @@ import pytest
 from teichaku.report.sentences import sentences
 from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
-from teichaku.report.verdict import UNFINISHED, Decision, Outcome, Verdict, decide, margin
+from teichaku.report.verdict import (
+    NO_QUESTIONS,
+    UNFINISHED,
+    Decision,
+    Outcome,
+    Verdict,
+    decide,
+    margin,
+)
 from teichaku.report.wording import Wording
 
 
@@ -283,6 +291,7 @@ def test_every_verdict_has_words_in_its_scorers_units(language: str, scorer: str
         decide([cell(k, d, scorer=scorer) for k, d in both], gaps(FLAT, scorer), True),
         decide([], []),
         UNFINISHED,
+        NO_QUESTIONS,
     ]
     for verdict in verdicts:
         if verdict.shown and verdict.shown.scorer != scorer:

@@ -33,8 +33,11 @@ def request_fields(
 
     With ``schema_as_prompt`` the schema becomes an instruction at the end of the messages,
     for servers that know no JSON schema; otherwise it becomes ``response_format``. Without
-    ``log_probabilities`` none are asked for.
+    ``log_probabilities`` none are asked for. Raises ``ValueError`` for a plain text, around
+    which a server would put its template.
     """
+    if request.plain:
+        raise ValueError("a server puts its chat template around every text")
     sampling = request.sampling
     messages = list(request.messages)
     if request.schema is not None and schema_as_prompt:

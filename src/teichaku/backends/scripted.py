@@ -1,7 +1,7 @@
 """Deterministic models for tests and for dry runs of a recipe: no network, no weights.
 
 :class:`ScriptedModel` answers by a function. :func:`scripted_teacher` writes simple but true
-examples from the passage that a request is about, and marks answers by comparing characters.
+examples from the passage that a request is about, and holds answers against their reference.
 :class:`ScriptedStudent` learns an example once it has been shown often enough. They speak
 every prompt of the built-in recipes, so a recipe runs from end to end in seconds.
 """
@@ -11,16 +11,20 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from teichaku.backends import scripted_documents, scripted_facts, scripted_instructions
+from teichaku.backends import (
+    scripted_benchmarks,
+    scripted_documents,
+    scripted_facts,
+    scripted_instructions,
+    scripted_judges,
+)
 from teichaku.backends.scripted_documents import stated
-from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
+from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings, RenderedPrompt
 from teichaku.core.records import (
     TOKENS_WITH_LOG_PROBABILITIES,
-    Answer,
     Example,
     Message,
     Passage,
@@ -31,7 +35,7 @@ from teichaku.core.records import (
     content_id,
 )
 from teichaku.core.run_folder import write_aside
-from teichaku.core.text import comparable, sentences
+from teichaku.core.text import sentences
 
 Script = Callable[[Request], str]
 Tokens = Sequence[Mapping[str, float]]
@@ -107,7 +111,8 @@ def scripted_teacher(request: Request) -> str:
     """The reply of a plain but truthful teacher, by the prompt that it is asked with."""
     name = request.prompt.partition("/")[2].partition("@")[0]
     further = {**scripted_documents.REPLIES, **scripted_facts.REPLIES}
-    further.update(scripted_instructions.REPLIES)
+    further.update({**scripted_instructions.REPLIES, **scripted_judges.REPLIES})
+    further.update(scripted_benchmarks.REPLIES)
     if name in further:
         return further[name](request)
     return json.dumps(_TEACHER[name](request), ensure_ascii=False)
@@ -135,14 +140,6 @@ def _held_out_wording(request: Request) -> dict[str, Any]:
     return {"question": f"教えてほしい。{subject}について、「{kept}」に当たるものは何か。"}
 
 
-def _judge_absolute(request: Request) -> dict[str, Any]:
-    answer: Answer = request.subject
-    asked = comparable(request.messages[-1].content)
-    share = SequenceMatcher(None, comparable(answer.text), asked, autojunk=False)
-    longest = share.find_longest_match().size / max(1, len(comparable(answer.text)))
-    return {"judgement": "文字の一致で採点した。", "score": 1 + round(9 * longest)}
-
-
 def _grounded_judge(request: Request) -> dict[str, Any]:
     example: Example = request.subject
     return {"explanation": "採点せず", "supported": bool(example.answer)}
@@ -167,7 +164,6 @@ _TEACHER: dict[str, Callable[[Request], dict[str, Any]]] = {
     "document_qa": _document_qa,
     "category_qa": _category_qa,
     "held_out_wording": _held_out_wording,
-    "judge_absolute": _judge_absolute,
     "grounded_judge": _grounded_judge,
     "judge_screen": _judge_screen,
     "faithful_judge": _faithful_judge,
@@ -177,7 +173,8 @@ _TEACHER: dict[str, Callable[[Request], dict[str, Any]]] = {
 class ScriptedStudent:
     """A student that answers a question once it has seen its example ``exposures`` times.
 
-    Open book it gives the last line of the passage. It keeps its knowledge in a JSON file as
+    Open book it gives the last line of the passage, and of choices it names the one that is most
+    like the question. It keeps its knowledge in a JSON file as
     the adapter, so training, checkpoints, resuming and evaluation run as with real weights.
     """
 
@@ -203,6 +200,12 @@ class ScriptedStudent:
             example_id, kept, min(len(prompt), len(kept)), len(tokens) - len(kept)
         )
 
+    def rendered(self, messages: Sequence[Message], plain: bool = False) -> RenderedPrompt:
+        """The last message, one token a character: it reads nothing else of a chat."""
+        text = messages[-1].content
+        tokens = tuple(ord(character) for character in text)
+        return RenderedPrompt(text, tokens, has_chat_template=True)
+
     def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> "ScriptedTrainer":
         """Begin with nothing learnt."""
         return ScriptedTrainer(self, self._seconds)
@@ -222,6 +225,9 @@ class ScriptedStudent:
             count, answer = known.get(asked, (0, ""))
             if count >= self._exposures:
                 return str(answer)
+            label = scripted_benchmarks.chosen(asked)
+            if label is not None:
+                return label
             lines = [line for line in asked.splitlines() if line.strip()]
             return lines[-2] if len(lines) > 2 else "分かりません。"
 

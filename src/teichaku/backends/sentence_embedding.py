@@ -5,6 +5,7 @@ made on the spot, not with real weights.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,14 @@ class SentenceEmbedder:
         self, name: str, *, prefix: str = "", batch_size: int = 32, device: str = ""
     ) -> None:
         self.identity = f"sentence_transformers:{name}#{prefix}"
-        self._prefix, self._batch_size = prefix, batch_size
+        self._name, self._prefix, self._batch_size = name, prefix, batch_size
         self._model = _loaded(name, device)
+
+    def with_prefix(self, prefix: str) -> "SentenceEmbedder":
+        """The same weights with another prefix."""
+        other = copy(self)
+        other._prefix, other.identity = prefix, f"sentence_transformers:{self._name}#{prefix}"
+        return other
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """An (n, d) float32 array of unit-length rows."""

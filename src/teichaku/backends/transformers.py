@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from teichaku.backends.transformers_rendering import Renderer, check_plain_template
 from teichaku.core.errors import MissingExtraError, UserError
-from teichaku.core.models import AdapterSettings, OptimizerSettings
+from teichaku.core.models import AdapterSettings, OptimizerSettings, RenderedPrompt
 from teichaku.core.records import Message, Reply, Request, TokenizedExample
 
 if TYPE_CHECKING:
@@ -123,6 +123,12 @@ class TransformersStudent:
         cut = max(0, len(tokens) - max_tokens)
         return TokenizedExample(example_id, tokens[:max_tokens], min(len(prompt), max_tokens), cut)
 
+    def rendered(self, messages: Sequence[Message], plain: bool = False) -> RenderedPrompt:
+        """The prompt in the model's own template, or as a ``plain`` text; no weights are loaded
+        for it.
+        """
+        return self._renderer.rendered(messages, plain)
+
     def trainer(self, adapter: AdapterSettings, optimizer: OptimizerSettings) -> "LoraTrainer":
         """Begin training with a new adapter, after which an earlier trainer is of no use.
 
@@ -177,6 +183,23 @@ class TransformersStudent:
             batch_tokens,
         )
 
+    def context(self, messages: Sequence[Message]) -> str:
+        """The prompt as the model sees it before its answer, in the student's template."""
+        return self._renderer.context(messages)
+
+    def answer_model(self) -> "TransformersLanguageModel":
+        """The untuned weights, for answers behind a :meth:`context`."""
+        return self.scored_by(self.identity, lambda: self._resident("").plain())
+
+    def scored_by(self, identity: str, network: Callable[[], Any]) -> "TransformersLanguageModel":
+        """What scores answers with a network that has the student's tokenizer."""
+        from teichaku.backends.transformers_log_probabilities import TransformersLanguageModel
+        from teichaku.backends.transformers_weights import load_tokenizer
+
+        return TransformersLanguageModel(
+            identity, network, lambda: load_tokenizer(self.folder), in_template=True
+        )
+
     @cached_property
     def folder(self) -> Path:
         """The model in the Hugging Face format; a GGUF file is converted on first use."""
@@ -220,3 +243,11 @@ class _Tuned:
     def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
         """Answer with the tuned weights, as :meth:`TransformersStudent.generate` does."""
         return self.student.answers(self.network, requests)
+
+    def context(self, messages: Sequence[Message]) -> str:
+        """The prompt as the model sees it before its answer, in the student's template."""
+        return self.student.context(messages)
+
+    def answer_model(self) -> "TransformersLanguageModel":
+        """The tuned weights, for answers behind a :meth:`context`."""
+        return self.student.scored_by(self.identity, self.network)

@@ -83,7 +83,7 @@ class Answerer:
     def _row(self, request: Request) -> Row | Reply:
         if request.schema is not None:
             return Reply(request, "", error="this backend cannot hold a model to a JSON schema")
-        prompt = self._renderer.prompt(request.messages)
+        prompt = self._renderer.prompt(request.messages, request.plain)
         room = self._context - len(prompt)
         if room < 1:
             error = f"the prompt has {len(prompt)} tokens, the model reads {self._context}"
@@ -241,7 +241,8 @@ def _take(row: Row, token: int, end_tokens: frozenset[int], renderer: Renderer) 
 def _stopped_text(row: Row, renderer: Renderer) -> str | None:
     """The text before the first stop string, or before the line break that ends it."""
     stops = row.request.sampling.stop
-    ends_line = renderer.ends_line(row.tokens[-1])
+    # What follows a plain text is the asker's to read, line breaks and all.
+    ends_line = not row.request.plain and renderer.ends_line(row.tokens[-1])
     if not stops and not ends_line:
         return None
     text = renderer.text(row.tokens)

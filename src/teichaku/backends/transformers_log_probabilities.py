@@ -55,7 +55,8 @@ class TransformersLanguageModel:
     text is scored.
 
     A batch has at most ``batch_tokens`` tokens, and one text at least. What a text gets does
-    not depend on its neighbours, up to rounding.
+    not depend on its neighbours, up to rounding. ``in_template``: contexts are prompts in the
+    model's own template, and a chat template writes itself what every text begins with.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class TransformersLanguageModel:
         network: Callable[[], Any],
         tokenizer: Callable[[], Any],
         batch_tokens: int = 4096,
+        in_template: bool = False,
     ) -> None:
         self.identity = identity
+        self._in_template = in_template
         self._network, self._tokenizer = network, tokenizer
         self._batch_tokens = batch_tokens
 
@@ -84,7 +87,7 @@ class TransformersLanguageModel:
                 tokenizer = _checked(self._tokenizer())
             scorer = self._scorer(scorer)
             window = [first, *islice(waiting, scorer.window - 1)]
-            rows = encode(tokenizer, window, scorer.context)
+            rows = encode(tokenizer, window, scorer.context, self._in_template)
             yield from scorer.score(rows, self._batch_tokens, moments)
 
     def _scorer(self, last: "_Scorer | None") -> "_Scorer":
@@ -93,9 +96,11 @@ class TransformersLanguageModel:
         return last if last is not None and last.model is model else _Scorer(model)
 
 
-def encode(tokenizer: Any, texts: Sequence[ScoredText], limit: int) -> list[Row]:
+def encode(
+    tokenizer: Any, texts: Sequence[ScoredText], limit: int, in_template: bool = False
+) -> list[Row]:
     """The tokens of each text, ``limit`` at most. Context and text are tokenized as one."""
-    begin = _begin(tokenizer)
+    begin = [] if in_template and tokenizer.chat_template else _begin(tokenizer)
     # Half a surrogate pair is no text that a tokenizer takes; a mark of one character is.
     wholes = [(one.context + one.text).encode("utf-8", "replace").decode("utf-8") for one in texts]
     encoded = tokenizer(wholes, add_special_tokens=False, return_offsets_mapping=True)

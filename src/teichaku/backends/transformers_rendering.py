@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from teichaku.core.errors import UserError
+from teichaku.core.models import RenderedPrompt
 from teichaku.core.records import Message
 from teichaku.core.replies import without_thinking
 
@@ -47,9 +48,38 @@ class Renderer:
         """Whether the tokenizer has a chat template."""
         return bool(self._tokenizer.chat_template)
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """The tokens after which the model's answer begins."""
-        return self._tokens(self._prompt_text(messages))
+    def prompt(self, messages: Sequence[Message], plain: bool = False) -> list[int]:
+        """The tokens after which the model's answer begins; ``plain``: those of the text alone."""
+        if plain:
+            text = "\n\n".join(message.content for message in messages)
+            return self._opened(self._encode(text, special=True))
+        return self._tokens(self.context(messages))
+
+    def context(self, messages: Sequence[Message]) -> str:
+        """The text after which the model's answer begins. A chat template writes the token that
+        every text begins with, and a plain one does not.
+        """
+        if self.is_chat:
+            before = self._chat(messages, add_generation_prompt=True)
+            return _THOUGHT_AT_END.sub("", before) + self._thought
+        question = "\n\n".join(message.content for message in messages)
+        return self._plain_template.replace(_QUESTION, question)
+
+    def rendered(self, messages: Sequence[Message], plain: bool = False) -> RenderedPrompt:
+        """:meth:`prompt` as people can read it: the text is that of the tokens, so that what the
+        tokenizer puts before or leaves out is seen.
+        """
+        tokens, bos = self.prompt(messages, plain), self._tokenizer.bos_token_id
+        return RenderedPrompt(
+            self._tokenizer.decode(
+                tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            ),
+            tuple(tokens),
+            bos,
+            frozenset(tokens) & self._special,
+            bos is not None and self._encode("1", special=True)[:1] == [bos],
+            self.is_chat,
+        )
 
     def prompt_and_answer(
         self, messages: Sequence[Message], answer: str
@@ -61,7 +91,7 @@ class Renderer:
         """
         if not messages:
             return self._running_text(answer)
-        before = self._prompt_text(messages)
+        before = self.context(messages)
         prompt = self._tokens(before)
         after = self._answer_text(messages, answer, before)
         whole = self._tokens(before + after)
@@ -110,13 +140,6 @@ class Renderer:
             return found.group()
         return _NO_THOUGHT if bare != before else ""
 
-    def _prompt_text(self, messages: Sequence[Message]) -> str:
-        if self.is_chat:
-            before = self._chat(messages, add_generation_prompt=True)
-            return _THOUGHT_AT_END.sub("", before) + self._thought
-        question = "\n\n".join(message.content for message in messages)
-        return self._plain_template.replace(_QUESTION, question)
-
     def _answer_text(self, messages: Sequence[Message], answer: str, before: str) -> str:
         if not self.is_chat:
             return answer
@@ -154,9 +177,13 @@ class Renderer:
 
     def _tokens(self, text: str) -> list[int]:
         """Tokens of a text from its start: a chat template writes the first token itself."""
-        tokens = self._encode(text, special=not self.is_chat)
-        end = self._tokenizer.eos_token_id
-        return tokens[:-1] if not self.is_chat and tokens and tokens[-1] == end else tokens
+        if self.is_chat:
+            return self._encode(text, special=False)
+        return self._opened(self._encode(text, special=True))
+
+    def _opened(self, tokens: list[int]) -> list[int]:
+        """``tokens`` without the end that some tokenizers put there."""
+        return tokens[:-1] if tokens and tokens[-1] == self._tokenizer.eos_token_id else tokens
 
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=special).input_ids)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -85,6 +85,21 @@ class LanguageModel(Protocol):
         ...
 
 
+@runtime_checkable
+class ModelWithWeights(ChatModel, Protocol):
+    """A chat model whose weights are at hand, so that it can tell how likely it finds an answer."""
+
+    def context(self, messages: Sequence[Message]) -> str:
+        """What stands before the answer to ``messages`` as the model sees it: its own template,
+        filled in.
+        """
+        ...
+
+    def answer_model(self) -> LanguageModel:
+        """The same weights as a language model, for answers behind such a :meth:`context`."""
+        ...
+
+
 class Embedder(Protocol):
     """A model that maps texts to vectors."""
 
@@ -148,6 +163,25 @@ class Trainer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """A prompt as it reaches a model: its ``tokens``, and the ``text`` that they are, with all
+    marks of the template.
+
+    ``bos`` is the token for the beginning of a text; None where the tokenizer has none.
+    ``special`` are those of the ``tokens`` that are no text. ``adds_bos`` tells whether texts of
+    this model begin with ``bos``, ``has_chat_template`` whether the model has one: without, the
+    prompt stands in a plain frame.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    bos: int | None = None
+    special: frozenset[int] = frozenset()
+    adds_bos: bool = False
+    has_chat_template: bool = False
+
+
 class Student(ChatModel, Protocol):
     """A model that can be asked and trained."""
 
@@ -162,6 +196,12 @@ class Student(ChatModel, Protocol):
         """Tokens of a training item in the student's own template, cut at ``max_tokens``.
 
         Without ``messages`` it is running text, all of which is labelled.
+        """
+        ...
+
+    def rendered(self, messages: Sequence[Message], plain: bool = False) -> RenderedPrompt:
+        """The prompt that the model reads when it is asked with ``messages``, or with their
+        text as it stands (:attr:`Request.plain`).
         """
         ...
 

@@ -21,6 +21,9 @@ BASE_CHECKPOINT = "base"
 #: The method of examples that people wrote: other methods begin with them.
 SEED = "seed"
 
+#: The method of examples that come from data of others, which a recipe mixes in.
+MIX = "mix"
+
 
 def content_id(*parts: str | int) -> str:
     """A 16-digit hexadecimal identifier of ``parts``; order and boundaries count."""
@@ -88,7 +91,8 @@ class Example:
 
     ``question`` is what the student is given and ``answer`` what it learns to write. Running
     text has no question: the student learns to write it from nothing. An instruction may come
-    with an ``input`` that it is applied to, and with no document.
+    with an ``input`` that it is applied to, and with no document. ``history`` is what was said
+    before the question in a conversation: the user's words, the model's, and so on in turns.
 
     ``prompt`` is ``language/name@version`` of the prompt that produced it, ``teacher`` the
     identity of the model, ``licence_class`` what the teacher's terms say about training on its
@@ -121,6 +125,7 @@ class Example:
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
     price: float = 0.0
+    history: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -128,9 +133,16 @@ class Example:
         return not self.question
 
     @property
-    def asked(self) -> str:
+    def turn(self) -> str:
         """The question, with the input of an instruction below it."""
         return f"{self.question}\n\n{self.input}" if self.input else self.question
+
+    @property
+    def asked(self) -> str:
+        """All that is said before the answer: of a conversation what came before it, the question,
+        and the input of an instruction below it.
+        """
+        return "\n\n".join((*self.history, self.turn)) if self.history else self.turn
 
     @property
     def wording(self) -> str:
@@ -226,11 +238,29 @@ class Retrieved:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionRequest:
+    """What every model of a study is sent for a question under a condition.
+
+    ``messages`` and ``sampling`` are JSON: a list of :class:`Message`, and :class:`Sampling`.
+    Models differ in nothing else, so that identity, messages and sampling make the
+    ``request_key`` of an answer.
+    """
+
+    id: str
+    question_id: str
+    condition: Condition
+    prompt: str
+    messages: str
+    sampling: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A model's reply to a question under a condition.
 
-    ``arm`` is ``base`` (or ``base:STUDENT`` where there are several) for the untuned model.
-    ``checkpoint`` is ``base`` or ``epoch-N``. A request that failed has ``error`` set and an
+    ``arm`` is ``base`` (or ``base:STUDENT`` where there are several) for the untuned model, and
+    the name in the recipe for a further model, whose ``checkpoint`` is ``base`` as well; that of
+    an arm is ``epoch-N``. A request that failed has ``error`` set and an
     empty ``text``; it is never scored as wrong.
     """
 
@@ -351,6 +381,10 @@ class Request:
     ``top_log_probabilities`` asks for so many of the likeliest tokens at each of the first places
     of the reply (see :class:`Reply`), where the backend gives them; 20 is the most that servers
     allow.
+
+    ``plain`` hands the text of the messages on as it stands: no template is put around it, and
+    nothing is added but the token that every text of the model begins with. Only a model in
+    process can do that; see :func:`~teichaku.evaluation.benchmarks.conversations.ask_items`.
     """
 
     messages: tuple[Message, ...]
@@ -361,6 +395,7 @@ class Request:
     subject: Any = field(default=None, compare=False)
     attempt: int = field(default=0, compare=False)
     top_log_probabilities: int = 0
+    plain: bool = False
 
 
 #: So many tokens of a reply have their log-probabilities kept. A score that opens a JSON object

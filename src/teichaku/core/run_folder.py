@@ -14,8 +14,9 @@ import shutil
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,22 +76,24 @@ def unwritable(path: Path, error: Exception) -> UserError:
 
 def write_records(path: Path, kind: type[Any], records: Iterable[Any]) -> int:
     """Write dataclass records of class ``kind`` as Parquet; the number of rows."""
-    rows = list(records)
-    columns = {
-        field.name: [_storable(getattr(row, field.name)) for row in rows]
-        for field in dataclasses.fields(kind)
-    }
+    rows, schema = list(records), _schema(kind)
+    columns = [_column(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=_schema(kind)), sink, compression="zstd")
+    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
     write_aside(path, sink.getvalue().to_pybytes())
     return len(rows)
 
 
-def _storable(value: Any) -> Any:
-    """``value``; text with half a surrogate pair in it, which no file can hold, mended."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return value
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """``values``; text with half a surrogate pair in it, which no file can hold, mended."""
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array([_mended(value) for value in values], kind)
+
+
+def _mended(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
@@ -99,12 +102,20 @@ def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
     A field that an older version did not write has its default.
     """
     tuples = {name for name, hint in typing.get_type_hints(kind).items() if hint == tuple[str, ...]}
+    fields = [field.name for field in dataclasses.fields(cast(Any, kind))]
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
-            for row in batch.to_pylist():
-                for name in tuples & row.keys():
-                    row[name] = tuple(row[name])
-                yield kind(**row)
+            names = batch.schema.names
+            columns = [column.to_pylist() for column in batch.columns]
+            for place, name in enumerate(names):
+                if name in tuples:
+                    columns[place] = list(map(tuple, columns[place]))
+            for values in zip(*columns, strict=True):
+                yield (
+                    kind(*values)
+                    if names == fields
+                    else kind(**dict(zip(names, values, strict=True)))
+                )
 
 
 def _schema(kind: type[Any]) -> pa.Schema:

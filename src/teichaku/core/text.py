@@ -135,8 +135,16 @@ def comparable(text: str) -> str:
     ``1/4`` are not ``14``; ``10, 20`` and ``10、20`` are one list), a minus
     (:func:`~teichaku.core.numerals.minuses`), a sign of currency before a number (¥ becomes 円
     behind it), and ``%``, ``+`` and ``#`` after a letter or digit (``C++`` is not ``C``).
+    What else a symbol may tell (○ is not ×), :func:`symbols` tells.
     """
     return _folded(text, "")
+
+
+def words_apart(text: str) -> str:
+    """:func:`comparable` with a space between two words of letters that stand apart; without its
+    spaces it is that.
+    """
+    return _folded(text, " ")
 
 
 def contains(text: str, part: str) -> bool:
@@ -146,13 +154,57 @@ def contains(text: str, part: str) -> bool:
     apart in Latin, Greek or Cyrillic letters a word is not part of a longer one (``no`` is not
     in ``know``). An empty ``part`` stands nowhere.
     """
-    whole, wanted = _folded(text, " "), _folded(part, " ")
+    return stands_in(words_apart(text), words_apart(part))
+
+
+def stands_in(whole: str, wanted: str) -> bool:
+    """:func:`contains` of texts that :func:`words_apart` has read already."""
     start = whole.find(wanted) if wanted else -1
     while start >= 0:
         if _stands_alone(whole, start, start + len(wanted)):
             return True
         start = whole.find(wanted, start + 1)
     return False
+
+
+_ARROWS_AND_SIGNS = "<>±÷×←-⋿⌀-⏿■-➿⤀-⥿⬀-⯿"
+_EMOJI = "\U0001f1e6-\U0001f1ff\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
+#: The symbols that :func:`symbols` knows, as the inside of a class of a regular expression.
+SYMBOLS = _ARROWS_AND_SIGNS + _EMOJI
+#: Behind a Latin letter a dash that nothing follows is a sign, too: the grade A-, Rh-.
+_SYMBOL = re.compile(rf"[{SYMBOLS}]|(?<=[A-Za-z])-(?=[^\w-]|\Z|です|だ)")
+#: At the beginning of a line these only say that an item begins.
+_BULLET = re.compile(r"^\s*[■□▪▫▶►◆◇●◦✦❖>]+", re.MULTILINE)
+_TIMES = re.compile(r"(?<=\d) ?\* ?(?=\d)")
+_SAME_SYMBOLS = str.maketrans("✕✖✗✘❌◯⭕✔✅☑≧≦∕∗∶", "×××××○○✓✓✓≥≤/*:")
+
+
+def symbols(text: str) -> list[str]:
+    """The signs, arrows and emoji of ``text`` in their order, each kind of a sign as one (◯ is ○):
+    what tells texts of the same letters apart. The minus of a number is not among them.
+    """
+    if text.isascii() and not any(mark in text for mark in "<>*-"):
+        return []
+    whole = unicodedata.normalize("NFKC", text).translate(_SAME)
+    if "*" in whole:
+        whole = _TIMES.sub("×", whole)
+    if not _SYMBOL.search(whole):
+        return []
+    if "▲" in whole or "△" in whole:
+        signs = set(minuses(whole))
+        whole = "".join(letter for place, letter in enumerate(whole) if place not in signs)
+    return _SYMBOL.findall(_BULLET.sub("", whole).translate(_SAME_SYMBOLS))
+
+
+def marks(text: str) -> str:
+    """All that Unicode calls a symbol in ``text``, each kind of a sign as one, and ``%‰#&@``: what
+    a text without letters and digits says. Punctuation says nothing.
+    """
+    return "".join(
+        character
+        for character in normalise(text).translate(_SAME_SYMBOLS)
+        if character in "%‰#&@" or unicodedata.category(character)[0] == "S"
+    )
 
 
 _YEN = re.compile(r"¥\s*(\d[\d.]*)")

@@ -19,7 +19,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
 from teichaku.core.numerals import MINUS_MARKS, NUMERAL_KANJI, Numeral, read_numerals
-from teichaku.core.text import comparable, kana, script, sentences
+from teichaku.core.text import SYMBOLS, comparable, kana, script, sentences, symbols
 from teichaku.curation.figures import measured
 from teichaku.curation.names import mentions
 from teichaku.curation.negations import negations
@@ -46,14 +46,8 @@ _AROUND = 12
 _UNIT_BEFORE = re.compile("(?:午[前後后]|[上下]午|[$€£¥₩฿]) ?$")
 _UNIT_BEHIND = re.compile(r"[%‰]|°[CF]| ?[^\W\dぁ-ん]{1,6}")
 
-_ARROWS_AND_SIGNS = "<>±÷×←-⋿⌀-⏿■-➿⤀-⥿⬀-⯿"
-_EMOJI = "\U0001f1e6-\U0001f1ff\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
-_SYMBOL = re.compile(f"[{_ARROWS_AND_SIGNS}{_EMOJI}]")
-#: At the beginning of a line these only say that an item begins.
-_BULLET = re.compile(r"^\s*[■□▪▫▶►◆◇●◦✦❖>]+", re.MULTILINE)
-_SAME_SYMBOLS = str.maketrans("✕✖✗✘❌◯⭕✔✅☑≧≦", "×××××○○✓✓✓≥≤")
 #: Only texts with one of these can have the same letters and say something else.
-_MARKS = re.compile(rf"[{re.escape(MINUS_MARKS)}≠+{_ARROWS_AND_SIGNS}{_EMOJI}]|0\.\d")
+_MARKS = re.compile(rf"[{re.escape(MINUS_MARKS)}≠+{SYMBOLS}]|0\.\d")
 
 
 def difference(left: str, right: str) -> str:
@@ -81,9 +75,9 @@ def difference(left: str, right: str) -> str:
     values, others = [token for token, _ in ours], [token for token, _ in theirs]
     if values != others:
         return _told(values, others)
-    shown, symbols = _symbols(left), _symbols(right)
-    if not _is_part(shown, symbols) and not _is_part(symbols, shown):
-        return _told(shown, symbols)
+    shown, instead = symbols(left), symbols(right)
+    if not _is_part(shown, instead) and not _is_part(instead, shown):
+        return _told(shown, instead)
     denied, others = negations(left), negations(right)
     if len(denied) != len(others):
         return _told(denied, others)
@@ -105,7 +99,7 @@ def marks_key(text: str) -> str:
     if not _MARKS.search(whole):
         return ""
     signed = [token for token, _ in _numbers(whole) if not token[0].isdigit() or token[:2] == "0."]
-    return "\n".join([*_symbols(whole), *signed])
+    return "\n".join([*symbols(whole), *signed])
 
 
 def _plain(text: str) -> str:
@@ -214,15 +208,6 @@ def _numbers(text: str) -> list[tuple[str, Numeral]]:
             value = before.group().translate(_PREFIXES) + value if before else value
         found.append((value, numeral))
     return found
-
-
-def _symbols(text: str) -> list[str]:
-    """The symbols of a text in NFKC, in their order."""
-    if text.isascii() and "<" not in text and ">" not in text:
-        return []
-    if not _SYMBOL.search(text):
-        return []
-    return _SYMBOL.findall(_BULLET.sub("", text).translate(_SAME_SYMBOLS))
 
 
 def _is_part(some: list[str], others: list[str]) -> bool:

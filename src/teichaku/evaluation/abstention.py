@@ -18,7 +18,7 @@ from teichaku.core.asking import UnusableReplyError
 from teichaku.core.records import Answer, Question
 from teichaku.core.replies import json_objects, text_value, without_thinking
 from teichaku.core.statistics import Interval, clustered_mean, paired_difference
-from teichaku.core.text import comparable, contains, normalise, sentences
+from teichaku.core.text import comparable, contains, marks, normalise, sentences
 from teichaku.evaluation.judging.forms import Form
 
 #: Changes whenever the rules read anything differently.
@@ -245,7 +245,8 @@ def _rates(
         if answer.error or said is None:
             unread += not answer.error
             continue
-        cluster, is_empty = question.document_id or question.id, not comparable(answer.text)
+        cluster = question.document_id or question.id
+        is_empty = not comparable(answer.text) and not marks(answer.text)
         empty += is_empty
         if question.kind != "unanswerable":
             knowable.append((float(said), cluster))

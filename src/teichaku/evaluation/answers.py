@@ -1,7 +1,9 @@
 """Asking a model the questions under a condition."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import Prompt
@@ -10,6 +12,7 @@ from teichaku.core.records import (
     Condition,
     Passage,
     Question,
+    QuestionRequest,
     Reply,
     Request,
     Sampling,
@@ -59,6 +62,23 @@ class Conditions:
             subject=question,
             top_log_probabilities=self.top_log_probabilities,
         )
+
+
+    def record(self, question: Question, condition: Condition) -> QuestionRequest:
+        """:meth:`request` as a row of a file, the same for every model."""
+        request = self.request(question, condition)
+        return QuestionRequest(
+            content_id(question.id, condition),
+            question.id,
+            condition,
+            request.prompt,
+            _json([asdict(message) for message in request.messages]),
+            _json(asdict(request.sampling)),
+        )
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

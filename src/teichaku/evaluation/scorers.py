@@ -1,38 +1,118 @@
 """Scorers by characters: pure functions of reference and answer, each from 0 to 1."""
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from rapidfuzz import fuzz, utils
+
+from teichaku.core.numerals import NUMERAL_KANJI
 from teichaku.core.records import Answer, Judgement, Question, Score
-from teichaku.core.text import comparable, contains
+from teichaku.core.text import marks, normalise, stands_in, symbols, words_apart
+
+#: A circle that is written as the kanji for zero: no digit stands beside it.
+_CIRCLE = re.compile(rf"(?<![\d.・{NUMERAL_KANJI}])〇+(?![\d.・{NUMERAL_KANJI}])")
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text as the scorers compare it: ``words`` as
+    :func:`~teichaku.core.text.words_apart` gives them, ``letters`` without the spaces, and its
+    ``symbols``.
+    """
+
+    text: str
+    words: str
+    letters: str
+    symbols: str
+
+    @property
+    def characters(self) -> str:
+        return self.letters + self.symbols
+
+
+def _circled(text: str) -> str:
+    return _CIRCLE.sub(lambda zeros: "○" * len(zeros[0]), text) if "〇" in text else text
+
+
+def _read(text: str) -> _Text:
+    whole = _circled(text)
+    words = words_apart(whole)
+    if words:
+        return _Text(text, words, words.replace(" ", ""), "".join(symbols(whole)))
+    return _Text(text, "", "", marks(whole))
 
 
 def exact(reference: str, answer: str) -> float:
-    """1 where the two are the same but for width, case, spaces and punctuation."""
-    return float(comparable(reference) == comparable(answer))
+    """1 where the two are the same but for width, case, spaces and punctuation. Symbols count:
+    ○ is not ×, ±3 not 3, ★★ not ★★★.
+    """
+    return _exact(_read(reference), _read(answer))
 
 
 def containment(reference: str, answer: str) -> float:
-    """1 where the answer holds the reference, standing alone (60分 is not in 160分)."""
-    return float(contains(answer, reference))
+    """1 where the answer holds the reference, standing alone (60分 is not in 160分), and the
+    reference's symbols in their order.
+    """
+    return _containment(_read(reference), _read(answer))
 
 
 def character_f1(reference: str, answer: str) -> float:
-    """Harmonic mean of precision and recall over the multisets of characters.
+    """Harmonic mean of precision and recall over the multisets of characters and symbols.
 
-    This is the true character F1, not llm-jp-eval's ``char_f1``, which is a token sort ratio.
+    This is the true character F1, not llm-jp-eval's ``char_f1``: that is
+    :func:`llmjp_char_f1`.
     """
-    wanted, given = Counter(comparable(reference)), Counter(comparable(answer))
-    shared = sum((wanted & given).values())
+    return _character_f1(_read(reference), _read(answer))
+
+
+def llmjp_char_f1(reference: str, answer: str) -> float:
+    """What llm-jp-eval calls ``char_f1``, which is no F1 of characters: the token sort ratio of
+    fuzzywuzzy in whole per cent, which rapidfuzz gives with its default processor.
+
+    The order of tokens does not count, and two empty texts have 1.
+    """
+    one, other = (unicodedata.normalize("NFKC", text) for text in (answer, reference))
+    return round(fuzz.token_sort_ratio(one, other, processor=utils.default_process)) / 100
+
+
+def _exact(wanted: _Text, given: _Text) -> float:
+    if wanted.characters or given.characters:
+        return float((wanted.letters, wanted.symbols) == (given.letters, given.symbols))
+    return float(normalise(wanted.text) == normalise(given.text))
+
+
+def _containment(wanted: _Text, given: _Text) -> float:
+    if not wanted.letters:
+        return float(bool(wanted.symbols) and wanted.symbols in marks(_circled(given.text)))
+    rest = iter(given.symbols)
+    return float(
+        stands_in(given.words, wanted.words) and all(sign in rest for sign in wanted.symbols)
+    )
+
+
+def _character_f1(wanted: _Text, given: _Text) -> float:
+    wanted_ones, given_ones = Counter(wanted.characters), Counter(given.characters)
+    shared = sum((wanted_ones & given_ones).values())
     if shared == 0:
         return 0.0
-    return 2 * shared / (sum(wanted.values()) + sum(given.values()))
+    return 2 * shared / (wanted_ones.total() + given_ones.total())
 
 
 SCORERS: dict[str, Callable[[str, str], float]] = {
     "exact": exact,
     "containment": containment,
     "character_f1": character_f1,
+    "llmjp_char_f1": llmjp_char_f1,
+}
+#: The same of texts that were read already.
+_OF_READ: dict[str, Callable[[_Text, _Text], float]] = {
+    "exact": _exact,
+    "containment": _containment,
+    "character_f1": _character_f1,
+    "llmjp_char_f1": lambda wanted, given: llmjp_char_f1(wanted.text, given.text),
 }
 
 
@@ -48,19 +128,48 @@ def score_answers(
     questions: Mapping[str, Question],
     scorers: Iterable[str],
     judgements: Iterable[Judgement] = (),
+    judge_scorers: Mapping[str, str] | None = None,
 ) -> Iterator[Score]:
-    """One score a scorer and answer. The value of a failed answer, or of a judgement that
-    failed, is null. Answers that were not judged get no judge score.
+    """One score a scorer and answer, then one a judgement. The value of a failed answer, or of a
+    judgement that failed, is null. Answers that were not judged get no judge score.
+
+    ``judge_scorers`` says what the marks of a judge are called, by its identity; ``judge`` where
+    it does not.
     """
     names = [name for name in scorers if name in SCORERS]
-    judged = {judgement.answer_id: judgement for judgement in judgements}
+    called = judge_scorers or {}
+    judged: dict[str, list[Judgement]] = {}
+    for judgement in judgements:
+        judged.setdefault(judgement.answer_id, []).append(judgement)
+    values = _Values(names)
     for answer in answers:
         question = questions[answer.question_id]
-        for name in names:
-            value = None if answer.error else SCORERS[name](question.reference, answer.text)
+        found = [None] * len(names) if answer.error else values(question.reference, answer.text)
+        for name, value in zip(names, found, strict=True):
             yield score_row(answer, question, name, value)
-        if answer.id in judged:
-            yield score_row(answer, question, "judge", judged[answer.id].score)
+        for judgement in judged.get(answer.id, ()):
+            name = called.get(judgement.judge, "judge")
+            yield score_row(answer, question, name, judgement.score)
+
+
+class _Values:
+    """The values of some scorers. Arms answer the same questions, and often alike: each reference
+    is read once, and each pair compared once.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._scorers = [_OF_READ[name] for name in names]
+        self._references: dict[str, _Text] = {}
+        self._known: dict[tuple[str, str], list[float | None]] = {}
+
+    def __call__(self, reference: str, answer: str) -> list[float | None]:
+        pair = (reference, answer)
+        if pair not in self._known:
+            if reference not in self._references:
+                self._references[reference] = _read(reference)
+            wanted, given = self._references[reference], _read(answer)
+            self._known[pair] = [scorer(wanted, given) for scorer in self._scorers]
+        return self._known[pair]
 
 
 def score_row(answer: Answer, question: Question, scorer: str, value: float | None) -> Score:

@@ -16,8 +16,8 @@ from teichaku.core.auroc import auroc_difference, clustered_auroc
 from teichaku.core.models import LanguageModel, ScoredText
 from teichaku.core.records import Answer, Reply
 from teichaku.core.statistics import Interval
-from teichaku.core.text import comparable
-from teichaku.evaluation.scorers import character_f1
+from teichaku.core.text import comparable, marks
+from teichaku.evaluation.scorers import character_f1, exact
 
 MEAN, LEAST = "mean_log_probability", "least_log_probability"
 FIRST_MEAN, FIRST_LEAST = "mean_log_probability_at_start", "least_log_probability_at_start"
@@ -87,7 +87,7 @@ def consistency_signals(
             continue
         texts = drawn[_whose(answer)]
         near = [agreement(answer.text, text) for text in texts]
-        same = [float(comparable(answer.text) == comparable(text)) for text in texts]
+        same = [exact(answer.text, text) for text in texts]
         for name, values in ((AGREEMENT, near), (SAME, same)):
             value = fmean(values) if values else None
             yield AnswerSignal(answer.id, name, value, "" if values else "no sample")
@@ -95,7 +95,8 @@ def consistency_signals(
 
 def agreement(one: str, other: str) -> float:
     """The character F1 of two answers; two empty ones agree."""
-    return 1.0 if not comparable(one) and not comparable(other) else character_f1(one, other)
+    is_empty = not any(comparable(text) or marks(text) for text in (one, other))
+    return 1.0 if is_empty else character_f1(one, other)
 
 
 def _whose(answer: Answer) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ are measured on the same questions before and after, with intervals over documen
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from teichaku.core.records import Answer, Question
 from teichaku.core.statistics import Interval, Scale, clustered_mean, paired_difference
-from teichaku.core.text import LANGUAGE_SCRIPTS, comparable, is_language, script_shares
+from teichaku.core.text import LANGUAGE_SCRIPTS, comparable, is_language, marks, script_shares
 
 #: The share of a text that repeats what stood before it, from 0 to 1.
 Repeated = Callable[[str], float]
@@ -36,6 +36,10 @@ class Measuring:
 
     language: str
     repeated: Repeated
+    #: Of the texts that were measured: arms often answer alike, and one is held against several.
+    _known: dict[tuple[str, str], dict[str, float | None]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def measures(self, answer: Answer) -> dict[str, float | None]:
         """The values of :data:`MEASURES`; null where an answer has none: all of one that failed,
@@ -44,15 +48,20 @@ class Measuring:
         """
         if answer.error:
             return dict.fromkeys(MEASURES)
-        text = answer.text
-        is_empty = not comparable(text)
+        key = answer.text, answer.finish_reason
+        if key not in self._known:
+            self._known[key] = self._measured(*key)
+        return self._known[key]
+
+    def _measured(self, text: str, finish_reason: str) -> dict[str, float | None]:
+        is_empty = not comparable(text) and not marks(text)
         shares = script_shares(text)
         wanted = LANGUAGE_SCRIPTS.get(self.language)
         inside = sum(shares.get(name, 0.0) for name in wanted or ())
         return {
             "characters": float(len(text)),
             "repeated": None if is_empty else self.repeated(text),
-            "cut": float(answer.finish_reason == "length"),
+            "cut": float(finish_reason == "length"),
             "in_script": min(inside, 1.0) if shares and wanted else None,
             "another_language": float(not is_language(text, self.language)) if shares else None,
             "empty": float(is_empty),

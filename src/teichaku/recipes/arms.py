@@ -11,16 +11,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from teichaku.core.errors import RecipeError
 from teichaku.recipes.mistakes import Location, distinct_errors, in_words, nearest
-from teichaku.recipes.schema import (
-    Arm,
-    ArmName,
-    Recipe,
-    Scripted,
-    StudentModel,
-    Training,
-    Transformers,
-    is_name_character,
-)
+from teichaku.recipes.model_schema import Scripted, StudentModel, Transformers
+from teichaku.recipes.names import ArmName, is_name_character
+from teichaku.recipes.schema import Arm, Recipe, Training
 from teichaku.recipes.select_schema import control_name
 
 _STUDENT: TypeAdapter[Transformers | Scripted] = TypeAdapter(StudentModel)
@@ -48,7 +41,7 @@ class _Taught(BaseModel):
 
     student: StudentModel | None = None
     training: Training = Training()
-    arms: dict[ArmName, Arm]
+    arms: dict[ArmName, Arm] = {}
 
 
 def expand_arms(recipe: Recipe) -> list[StudyArm]:

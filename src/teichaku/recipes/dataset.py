@@ -7,10 +7,11 @@ from pathlib import Path
 
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import RecipeError, UserError
-from teichaku.core.records import Document, Dropped, Example, Fact
+from teichaku.core.records import MIX, Document, Dropped, Example, Fact
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.licences import hub_identifier, keeps_from_publishing
 from teichaku.recipes.load import load_recipe
+from teichaku.recipes.mix_schema import MixSource
 from teichaku.recipes.schema import Recipe, Seeds
 from teichaku.recipes.study import go_on, kept_apart
 from teichaku.recipes.terms import teacher_terms
@@ -51,9 +52,11 @@ class Dataset:
 
     @property
     def without_document(self) -> int:
-        """How many examples come from no document that is known."""
+        """How many examples come from no document that is known, and from no data of others."""
         known = {document.id for document in self.documents}
-        return sum(example.document_id not in known for example in self.examples)
+        return sum(
+            example.document_id not in known and example.method != MIX for example in self.examples
+        )
 
     @property
     def seeds(self) -> Seeds | None:
@@ -61,9 +64,17 @@ class Dataset:
         return self.source.recipe.seeds if self.without_document else None
 
     @property
+    def mixed(self) -> list[tuple[MixSource, int]]:
+        """The data of others in the set, and how many examples of each."""
+        mix = self.source.recipe.arms[self.arm].mix
+        counts = Counter(e.category for e in self.examples if e.method == MIX)
+        return [(one, counts[one.name]) for one in (mix.sources if mix else ()) if counts[one.name]]
+
+    @property
     def origins(self) -> list[tuple[str, str]]:
         """Where the examples come from, each with its licence as stated."""
         found = [(document.source, document.licence) for document in self.documents]
+        found += [(source.name, source.licence) for source, _ in self.mixed]
         return found if self.seeds is None else [*found, (self.seeds.path, self.seeds.licence)]
 
 
@@ -97,7 +108,14 @@ def dataset_folders(run: RunFolder) -> list[Path]:
 
 
 def no_student(run: RunFolder) -> UserError:
-    """What to tell where the run ends with its data and has no model to ask or tell of."""
+    """What to tell where the run ends with its data, or compares models as they are, and has no
+    student to ask or tell of.
+    """
+    if not load_recipe(run.path / "recipe.yaml").arms:
+        return UserError(
+            f"{run.path} has no student: it compares models as they are.",
+            f"What they answered is in {run.path / 'report' / 'index.html'}.",
+        )
     folders = ", ".join(map(str, dataset_folders(run)))
     return UserError(
         f"{run.path} has no student: it ends with the data set.",

@@ -19,6 +19,7 @@ from teichaku.recipes.methods import (
     fact_listing,
     gap_filler,
 )
+from teichaku.recipes.mixtures import mixture, told
 from teichaku.recipes.novelty_stage import left_out
 from teichaku.recipes.progress import beyond
 from teichaku.recipes.seed_amounts import expected_requests
@@ -67,23 +68,42 @@ class Collected:
 
 def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     """Passages and seeds to examples, by the methods of the arm."""
-    stage, teacher = f"synthesis/{data}", study.workshop.teacher
-    known = left_out(study)
+    stage, arm = f"synthesis/{data}", study.recipe.arms[data]
+    known = left_out(study) if arm.examples else []
     ids = {passage.record_id for passage in known}
     passages = [passage for passage in study.passages.values() if passage.id not in ids]
-    made = from_passages(study, data, stage, passages, teacher)
-    made.fallen += known
-    _over_seeds(study, data, made)
+    made = Collected()
+    # What others wrote needs no teacher, who may be none.
+    if arm.examples:
+        made = from_passages(study, data, stage, passages, study.workshop.teacher)
+        made.fallen += known
+        _over_seeds(study, data, made)
+    mixed = _mixed(study, data, made)
     fallen = made.all_fallen()
     signed = [_signed(study, example) for example in made.examples]
     facts = sorted(made.facts.values(), key=lambda fact: fact.id)
-    folder.write("facts", Fact, (replace(fact, teacher=teacher.identity) for fact in facts))
+    listed = (replace(fact, teacher=study.workshop.teacher.identity) for fact in facts)
+    folder.write("facts", Fact, listed)
     reasons = write_outcome(folder, "examples", Example, signed, fallen)
     require(study.run, signed, stage, "example", reasons, fallen)
     usage = study.workshop.usage
     requests = usage.requests + usage.cached_requests
-    notes = {"passages": len(passages), "requests": requests, "facts": len(facts)}
+    notes = {"passages": len(passages), "requests": requests, "facts": len(facts), **mixed}
     return Outcome(len(signed) + len(fallen), len(signed), reasons, notes)
+
+
+def _mixed(study: Study, data: str, made: Collected) -> dict[str, Any]:
+    """Put the arm's part of data of others to what is ``made``; a note about each source."""
+    mix = study.recipe.arms[data].mix
+    if mix is None:
+        return {}
+    study.progress.begin(f"synthesis/{data}, mix", None)
+    mixed = mixture(mix, study.root, study.recipe.language, study.recipe.seed)
+    made.take([*mixed.examples, *mixed.fallen])
+    for note in mixed.notes:
+        if what := told(note):
+            study.progress.say(f"! synthesis/{data}: {what}")
+    return {"mix": list(mixed.notes)}
 
 
 def from_passages(
@@ -190,11 +210,9 @@ def _signed(study: Study, example: Example) -> Example:
 
 
 def _signature(study: Study, prompt_tokens: float, completion_tokens: float) -> dict[str, Any]:
-    price = price_per_token(study.recipe.teacher)
-    return {
-        "licence_class": study.terms.licence_class,
-        "price": price_of(price, prompt_tokens, completion_tokens),
-    }
+    teacher = study.recipe.teacher
+    price = price_of(price_per_token(teacher), prompt_tokens, completion_tokens) if teacher else 0.0
+    return {"licence_class": study.terms.licence_class, "price": price}
 
 
 def sign_anew(study: Study, folder: StageFolder) -> None:

@@ -16,8 +16,8 @@ from teichaku.core.run_folder import RunFolder, record_as_json, write_aside
 from teichaku.core.text import LANGUAGE_SCRIPTS, UNSPACED_SCRIPTS
 from teichaku.recipes.budget import alone
 from teichaku.recipes.load import find_recipe, load_recipe
+from teichaku.recipes.names import is_name_character, language_code
 from teichaku.recipes.progress import Progress, Silent
-from teichaku.recipes.schema import is_name_character, language_code
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
 from teichaku.synthesis.fictional_documents import (

@@ -3,12 +3,12 @@
 A filter without settings has a row in ``_NAMED``, one with a section of its own in ``_BUILT``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from teichaku.backends.ginza_names import GinzaNames
-from teichaku.core.records import Example
+from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.chain import Filter, by_rule
 from teichaku.curation.duplicates import drop_duplicates
@@ -74,6 +74,31 @@ def build_filter(study: Study, config: filter_schema.Filter, noted: Noted | None
     if isinstance(config, filter_schema.NamedFilter):
         return _NAMED[config.name](study)
     return _BUILT[type(config)](study, config, noted or Noted())
+
+
+def filter_by_language(
+    study: Study, config: filter_schema.Filter, noted: Noted, examples: Iterable[Example]
+) -> Filter:
+    """:func:`build_filter`; one that goes by the recipe's language goes by that of each of the
+    ``examples`` instead, where data of others brings several.
+    """
+    own = study.recipe.language
+    languages = sorted({example.language or own for example in examples} - {own})
+    if not languages or config.name not in _OF_LANGUAGE:
+        return build_filter(study, config, noted)
+    filters = {}
+    for language in (own, *languages):
+        recipe = study.recipe.model_copy(update={"language": language})
+        filters[language] = build_filter(replace(study, recipe=recipe), config, noted)
+
+    def apply(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
+        given: dict[str, list[Example]] = {language: [] for language in filters}
+        for example in examples:
+            given[example.language or own].append(example)
+        for language, found in given.items():
+            yield from filters[language](found)
+
+    return apply
 
 
 def filters_fingerprint(recipe: Recipe) -> dict[str, Any]:
@@ -195,6 +220,8 @@ _NOTES: Mapping[type[Note], str] = {
     JudgeScreening: "judge_screening",
     PersonalDatum: "personal_data",
 }
+#: Filters that go by the language of what they read.
+_OF_LANGUAGE = frozenset({"language", "mixed_languages", "self_contained", "personal_data"})
 _NAMED: Mapping[str, Callable[[Study], Filter]] = {
     "self_contained": lambda study: SelfContained(study.passages, study.recipe.language),
     "language": lambda study: by_rule(wrong_language(study.recipe.language, study.passages)),

@@ -26,8 +26,9 @@ from teichaku.recipes.data_stages import read_documents
 from teichaku.recipes.examples_stage import from_passages
 from teichaku.recipes.method_schema import SEED_METHODS
 from teichaku.recipes.methods import build_seed_methods
+from teichaku.recipes.model_schema import Chat, Http, LlamaCpp
 from teichaku.recipes.progress import Progress, beyond
-from teichaku.recipes.schema import Arm, Http, LlamaCpp, Recipe
+from teichaku.recipes.schema import Arm, Recipe
 from teichaku.recipes.seed_amounts import amount, expected_requests, small
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
@@ -141,6 +142,7 @@ def forecast(
         )
     terms = teacher_terms(recipe, root)
     check_before(recipe, root)
+    _teacher(recipe)
     prompts = PromptPack(recipe.language, None if recipe.prompts is None else root / recipe.prompts)
     spent_by, cache = RunFolder(runs / recipe.name), cache or cache_home() / "requests.sqlite"
     with ExitStack() as stack:
@@ -154,6 +156,16 @@ def forecast(
             read_documents(study, run.stage("documents"))
         before = workshop.speed(workshop.teacher)
         return [_of_arm(study, data, sizes, before) for data in study.data_arms()]
+
+
+def _teacher(recipe: Recipe) -> Chat:
+    """Who writes the examples. Raises ``UserError`` where nobody does."""
+    if recipe.teacher is None:
+        raise UserError(
+            "No model writes examples for this recipe, so there is nothing to forecast.",
+            "Run it: teichaku run RECIPE",
+        )
+    return recipe.teacher
 
 
 def _of_arm(study: Study, data: str, sizes: tuple[int, int], before: float | None) -> Forecast:
@@ -228,16 +240,16 @@ def _measured(
     study: Study, stage: str, units: int, work: Callable[[ChatModel], list[Example]]
 ) -> _Sample:
     """Do ``work`` and count what it takes, cached replies too."""
-    watch = _Watch(study.workshop.teacher)
+    watch, teacher = _Watch(study.workshop.teacher), _teacher(study.recipe)
     made = work(watch)
     if watch.failed and watch.failed == watch.replies:
         raise UserError(
-            f"No request to the teacher ({study.recipe.teacher.model}) succeeded: {watch.error}",
+            f"No request to the teacher ({teacher.model}) succeeded: {watch.error}",
             "Look at the name of the model, the address and the key in the recipe's 'teacher'.",
         )
     failed = f", {watch.failed} failed for good ({watch.error})" if watch.failed else ""
     study.progress.end(stage, f"{watch.replies} requests{failed}, {len(made)} examples")
-    price = price_of(price_per_token(study.recipe.teacher), watch.prompts, watch.completions)
+    price = price_of(price_per_token(teacher), watch.prompts, watch.completions)
     asked, answered = watch.prompts, watch.completions
     cost = Cost(units, watch.replies, asked, answered, len(made), price, failed=watch.failed)
     return _Sample(cost, made, watch)

@@ -8,6 +8,7 @@ in which a student of this program is asked: whoever trains on them brings a tem
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from teichaku.core.records import Example
@@ -17,19 +18,19 @@ _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 
 
 def chat(example: Example) -> dict[str, Any]:
-    """``messages`` with ``role`` and ``content``: the question (its input below it), the answer."""
-    return {
-        "messages": [
-            {"role": "user", "content": example.asked},
-            {"role": "assistant", "content": example.answer},
-        ]
-    }
+    """``messages`` with ``role`` and ``content``: what was said before, the question (its input
+    below it), the answer.
+    """
+    turns = zip(cycle(("user", "assistant")), _turns(example))
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
 
 def alpaca(example: Example) -> dict[str, Any]:
-    """``instruction``, ``input`` (empty where there is none) and ``output``."""
+    """``instruction`` (with what was said before it), ``input`` (empty where there is none) and
+    ``output``.
+    """
     return {
-        "instruction": example.question,
+        "instruction": "\n\n".join((*example.history, example.question)),
         "input": example.input,
         "output": example.answer,
     }
@@ -37,12 +38,12 @@ def alpaca(example: Example) -> dict[str, Any]:
 
 def sharegpt(example: Example) -> dict[str, Any]:
     """``conversations`` with ``from`` (``human``, ``gpt``) and ``value``."""
-    return {
-        "conversations": [
-            {"from": "human", "value": example.asked},
-            {"from": "gpt", "value": example.answer},
-        ]
-    }
+    turns = zip(cycle(("human", "gpt")), _turns(example))
+    return {"conversations": [{"from": who, "value": text} for who, text in turns]}
+
+
+def _turns(example: Example) -> tuple[str, ...]:
+    return (*example.history, example.turn, example.answer)
 
 
 def plain(example: Example) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.recipes.arms import arm_mistakes, merged
 from teichaku.recipes.mistakes import Location, distinct_errors, in_words, nearest
-from teichaku.recipes.schema import Profiles, Recipe
+from teichaku.recipes.schema import Arm, Profiles, Recipe
 from teichaku.recipes.section import Section
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -100,7 +100,8 @@ def load_sections(path: Path, model: type[Model]) -> Model:
 
 
 def limited(recipe: Recipe, limit: int) -> Recipe:
-    """``recipe`` with ``limit`` documents, or seeds where it has no documents, at most.
+    """``recipe`` with ``limit`` documents, or seeds where it has no documents, at most, and so
+    many examples of each source of data of others.
 
     It has a name of its own: a small run must not overwrite the whole one's results.
     """
@@ -109,7 +110,17 @@ def limited(recipe: Recipe, limit: int) -> Recipe:
         changes["documents"] = recipe.documents.model_copy(update={"limit": limit})
     elif recipe.seeds is not None:
         changes["seeds"] = recipe.seeds.model_copy(update={"limit": limit})
+    changes["arms"] = {name: _limited_arm(arm, limit) for name, arm in recipe.arms.items()}
     return recipe.model_copy(update=changes)
+
+
+def _limited_arm(arm: Arm, limit: int) -> Arm:
+    if arm.mix is None:
+        return arm
+    sources = [
+        one.model_copy(update={"limit": min(limit, one.limit or limit)}) for one in arm.mix.sources
+    ]
+    return arm.model_copy(update={"mix": arm.mix.model_copy(update={"sources": sources})})
 
 
 def dump_recipe(recipe: Recipe) -> str:

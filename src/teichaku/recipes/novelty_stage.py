@@ -35,11 +35,11 @@ from teichaku.evaluation.answers import Asked, answer_questions
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.scorers import SCORERS
 from teichaku.evaluation.wording import WordingIndex
+from teichaku.recipes.evaluated import conditions
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS
 from teichaku.recipes.filters import build_filter
 from teichaku.recipes.independent import write_apart
 from teichaku.recipes.methods import method_fingerprint
-from teichaku.recipes.model_stages import conditions
 from teichaku.recipes.novelty_schema import LIKELIHOOD, Novelty
 from teichaku.recipes.study import Outcome, Study, separate, write_outcome
 from teichaku.synthesis.document_qa import DocumentQA

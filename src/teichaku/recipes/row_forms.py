@@ -25,14 +25,14 @@ _ANSWERS = ("answer", "回答", "答え", "output", "出力", "response", "compl
 _INPUTS = ("input", "入力", "context", "文脈")
 _TEXTS = ("text", "本文", "content", "内容")
 #: The list of turns, who speaks, what is said, and what the roles are called.
-_CONVERSATIONS = {
+CONVERSATIONS = {
     "chat": ("messages", "role", "content"),
     "sharegpt": ("conversations", "from", "value"),
 }
-_MODELS = frozenset({"assistant", "gpt", "model", "chatgpt", "bing", "bard"})
-_PEOPLE = frozenset({"user", "human"})
+MODELS = frozenset({"assistant", "gpt", "model", "chatgpt", "bing", "bard"})
+PEOPLE = frozenset({"user", "human"})
 #: The forms that rows are written in again.
-JSON_LINES = (*_CONVERSATIONS, "pairs", "text")
+JSON_LINES = (*CONVERSATIONS, "pairs", "text")
 #: Some readers of lines end one at these; inside a JSON string they may be escaped instead.
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 #: Between the turns of a conversation, where they are one text.
@@ -69,7 +69,7 @@ class Form:
 
     def read(self, row: Mapping[str, Any]) -> Given:
         """What ``row`` holds. Raises ``RowError``."""
-        if self.name in _CONVERSATIONS:
+        if self.name in CONVERSATIONS:
             return self._read_conversation(row)
         if self.name == "examples":
             own = _own_fields(row)
@@ -87,20 +87,23 @@ class Form:
         return given
 
     def _read_conversation(self, row: Mapping[str, Any]) -> Given:
-        turns = self._turns(row)
+        turns = self.turns(row)
         spoken = [(role, text) for role, text in turns if role != "system"]
-        if not spoken or spoken[-1][0] not in _MODELS or not spoken[-1][1].strip():
+        if not spoken or spoken[-1][0] not in MODELS or not spoken[-1][1].strip():
             raise RowError(f"'{self.keys[0]}' does not end with a model's reply")
         before, (_, answer) = spoken[:-1], spoken[-1]
         question = _BETWEEN.join(text for _, text in before)
         if not question.strip():
             raise RowError(f"'{self.keys[0]}' has no question before the reply")
-        is_pair = len(turns) == 2 and turns[0][0] in _PEOPLE
+        is_pair = len(turns) == 2 and turns[0][0] in PEOPLE
         rest = _rest(row, self.keys if is_pair else ())
         return Given(question, "", answer, rest, {})
 
-    def _turns(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
-        _, role, content = _CONVERSATIONS[self.name]
+    def turns(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Of a row of a conversation, who speaks (in lower case) and what is said. Raises
+        ``RowError``.
+        """
+        _, role, content = CONVERSATIONS[self.name]
         turns = row.get(self.keys[0])
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
             raise RowError(f"'{self.keys[0]}' is no list of turns")
@@ -123,10 +126,10 @@ class Form:
         kept: dict[str, Any] = json.loads(rest) if rest else {}
         if self.name == "text":
             return {self.keys[0]: example.answer, **kept}
-        if self.name not in _CONVERSATIONS:
+        if self.name not in CONVERSATIONS:
             texts = (example.question, example.input, example.answer)
             return {key: text for key, text in zip(self.keys, texts, strict=True) if key} | kept
-        key, role, content = self.keys[0], *_CONVERSATIONS[self.name][1:]
+        key, role, content = self.keys[0], *CONVERSATIONS[self.name][1:]
         if key in kept:
             return kept
         names = ("human", "gpt") if self.name == "sharegpt" else ("user", "assistant")
@@ -145,7 +148,7 @@ def find_form(columns: Sequence[str]) -> Form | None:
         found = (spelled[normalise(name)] for name in names if normalise(name) in spelled)
         return next(found, "")
 
-    for name, (key, _, _) in _CONVERSATIONS.items():
+    for name, (key, _, _) in CONVERSATIONS.items():
         if key in spelled:
             return Form(name, (spelled[key],))
     question, answer = first(_QUESTIONS), first(_ANSWERS)
@@ -218,7 +221,7 @@ def without_turns(rest: str) -> str:
     changed them.
     """
     kept = json.loads(rest) if rest else {}
-    names = {key for key, _, _ in _CONVERSATIONS.values()}
+    names = {key for key, _, _ in CONVERSATIONS.values()}
     return _rest(kept, [key for key in kept if normalise(key) in names])
 
 

@@ -15,7 +15,7 @@ from teichaku.recipes.shard_input import Piece, parse_line
 
 
 @dataclass(frozen=True)
-class _Given:
+class GivenRow:
     """A row as its file has it. ``line`` is its text, empty in Parquet; ``fault`` says why it
     cannot be read.
     """
@@ -35,8 +35,7 @@ def piece_rows(
 
     Raises ``TaskError`` where the piece cannot be read.
     """
-    given_rows = _of_parquet(piece, vectors) if piece.is_parquet else _of_lines(piece, vectors)
-    for given in given_rows:
+    for given in given_rows(piece, vectors):
         why = given.fault
         if vectors and not why:
             why = unfit(given.vector, piece.dimensions)
@@ -53,7 +52,15 @@ def piece_rows(
         yield Dropped(record_id, "Row", "curation", "bad_row", f"{place}: {why}", "", raw)
 
 
-def _row(piece: Piece, form: Form, language: str, given: _Given) -> Row:
+def given_rows(piece: Piece, vectors: str = "") -> Iterator[GivenRow]:
+    """The rows of ``piece`` as its file has them; the column ``vectors`` apart.
+
+    Raises ``TaskError`` where the piece cannot be read.
+    """
+    return _of_parquet(piece, vectors) if piece.is_parquet else _of_lines(piece, vectors)
+
+
+def _row(piece: Piece, form: Form, language: str, given: GivenRow) -> Row:
     found = form.read(given.values)
     values: dict[str, Any] = {
         "id": content_id(piece.name, given.number),
@@ -70,7 +77,7 @@ def _row(piece: Piece, form: Form, language: str, given: _Given) -> Row:
     )
 
 
-def _of_parquet(piece: Piece, vectors: str) -> Iterator[_Given]:
+def _of_parquet(piece: Piece, vectors: str) -> Iterator[GivenRow]:
     number = piece.first
     for batch in piece.table_batches():
         names = [name for name in batch.schema.names if name != vectors]
@@ -78,7 +85,7 @@ def _of_parquet(piece: Piece, vectors: str) -> Iterator[_Given]:
         if len(names) < batch.num_columns:
             found = vector_column(batch.column(vectors))
         for (values, fault), vector in zip(_values(batch.select(names)), found, strict=True):
-            yield _Given(number, values, fault=fault, vector=vector)
+            yield GivenRow(number, values, fault=fault, vector=vector)
             number += 1
 
 
@@ -105,15 +112,15 @@ def _values_of_one(row: pa.RecordBatch) -> tuple[dict[str, Any], str]:
     return values, fault
 
 
-def _of_lines(piece: Piece, vectors: str) -> Iterator[_Given]:
+def _of_lines(piece: Piece, vectors: str) -> Iterator[GivenRow]:
     for number, line in piece.lines():
         try:
             values = parse_line(line)
         except ValueError as error:
-            yield _Given(number, {}, line, f"it is no JSON: {error}")
+            yield GivenRow(number, {}, line, f"it is no JSON: {error}")
             continue
         if not isinstance(values, dict):
-            yield _Given(number, {}, line, "it is no object with names and values")
+            yield GivenRow(number, {}, line, "it is no object with names and values")
             continue
         vector = vector_of(values.pop(vectors, None)) if vectors else None
-        yield _Given(number, values, line, vector=vector)
+        yield GivenRow(number, values, line, vector=vector)

@@ -1,6 +1,5 @@
 """What a recipe may say. Unknown keys are refused; :mod:`teichaku.recipes.load` finds the lines."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -8,16 +7,16 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.recipes.embedder_schema import EmbedderModel, HttpEmbedder, NgramEmbedder
+from teichaku.recipes.evaluation_schema import Evaluation
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS, Filter
 from teichaku.recipes.language_model_schema import (
     LanguageModelSection,
@@ -27,6 +26,17 @@ from teichaku.recipes.language_model_schema import (
 )
 from teichaku.recipes.leaks_schema import Leaks
 from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS, Method
+from teichaku.recipes.mix_schema import MixSection
+from teichaku.recipes.model_schema import (
+    Chat,
+    Http,
+    Judge,
+    Price,
+    SameAs,
+    StudentModel,
+    Transformers,
+)
+from teichaku.recipes.names import ArmName, Name, language_code, not_full
 from teichaku.recipes.novelty_schema import LIKELIHOOD, Novelty
 from teichaku.recipes.section import Section
 from teichaku.recipes.select_schema import (
@@ -35,36 +45,6 @@ from teichaku.recipes.select_schema import (
     SelectImportance,
     SelectPerplexity,
 )
-
-
-def is_name_character(character: str) -> bool:
-    """Whether a name may hold it: letters of any script with their marks, digits, ``_ . -``."""
-    return character in "_.-" or unicodedata.category(character)[0] in "LMN"
-
-
-def _checked_name(name: str) -> str:
-    """Names become names of folders, on every system the same and never outside the run."""
-    if not name or name.startswith(".") or not all(map(is_name_character, name)):
-        raise PydanticCustomError(
-            "name", "A name is made of letters, digits, '_', '.' and '-', and starts with no '.'"
-        )
-    return name
-
-
-def _not_reserved(name: str) -> str:
-    if name == "base":
-        raise PydanticCustomError("reserved", "'base' is the untuned model; choose another name")
-    return name
-
-
-def _not_full(name: str) -> str:
-    if name == "full":
-        raise PydanticCustomError("reserved", "'full' means no profile; choose another name")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_checked_name)]
-ArmName = Annotated[Name, AfterValidator(_not_reserved)]
 
 
 class Columns(Section):
@@ -99,95 +79,6 @@ class Seeds(Section):
     include: bool = Field(True, description="Put the seeds themselves into the data, too.")
 
 
-class Price(Section):
-    """What a teacher costs, by a million tokens."""
-
-    input: float = Field(0.0, ge=0, description="A million tokens of prompts.")
-    output: float = Field(0.0, ge=0, description="A million tokens of replies.")
-    currency: str = Field("USD", description="As it is shown; all models of a recipe have one.")
-
-
-class LlamaCpp(Section):
-    """A GGUF model in process, through llama.cpp."""
-
-    backend: Literal["llama_cpp"]
-    model: str = Field(
-        description="A packaged name (teichaku models), a Hugging Face name, or a GGUF file."
-    )
-    context_tokens: int = Field(4096, ge=256, description="Context of one slot; costs memory.")
-    slots: int | None = Field(None, ge=1, description="Requests at a time; none: one.")
-    speculate: bool = Field(
-        False, description="Draft what stands in the prompt already: for replies that repeat it."
-    )
-    licence: str = ""
-
-
-class Batch(Section):
-    """OpenAI's batch format: requests as files, replies within hours and often for less."""
-
-    folder: str = Field("batches", description="Where the files are, in the run's folder.")
-    service: bool = Field(
-        False, description="Hand them in and fetch them; else you carry them by hand."
-    )
-    window: str = Field("24h", description="In what time the service promises to be done.")
-    poll_seconds: float = Field(30.0, gt=0, description="How often it is asked whether it is.")
-
-
-class Http(Section):
-    """Any OpenAI-compatible server."""
-
-    backend: Literal["http"]
-    model: str = Field(description="The name that the server knows.")
-    base_url: str | Annotated[list[str], Field(min_length=1)] = Field(
-        description="Such as http://localhost:8000/v1; a list: servers of the same model."
-    )
-    api_key_env: str = Field(
-        "", description="Name of the environment variable with the key; never the key itself."
-    )
-    max_concurrency: int = Field(
-        256, ge=1, description="Requests in flight at a time, at most; it adapts to the server."
-    )
-    max_tokens_in_flight: int = Field(
-        0, ge=0, description="Tokens in flight at a time, about; 0: no limit."
-    )
-    samples_per_request: int = Field(
-        1, ge=1, description="Samples of one prompt that are asked for at once (n)."
-    )
-    batch: Batch | None = Field(None, description="Send files in OpenAI's batch format instead.")
-    timeout_seconds: float = Field(600.0, gt=0, description="How long one request may take.")
-    max_retries: int = Field(6, ge=0, description="Retries of one request before it is given up.")
-    structured: Literal["auto", "json_schema", "prompt"] = Field(
-        "auto", description="How JSON is asked for; auto falls back to the prompt."
-    )
-    extra: dict[str, Any] = Field({}, description="More fields for the request body.")
-    price: Price = Price()
-    licence: str = ""
-
-    @property
-    def base_urls(self) -> list[str]:
-        """The servers, the first of which gives the model its identity."""
-        return [self.base_url] if isinstance(self.base_url, str) else self.base_url
-
-
-class Transformers(Section):
-    """A model through transformers: the student, on CPU or CUDA."""
-
-    backend: Literal["transformers"]
-    model: str = Field(description="A packaged name, a Hugging Face name, or a folder.")
-    batch_size: int = Field(32, ge=1, description="Answers generated at a time.")
-    licence: str = ""
-
-
-class Scripted(Section):
-    """A deterministic stand-in without weights: to try a recipe out in seconds."""
-
-    backend: Literal["scripted"]
-    model: str = "scripted"
-    seconds: float = Field(0.0, ge=0, description="How long every reply takes.")
-    price: Price = Price()
-    licence: str = ""
-
-
 class Until(Section):
     """Ask again for facts that too few examples state."""
 
@@ -200,29 +91,6 @@ class Budget(Section):
 
     tokens: int | None = Field(None, ge=1, description="Tokens of prompts and replies together.")
     price: float | None = Field(None, gt=0, description="In the currency of the prices.")
-
-
-class SameAs(Section):
-    """The model of another role."""
-
-    model: Literal["teacher"]
-
-
-def _judge_kind(judge: Any) -> str:
-    """Which of the two a judge is meant to be, so that its mistakes are told as that one's.
-
-    The brackets tell a tag from a key where a mistake is told.
-    """
-    given = judge if isinstance(judge, dict) else dict(judge) if isinstance(judge, Section) else {}
-    same = "backend" not in given and (given.get("model") == "teacher" or len(given) < 2)
-    return "[SameAs]" if same else "[own]"
-
-
-Chat = Annotated[LlamaCpp | Http | Scripted, Field(discriminator="backend")]
-Judge = Annotated[
-    Annotated[Chat, Tag("[own]")] | Annotated[SameAs, Tag("[SameAs]")], Discriminator(_judge_kind)
-]
-StudentModel = Annotated[Transformers | Scripted, Field(discriminator="backend")]
 
 
 class Adapter(Section):
@@ -254,6 +122,9 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, ge=0)
     max_tokens: int = Field(512, ge=16, description="Longer examples are cut, and counted.")
+    seed: int | None = Field(
+        None, description="What the adapter and the order of the examples begin with; none: 'seed'."
+    )
     checkpoint_every_steps: int = Field(50, ge=1)
     adapter: Adapter = Adapter()
     probe: Probe = Probe()
@@ -277,13 +148,15 @@ class ArmTraining(Section):
     batch_size: int | None = Field(None, ge=1)
     learning_rate: float | None = Field(None, gt=0)
     schedule: Literal["cosine", "constant"] | None = None
+    seed: int | None = None
     adapter: ArmAdapter | None = None
 
 
 class Arm(Section):
     """One way to teach. ``matrix`` makes an arm of every combination of its values."""
 
-    examples: list[Method] = Field(min_length=1, description="Which methods make its examples.")
+    examples: list[Method] = Field([], description="Which methods make its examples.")
+    mix: MixSection | None = Field(None, description="Examples from data of others, by weights.")
     facts: bool = Field(False, description="List the facts too, to count what states them.")
     until: Until | None = None
     characters: int | None = Field(
@@ -317,6 +190,19 @@ class Arm(Section):
                 "twice", "{names} stands twice; make an arm of each", {"names": ", ".join(twice)}
             )
         return value
+
+
+    def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What it lacks, and where."""
+        if not self.examples and self.mix is None:
+            yield (
+                (),
+                "say what it is trained on: 'examples' (by which methods), 'mix' (data of others), "
+                "or both",
+            )
+        for key in ("facts", "until"):
+            if getattr(self, key) and not self.examples:
+                yield (key,), "it goes by what methods make: name 'examples'"
 
 
 def _refuse(mistakes: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
@@ -359,43 +245,6 @@ class Questions(Section):
         return self
 
 
-class JudgeSettings(Section):
-    """How much the judge marks."""
-
-    questions: int | None = Field(
-        None, ge=0, description="Mark the answers to so many questions; none: to all; 0: to none."
-    )
-    epochs: bool = Field(False, description="Mark the probes of every epoch too (S1's figure).")
-    open_book: bool = Field(False, description="Mark open-book answers too.")
-
-
-class Evaluation(Section):
-    """How the arms are compared."""
-
-    conditions: list[Literal["closed_book", "open_book"]] = Field(["closed_book", "open_book"])
-    scorers: list[Literal["exact", "containment", "character_f1", "judge_absolute"]] = Field(
-        ["containment", "exact", "character_f1", "judge_absolute"]
-    )
-    select: Literal["best", "last"] = Field(
-        "best", description="Which checkpoint of an arm is evaluated in full: by probe, or last."
-    )
-    max_tokens: int = Field(96, ge=1, description="Longest answer of a student.")
-    judge: JudgeSettings = JudgeSettings()
-
-
-#: Codes of countries that are taken for those of languages, and are none.
-_COUNTRIES = {"jp": "ja", "cn": "zh", "kr": "ko", "gr": "el", "dk": "da", "ua": "uk"}
-
-
-def language_code(value: str) -> str:
-    """The ISO 639 code in ``value`` (``ja`` of ``ja-JP``). Raises ``ValueError``."""
-    code = value.partition("-")[0].lower()
-    if not (code.isascii() and code.isalpha() and len(code) in (2, 3)) or code in _COUNTRIES:
-        meant = f"; did you mean '{_COUNTRIES[code]}'?" if code in _COUNTRIES else ""
-        raise ValueError(f"an ISO 639-1 code such as ja, en or zh is wanted{meant}")
-    return code
-
-
 #: The keys of a matrix that make another student of it.
 _STUDENT_ITSELF = (["student"], ["student", "model"], ["student", "backend"])
 
@@ -408,7 +257,7 @@ class Recipe(Section):
     seed: int = Field(0, ge=-(2**63), lt=2**63)
     documents: Documents | None = Field(None, description="None: instructions from seeds alone.")
     seeds: Seeds | None = None
-    teacher: Chat
+    teacher: Chat | None = Field(None, description="None: no example is written by a model.")
     student: StudentModel | None = Field(None, description="None: the run ends with the data.")
     judge: Judge = SameAs(model="teacher")
     embedder: EmbedderModel = Field(
@@ -417,7 +266,9 @@ class Recipe(Section):
     language_model: LanguageModelSection | None = Field(
         None, description="Whose probabilities selections go by; none: the student's, or n-grams."
     )
-    arms: dict[ArmName, Arm] = Field(min_length=1)
+    arms: dict[ArmName, Arm] = Field(
+        {}, description="None: the models of 'evaluation.models' are compared as they are."
+    )
     curation: list[Filter] = Field(list(DEFAULT_FILTERS))
     novelty: Novelty | None = Field(
         None, description="Find out what the student knows before anything is made."
@@ -440,9 +291,11 @@ class Recipe(Section):
         _refuse(
             [
                 *self._beginnings(),
+                *self._asked(),
                 *self._novelty(),
                 *self._language_model(),
                 *self._selections(),
+                *self._further_models(),
                 *self._prices(),
             ]
         )
@@ -450,12 +303,18 @@ class Recipe(Section):
 
     def _beginnings(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What has nothing to begin with, and would be left out without a word."""
-        if self.documents is None and self.seeds is None:
-            yield (), "Say what to begin with: 'documents' or 'seeds'"
+        mixes = any(arm.mix for arm in self.arms.values())
+        if not self.arms:
+            yield from self._without_arms()
             return
-        if self.student is not None and self.documents is None:
-            yield (), "A student is asked about documents: name them"
+        makes = any(arm.examples for arm in self.arms.values())
+        if self.documents is None and self.seeds is None and not mixes and makes:
+            yield (), "Say what to begin with: 'documents', 'seeds', or an arm's 'mix'"
+            return
+        if self.teacher is None and self.needs_teacher:
+            yield ("teacher",), "missing"
         for name, arm in self.arms.items():
+            yield from ((("arms", name, *where), what) for where, what in arm.mistakes())
             for number, config in enumerate(arm.examples):
                 where = ("arms", name, "examples", number)
                 if config.method in SEED_METHODS and self.seeds is None:
@@ -465,6 +324,64 @@ class Recipe(Section):
             for key in ("facts", "until"):
                 if getattr(arm, key) and self.documents is None:
                     yield ("arms", name, key), "facts are listed from passages: name 'documents'"
+
+    def _without_arms(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What a recipe lacks that compares models as they are, or has in vain."""
+        if not self.evaluation.models:
+            yield ("arms",), "missing; or name models to compare as they are: evaluation.models"
+            return
+        for key in ("documents", "seeds", "student"):
+            if getattr(self, key) is not None:
+                yield (key,), "nothing goes by it without an arm: name 'arms', or leave it out"
+        if not self.evaluation.controls:
+            yield ("evaluation",), "without arms, models are asked benchmarks: name 'controls'"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether anything in it is written by a teacher."""
+        return self.documents is not None or any(arm.examples for arm in self.arms.values())
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether it has questions of its own, about its documents."""
+        return self.student is not None and self.documents is not None
+
+    @property
+    def ends_with_data(self) -> bool:
+        """Whether nobody is asked anything: the run ends with the data of its arms."""
+        return self.student is None and bool(self.arms)
+
+    def _asked(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """A student of whom nothing is asked, and a judge that nobody is."""
+        is_taught = self.arms and self.student is not None
+        if is_taught and self.documents is None and not self.evaluation.controls:
+            yield (
+                ("student",),
+                "it is asked about documents, or benchmarks: name 'documents' or "
+                "'evaluation.controls'",
+            )
+        if self.teacher is None and isinstance(self.judge, SameAs) and (why := self._judged()):
+            yield ("judge",), f"name one, for there is no teacher to be it, and {why}"
+
+    def _judged(self) -> str:
+        """What the judge is needed for; empty where it is not."""
+        if self.arms and any(config.judge_prompt for config in self.curation):
+            return "a filter of 'curation' asks it"
+        if self.ends_with_data:
+            return ""
+        sets = shipped()
+        judged = [
+            one.name
+            for one in self.evaluation.controls or ()
+            if one.name in sets and sets[one.name].form == "judge"
+        ]
+        if judged:
+            return f"it marks the answers to {', '.join(judged)}"
+        if self.evaluation.pairwise is not None:
+            return "it compares answers (evaluation.pairwise)"
+        if self.evaluation.calibration is not None:
+            return "it is held against known marks (evaluation.calibration)"
+        return ""
 
     def _novelty(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What novelty lacks, and would find out too late."""
@@ -480,9 +397,21 @@ class Recipe(Section):
     def embeds(self) -> bool:
         """Whether anything in it compares vectors."""
         selects = (arm.select for arm in self.arms.values())
-        return any(config.embeds for config in self.curation) or any(
-            select is not None and select.embeds for select in selects
+        return (
+            self.retrieves_by_meaning
+            or any(config.embeds for config in self.curation)
+            or any(select is not None and select.embeds for select in selects)
         )
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether passages are searched for its questions."""
+        return self.asks_questions and "retrieval" in self.evaluation.conditions
+
+    @property
+    def retrieves_by_meaning(self) -> bool:
+        """Whether vectors are searched too: n-grams know no more than BM25 over characters."""
+        return self.retrieves and not isinstance(self.embedder, NgramEmbedder)
 
     @property
     def scored_by(self) -> LanguageModelSection:
@@ -524,7 +453,7 @@ class Recipe(Section):
         for name, arm in self.arms.items():
             where = ("arms", name, "select")
             if isinstance(arm.select, SelectDifficulty) and (
-                {config.method for config in arm.examples} <= TEXT_METHODS
+                arm.examples and {config.method for config in arm.examples} <= TEXT_METHODS
             ):
                 yield (
                     where,
@@ -553,13 +482,24 @@ class Recipe(Section):
         by_another = model is not None and not isinstance(model, ScoredByStudent)
         return "" if novelty.method in LIKELIHOOD and by_another else "novelty"
 
+    def _further_models(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Further models that could not be told from an arm."""
+        for name in self.evaluation.models:
+            if name in self.arms:
+                yield ("evaluation", "models", name), "an arm is called so; choose another name"
+
     def _prices(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Prices that are lacking, or cannot be added up."""
-        models: dict[str, Any] = {"teacher": self.teacher, "judge": self.judge}
+        models: dict[tuple[str, ...], Any] = {("judge",): self.judge}
+        if self.teacher is not None:
+            models = {("teacher",): self.teacher, **models}
         if self.embeds:
-            models["embedder"] = self.embedder
+            models[("embedder",)] = self.embedder
         if self.language_model is not None:
-            models["language_model"] = self.language_model
+            models[("language_model",)] = self.language_model
+        for key in ("models", "judges"):
+            for name, model in getattr(self.evaluation, key).items():
+                models["evaluation", key, name] = model
         unpriced = [
             role
             for role, model in models.items()
@@ -569,7 +509,7 @@ class Recipe(Section):
         ]
         for role in unpriced if self.budget.price is not None else ():
             yield (
-                (role, "price"),
+                (*role, "price"),
                 "budget.price limits what this model costs, and its price is not stated; state "
                 "it by a million tokens (input, and output where it writes), 0 where it is free",
             )
@@ -588,12 +528,14 @@ class Recipe(Section):
         currencies = {
             role: price.currency for role, price in stated.items() if isinstance(price, Price)
         }
-        if len(set(currencies.values())) > 1:
-            yield (
-                ("judge", "price", "currency"),
-                f"the judge's prices are in {currencies['judge']}, the teacher's in "
-                f"{currencies['teacher']}, and they are added up; state both in one currency",
-            )
+        first = next(iter(currencies), ())
+        for role, currency in currencies.items():
+            if currency != currencies[first]:
+                yield (
+                    (*role, "price", "currency"),
+                    f"the {role[-1]}'s prices are in {currency}, the {first[-1]}'s in "
+                    f"{currencies[first]}, and they are added up; state both in one currency",
+                )
 
     @field_validator("language")
     @classmethod
@@ -618,7 +560,7 @@ class Profiles(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     profile: str | None = Field(None, description="The profile that is taken; full: none.")
-    profiles: dict[Annotated[str, AfterValidator(_not_full)], dict[str, Any] | None] | None = Field(
+    profiles: dict[Annotated[str, AfterValidator(not_full)], dict[str, Any] | None] | None = Field(
         None, description="Changes to the recipe, by name: teichaku run RECIPE --profile NAME"
     )
 
@@ -632,7 +574,10 @@ def recipe_schema() -> dict[str, Any]:
     properties["curation"]["items"] = {"anyOf": [by_name, filters]}
     schema["properties"] = {**properties, **beside}
     # What the recipe itself leaves out, its profiles may give.
-    needed = {"required": schema.pop("required")}
+    needed = {
+        "required": schema.pop("required"),
+        "anyOf": [{"required": ["teacher"]}, {"not": {"required": ["documents"]}}],
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -57,7 +57,7 @@ class Row(Example):
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
-_TUPLES = tuple(_COLUMNS.index(name) for name in ("fact_ids", "parent_ids"))
+_TUPLES = tuple(_COLUMNS.index(name) for name in ("fact_ids", "parent_ids", "history"))
 
 
 @dataclass(frozen=True)

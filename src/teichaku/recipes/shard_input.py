@@ -156,9 +156,12 @@ class Plan:
     others: Sequence[str]
 
 
-def plan_input(inputs: Sequence[Path], without: Path, vectors: str = "") -> Plan:
+def plan_input(
+    inputs: Sequence[Path], without: Path, vectors: str = "", form: Form | None = None
+) -> Plan:
     """Which pieces the files and folders ``inputs`` hold; what is in the folder ``without`` is
-    passed over. ``vectors`` is the column with a vector of each row, if one is asked for.
+    passed over. ``vectors`` is the column with a vector of each row, if one is asked for;
+    ``form`` that of the rows, where it is known.
 
     Raises ``UserError`` where there is no such file, folder or column, no file to read in them,
     or where the rows have no form that is known, or several.
@@ -176,12 +179,12 @@ def plan_input(inputs: Sequence[Path], without: Path, vectors: str = "") -> Plan
         pieces += found
         if not columns:
             continue
-        form = find_form(columns)
-        if form is None:
+        found_form = form or find_form(columns)
+        if found_form is None:
             raise _no_form(name, columns)
         if vectors and vectors not in columns:
             raise _no_vectors(f"{name} has no column '{vectors}', but {', '.join(columns)}")
-        forms[name] = form
+        forms[name] = found_form
     if not forms and not faults:
         told = ", ".join(printable(str(path)) for path in inputs)
         raise UserError(f"There is no row in {told}.", "Name files that have some.")

@@ -40,6 +40,7 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "answers": ("answers", Answer),
     "judgements": ("judgements", Judgement),
     "scores": ("scores", Score),
+    "controls": ("answers", Answer),
     "dataset": ("examples", Example),
 }
 #: Where a stage keeps what it dropped, if not in ``dropped``.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from teichaku.core.errors import UserError
 from teichaku.core.run_folder import write_aside
-from teichaku.recipes.schema import is_name_character, language_code
+from teichaku.recipes.names import is_name_character, language_code
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

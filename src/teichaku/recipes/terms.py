@@ -4,16 +4,19 @@ from pathlib import Path
 
 from teichaku.backends.terms import Terms, terms_of
 from teichaku.core.errors import RecipeError
-from teichaku.recipes.schema import Http, Recipe, Scripted
+from teichaku.recipes.model_schema import Http, Scripted
+from teichaku.recipes.schema import Recipe
 
 
 def teacher_terms(recipe: Recipe, root: Path) -> Terms:
-    """The terms of the recipe's teacher.
+    """The terms of the recipe's teacher; those of nobody where there is none.
 
     Raises ``RecipeError`` where they forbid to train on its output and the recipe does not
     accept them by name.
     """
     teacher = recipe.teacher
+    if teacher is None:
+        return Terms("none", "no teacher", "permissive", "No model writes examples.")
     if isinstance(teacher, Scripted):
         return Terms("scripted", "the scripted stand-in", "permissive", "It is no model.")
     base_url = teacher.base_urls[0] if isinstance(teacher, Http) else ""

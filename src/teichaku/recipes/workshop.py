@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from teichaku.backends import registry
-from teichaku.backends.cache import CachedModel, RequestCache
+from teichaku.backends.cache import READ_AS_WRITTEN, CachedModel, RequestCache
 from teichaku.core.models import (
     ChatModel,
     Embedder,
@@ -28,24 +28,27 @@ from teichaku.core.records import Passage, Reply, Request, content_id
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes import embedder_schema
 from teichaku.recipes.budget import BudgetedModel, Spending, TextPurse, price_of
+from teichaku.recipes.further_model import FurtherModel
 from teichaku.recipes.language_model_schema import (
     ScoredByNgrams,
     ScoredByServer,
     ScoredByTransformers,
 )
-from teichaku.recipes.progress import Progress, duration
-from teichaku.recipes.schema import (
+from teichaku.recipes.model_schema import (
     Batch,
+    EvaluatedModel,
     Http,
     LlamaCpp,
     Price,
-    Recipe,
     SameAs,
     Scripted,
     Transformers,
 )
+from teichaku.recipes.progress import Progress, duration
+from teichaku.recipes.schema import Recipe
 
 if TYPE_CHECKING:
+    from teichaku.backends.sentence_embedding import SentenceEmbedder
     from teichaku.backends.transformers import TransformersStudent
 
 #: Tokens that a reply to each prompt usually has, for the estimate before a stage.
@@ -78,11 +81,24 @@ _USUAL_REPLY_TOKENS = {
     "domain_spread": 150,
     "magpie_screen": 70,
     "judge_absolute": 90,
+    "judge_criteria": 100,
+    "judge_turn": 150,
+    "judge_pairwise": 120,
     "grounded_judge": 60,
     "faithful_judge": 80,
+    "unanswerable_check": 80,
+    "abstention_judge": 40,
     "judge_screen": 45,
     "closed_book": 20,
     "open_book": 20,
+    "retrieval": 20,
+    "key_sentences": 250,
+    "choice_item": 5,
+    "span_item": 20,
+    "number_item": 60,
+    "text_item": 150,
+    "instructions_item": 250,
+    "judge_item": 300,
 }
 
 
@@ -98,6 +114,8 @@ def price_per_token(config: LlamaCpp | Http | Scripted) -> Price:
 
 
 _USUAL_TEXT_TOKENS = 300
+#: Of a prompt whose tokens nobody counted yet; more in Japanese, less in English.
+_TOKENS_OF_A_CHARACTER = 0.5
 
 
 @dataclass
@@ -198,7 +216,10 @@ class Workshop:
         self._prompts = prompts
         self._progress = progress
         self._students: dict[str, Student] = {}
+        self._evaluated: dict[str, ChatModel] = {}
+        self._judges: dict[str, ChatModel] = {}
         self._embedders: dict[str, Embedder] = {}
+        self._sentences: dict[str, SentenceEmbedder] = {}
         self._opened: list[Closable] = []
         self._run_folder = run_folder
         self._batch_folder = run_folder if sends_batches else None
@@ -211,7 +232,9 @@ class Workshop:
 
     @cached_property
     def teacher(self) -> ChatModel:
-        """The model that writes examples."""
+        """The model that writes examples. Raises ``AssertionError`` where the recipe has none."""
+        if self._recipe.teacher is None:
+            raise AssertionError("a recipe in which somebody writes")
         return self._paid("teacher", self._recipe.teacher)
 
     @cached_property
@@ -220,22 +243,59 @@ class Workshop:
         config = self._recipe.judge
         if isinstance(config, SameAs):
             teacher = self.teacher
-            card = self.cards[f"teacher {self._recipe.teacher.model}"]
+            card = next(card for card in self.cards.values() if card.role == "teacher")
             self.cards[f"judge {card.name}"] = replace(card, role="judge")
             return teacher
         return self._paid("judge", config)
 
-    def student(self, config: Transformers | Scripted) -> Student:
+    def further_judge(self, config: LlamaCpp | Http | Scripted) -> ChatModel:
+        """A judge beside the recipe's own; the same one for the same configuration."""
+        key = config.model_dump_json()
+        if key not in self._judges:
+            self._judges[key] = self._paid("judge", config)
+        return self._judges[key]
+
+    def student(self, config: Transformers | Scripted, role: str = "student") -> Student:
         """A model that learns; the same one for the same configuration."""
         key = config.model_dump_json()
         if key not in self._students:
-            self._students[key] = self._build_student(config)
+            self._students[key] = self._build_student(config, role)
         return self._students[key]
 
-    def embedder(self, config: embedder_schema.EmbedderModel, corpus: Iterable[str]) -> Embedder:
+    def evaluated(self, config: EvaluatedModel) -> ChatModel:
+        """A model that only answers, counted; the same one for the same configuration."""
+        key = config.model_dump_json()
+        if key not in self._evaluated:
+            build = partial(self._build_evaluated, config)
+            model = FurtherModel(build, lambda why: self._progress.say(f"! {config.model}: {why}"))
+            price = _FREE if isinstance(config, Transformers) else price_per_token(config)
+            self._evaluated[key] = CountedModel(model, partial(self._count, price))
+        return self._evaluated[key]
+
+    def _build_evaluated(self, config: EvaluatedModel) -> ChatModel:
+        """A scripted one answers as a student does, and costs what the recipe says."""
+        if isinstance(config, Transformers):
+            return CachedModel(self.student(config, "evaluated"), self.cache)
+        if isinstance(config, Scripted):
+            return self._bought(self.student(config, "evaluated"), config.price)
+        return self._bought(self._chat("evaluated", config), price_per_token(config))
+
+    def free_engines(self) -> None:
+        """Free the memory of models in llama.cpp; one that is asked again is loaded again."""
+        for model in self._opened:
+            model.close()
+
+    def embedder(
+        self,
+        config: embedder_schema.EmbedderModel,
+        corpus: Iterable[str],
+        prefix: str | None = None,
+    ) -> Embedder:
         """What turns texts into vectors; n-grams are weighed by how rare they are in ``corpus``,
-        which a model does not need.
+        which a model does not need. ``prefix`` stands in the place of the configured one.
         """
+        if prefix is not None and hasattr(config, "prefix"):
+            config = config.model_copy(update={"prefix": prefix})
         if isinstance(config, embedder_schema.NgramEmbedder):
             from teichaku.curation.ngram_vectors import NgramVectors
 
@@ -269,14 +329,17 @@ class Workshop:
             return CachedEmbedder(served, self.cache, self._purse(config.price))
         from teichaku.backends.sentence_embedding import SentenceEmbedder
 
-        loaded = SentenceEmbedder(settings.pop("model"), **settings)
+        key = config.model_copy(update={"prefix": ""}).model_dump_json()
+        if key not in self._sentences:
+            self._sentences[key] = SentenceEmbedder(settings.pop("model"), **settings)
+        loaded = self._sentences[key].with_prefix(config.prefix)
         self._embeds(config.model, loaded.identity, config.backend, config.licence)
         return loaded
 
     def _embeds(self, name: str, identity: str, backend: str, licence: str) -> None:
-        self.cards["embedder"] = ModelCard(
-            "embedder", name, identity, backend, licence or "unknown"
-        )
+        # That of questions differs by its prefix alone, and comes after that of passages.
+        card = ModelCard("embedder", name, identity, backend, licence or "unknown")
+        self.cards.setdefault("embedder", card)
 
     @cached_property
     def language_model(self) -> LanguageModel:
@@ -322,13 +385,18 @@ class Workshop:
 
     def _paid(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
         """A model that counts against the budget."""
-        model, price, spending = self._chat(role, config), price_per_token(config), self._spending
+        price = price_per_token(config)
+        model = self._bought(self._chat(role, config), price)
+        return CountedModel(model, partial(self._count, price))
+
+    def _bought(self, model: ChatModel, price: Price) -> ChatModel:
+        """``model`` behind the cache; what it costs is charged to the run."""
+        spending = self._spending
         if spending is None:
-            return self.counted(model, price)
+            return CachedModel(model, self.cache)
         if spending.is_limited:
             model = BudgetedModel(model, price, spending)
-        cached = CachedModel(model, self.cache, partial(spending.charge, price))
-        return CountedModel(cached, partial(self._count, price))
+        return CachedModel(model, self.cache, partial(spending.charge, price))
 
     def _purse(self, price: embedder_schema.TextPrice) -> TextPurse:
         """What pays for texts that a server reads, and counts them as requests."""
@@ -349,6 +417,22 @@ class Workshop:
         total = counted.total()
         text = f"{missing} requests to send, {total - missing} from the cache"
         return total, text + self._usual_time(model, counted, missing / total if total else 0.0)
+
+    def expect(
+        self, model: ChatModel, requests: Iterable[Request], like: ChatModel
+    ) -> tuple[int, float]:
+        """How many of ``requests`` will be sent to ``model``, and the seconds that this may take
+        where it is as fast as it was before, else as ``like``; 0 where nothing is known. Long
+        prompts take their time.
+        """
+        asked = list(requests)
+        missing = self.cache.count_missing(model.identity, asked)
+        pace = self.cache.pace(model.identity) or self.cache.pace(like.identity)
+        names = (request.prompt.partition("/")[2].partition("@")[0] for request in asked)
+        tokens = float(sum(_USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS) for name in names))
+        read = sum(len(turn.content) for request in asked for turn in request.messages)
+        tokens += READ_AS_WRITTEN * _TOKENS_OF_A_CHARACTER * read
+        return missing, tokens * missing / len(asked) / pace if pace and asked else 0.0
 
     def rough_estimate(self, model: ChatModel, expected: Mapping[str, float]) -> tuple[int, str]:
         """The same where the requests follow from replies: of ``expected``, about how many by
@@ -480,14 +564,14 @@ class Workshop:
             on_progress=tell,
         )
 
-    def _build_student(self, config: Transformers | Scripted) -> Student:
+    def _build_student(self, config: Transformers | Scripted, role: str) -> Student:
         if isinstance(config, Scripted):
             from teichaku.backends.scripted import ScriptedStudent
 
             scripted = ScriptedStudent(config.model, seconds=config.seconds)
-            self._note("student", config, scripted.identity)
+            self._note(role, config, scripted.identity)
             return scripted
-        return self._transformers("student", config)
+        return self._transformers(role, config)
 
     def _transformers(self, role: str, config: Transformers) -> "TransformersStudent":
         from teichaku.backends.transformers import TransformersSettings, TransformersStudent
@@ -514,7 +598,8 @@ class Workshop:
     ) -> None:
         """Keep what the run says about a model."""
         licence = config.licence or (found.licence if found else "unknown")
-        self.cards[f"{role} {config.model}"] = ModelCard(
+        # Two servers may have a model of the same name.
+        self.cards[f"{role} {identity}"] = ModelCard(
             role,
             config.model,
             identity,

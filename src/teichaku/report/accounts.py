@@ -107,26 +107,6 @@ def loss_curves(evidence: Evidence) -> list[dict[str, Any]]:
     return points
 
 
-def judge_account(evidence: Evidence) -> dict[str, Any] | None:
-    """Which model marked, how often it failed, and whether it wrote the training data too."""
-    if not evidence.judgements:
-        return None
-    models = {str(item.get("role")): item for item in evidence.run.get("models", [])}
-    teacher, judge = models.get("teacher", {}), models.get("judge", {})
-    identities = sorted({row.judge for row in evidence.judgements})
-    same_name = bool(judge) and judge.get("identity", judge.get("name")) == teacher.get(
-        "identity", teacher.get("name")
-    )
-    return {
-        "name": str(judge.get("name") or ", ".join(identities)),
-        "identities": identities,
-        "protocols": sorted({row.protocol for row in evidence.judgements}),
-        "judgements": len(evidence.judgements),
-        "failed": sum(row.score is None for row in evidence.judgements),
-        "is_teacher": same_name or teacher.get("identity") in identities,
-    }
-
-
 def question_counts(evidence: Evidence) -> dict[str, int]:
     """How many questions of each kind were asked."""
     kinds = [str(row.kind) for row in evidence.questions.values()]

@@ -4,50 +4,70 @@ from collections.abc import Container
 from dataclasses import asdict
 from typing import Any
 
+from teichaku.core.records import BASE_CHECKPOINT
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
 from teichaku.report import accounts, study, tables
+from teichaku.report.controls import control_cell, controls
 from teichaku.report.curation import curation, selections
+from teichaku.report.diagnosis import Diagnosis, against_retrieval, diagnose
 from teichaku.report.evidence import Arm, Evidence, read_evidence
-from teichaku.report.examples import examples
+from teichaku.report.hallucination import hallucination
+from teichaku.report.health import Repeated, health
+from teichaku.report.judges import judge_account, judges, judging_caveats
+from teichaku.report.mixtures import mixtures
 from teichaku.report.novelty import leaks, novelty
 from teichaku.report.page import render
-from teichaku.report.sentences import caveats, sentences, told_in_text
+from teichaku.report.pairwise import pairwise
+from teichaku.report.prompt import prompt, prompt_caveats
+from teichaku.report.retrieval import retrieval
+from teichaku.report.sentences import caveats, diagnosis_in_words, sentences, told_in_text
 from teichaku.report.sentences import summary_lines as summary_lines
+from teichaku.report.side_by_side import side_by_side
+from teichaku.report.signals import signals
+from teichaku.report.statistics import statistics
 from teichaku.report.tables import Cells
-from teichaku.report.verdict import UNFINISHED, decide, is_enough, margin
+from teichaku.report.verdict import NO_QUESTIONS, UNFINISHED, Verdict, decide, is_enough, margin
 from teichaku.report.wording import Wording
 
 FORMAT = 1
 _CATEGORY_KINDS = ("unseen", "independent", "held_out", "trained", "trained_by_some")
 
 
-def build_report(run: RunFolder, language: str) -> dict[str, Any]:
+def build_report(run: RunFolder, language: str, repeated: Repeated | None = None) -> dict[str, Any]:
     """Write both files of the report and return what ``report.json`` holds.
 
     Only the run folder is read; parts that are missing are left out. A ``language`` that the
-    report has no words for gets English. Raises ``MissingExtraError`` without the extra
-    ``report``, ``UserError`` where the folder cannot be written.
+    report has no words for gets English. ``repeated`` measures how much of a text repeats what it
+    has already; without it the report does not speak of that. Raises ``MissingExtraError`` without
+    the extra ``report``, ``UserError`` where the folder cannot be written.
     """
     words = Wording(language)
-    report = report_content(read_evidence(run), words)
+    report = report_content(read_evidence(run), words, repeated)
     page = render(report, words)
     write_aside(run.path / "report" / "report.json", json_bytes(report))
     write_aside(run.path / "report" / "index.html", page.encode("utf-8"))
     return report
 
 
-def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
+def report_content(
+    evidence: Evidence, words: Wording, repeated: Repeated | None = None
+) -> dict[str, Any]:
     """The content of ``report.json``. All that differs between two runs of the same recipe
     stands under ``run`` and ``timing``.
     """
     arms, scores = evidence.arms(), tables.cells(evidence.scores)
     scorer = study.headline_scorer(evidence)
     evaluated = {(row.arm, row.checkpoint) for row in evidence.scores}
-    candidates = [arm for arm in arms if (arm.name, arm.checkpoint) in evaluated]
+    candidates = [
+        arm
+        for arm in arms
+        # Further models were not trained here.
+        if (arm.name, arm.checkpoint) in evaluated and arm.checkpoint != BASE_CHECKPOINT
+    ]
     best = study.best_arm(scores, candidates, scorer)
     base = best.base if best else evidence.base_arms[0]
     counts = accounts.stage_counts(evidence)
-    judge = accounts.judge_account(evidence)
+    judge = judge_account(evidence)
     rows = study.comparisons(scores, base, best)
     told = told_in_text(evidence, best)
     weighed = _without_told(scores, told, base, best, scorer)
@@ -56,9 +76,11 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
         "language": words.language,
         "headline": {
             **_headline(evidence, weighed, rows, base, best, scorer, words),
-            "caveats": caveats(
-                evidence, best, scorer, judge, counts, words, leaves_told_out=weighed is not scores
-            ),
+            "caveats": [
+                *prompt_caveats(evidence, words),
+                *judging_caveats(evidence, words),
+                *caveats(evidence, best, scorer, judge, counts, words, weighed is not scores),
+            ],
             "category_kind": _category_kind(evidence),
             "documents": len({row.document_id for row in evidence.questions.values()}),
             "questions": accounts.question_counts(evidence),
@@ -70,9 +92,13 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
         "open_book": study.open_book_reference(scores, arms),
         "training": accounts.training_table(evidence, arms),
         "losses": accounts.loss_curves(evidence),
-        "examples": examples(evidence, scores, base, best, scorer),
+        "side_by_side": side_by_side(evidence, scores, base, best, scorer),
+        "retrieval": retrieval(evidence),
+        "prompt": prompt(evidence),
+        **_beyond_scores(evidence, scores, arms, best, scorer, repeated),
         "novelty": novelty(evidence, words),
         "leaks": leaks(evidence),
+        "mixtures": mixtures(evidence),
         "curation": curation(evidence),
         "selections": selections(evidence, scores, arms, scorer, words),
         "counts": counts,
@@ -82,6 +108,26 @@ def report_content(evidence: Evidence, words: Wording) -> dict[str, Any]:
         "recipe": evidence.recipe,
         "timing": accounts.timing(evidence),
         "run": {name: value for name, value in evidence.run.items() if name not in _OWN_PLACE},
+    }
+
+
+def _beyond_scores(
+    evidence: Evidence,
+    scores: Cells,
+    arms: list[Arm],
+    best: Arm | None,
+    scorer: str,
+    repeated: Repeated | None,
+) -> dict[str, Any]:
+    """What the figures are worth, and how the models behave beside what they know."""
+    return {
+        "statistics": statistics(scores, arms, best, scorer),
+        "controls": controls(evidence, arms),
+        "hallucination": hallucination(evidence, arms, best),
+        "signals": signals(evidence, arms, scorer),
+        "pairwise": pairwise(evidence),
+        "judges": judges(evidence),
+        "health": health(evidence, arms, repeated),
     }
 
 
@@ -123,11 +169,13 @@ def _headline(
     told = told_in_text(evidence, best)
     is_taught = any(row.question_id in told for group in weighed.values() for row in group)
     verdict = decide(compared, gaps, is_taught) if is_evaluated else UNFINISHED
-    said = sentences(verdict, scorer, words)
+    verdict = verdict if evidence.asks_questions else NO_QUESTIONS
+    diagnosis = _diagnosis(evidence, weighed, compared, base, best, scorer, verdict)
+    said = sentences(verdict, scorer, words, diagnosis)
     return {
         "verdict": words("verdict_join").join(said),
         "sentences": said,
-        "decision": verdict.decision,
+        "decision": diagnosis.way if diagnosis else verdict.decision,
         "outcome": verdict.outcome,
         "scorer": scorer,
         "base_arm": base,
@@ -136,7 +184,34 @@ def _headline(
         "rows": [asdict(row) for row in own],
         "shown": asdict(verdict.shown) if verdict.shown else None,
         "margin": margin(scorer),
+        "diagnosis": _told(diagnosis, words) if diagnosis else None,
         "closed_against_open": asdict(verdict.opened) if verdict.opened else None,
+    }
+
+
+def _diagnosis(
+    evidence: Evidence,
+    weighed: Cells,
+    compared: list[study.Cell],
+    base: str,
+    best: Arm | None,
+    scorer: str,
+    verdict: Verdict,
+) -> Diagnosis | None:
+    """The diagnosis that goes with the verdict; None where nothing was trained and measured."""
+    if best is None or verdict.shown is None or verdict.shown.tuned is None:
+        return None
+    rows = [row for row in compared if row.question_kind not in tables.APART]
+    general = control_cell(evidence, base, best)
+    rows += [general] if general else []
+    return diagnose(verdict, rows, against_retrieval(weighed, base, best, scorer))
+
+
+def _told(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:
+    return {
+        **asdict(diagnosis),
+        "remedies": list(diagnosis.remedies),
+        "said": diagnosis_in_words(diagnosis, words),
     }
 
 

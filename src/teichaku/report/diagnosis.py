@@ -128,7 +128,7 @@ _ABILITIES: Mapping[Reading, Ability] = {
     "absent": "unasked",
 }  # fmt: skip
 #: Verdicts in which nothing was trained or measured.
-_NOTHING = ("no_training", "no_scores", "unfinished")
+_NOTHING = ("no_training", "no_scores", "unfinished", "no_questions")
 
 
 @dataclass(frozen=True)

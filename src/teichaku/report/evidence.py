@@ -6,6 +6,7 @@ Every part may be missing: a run that was stopped early still gets a page.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ _FALLBACK_BASE = "base"
 class Arm:
     """A trained arm: ``base`` is the untuned model that it is measured against,
     ``checkpoint`` the one of its checkpoints that answered under every condition. ``control_of``
-    names the data whose selection it is a control of.
+    names the data whose selection it is a control of. ``seed`` is that of its training where the
+    recipe names one for it, and ``but_for_seed`` the same for arms that differ in that alone.
     """
 
     name: str
@@ -41,6 +43,32 @@ class Arm:
     data: str = ""
     learning_rate: float | None = None
     control_of: str = ""
+    seed: int | None = None
+    but_for_seed: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The files of the stages that are finished; of every other stage there are none."""
+
+    run: RunFolder
+    stages: frozenset[str] = frozenset()
+
+    def read(self, stage: str, name: str, kind: type[Record]) -> Iterable[Record]:
+        """The rows of one of a stage's files, as they stand there."""
+        return self.run.stage(stage).read(name, kind) if stage in self.stages else ()
+
+    def rows(self, stage: str, name: str, kind: type[Record], key: str) -> list[Record]:
+        """The same in the order of the field ``key``."""
+        rows = list(self.read(stage, name, kind))
+        of = attrgetter(key)
+        if len(set(map(of, rows))) == len(rows):
+            return sorted(rows, key=of)
+        return sorted(rows, key=lambda row: (of(row), repr(row)))
+
+    def json(self, stage: str, name: str) -> dict[str, Any]:
+        """A JSON file of a stage; empty where there is none."""
+        return _json(self.run.path / stage / name) if stage in self.stages else {}
 
 
 @dataclass(frozen=True)
@@ -59,6 +87,7 @@ class Evidence:
     dropped: dict[str, list[Dropped]]
     recipe: str
     examples: dict[str, list[Example]]
+    finished: Finished
 
     @property
     def unfinished(self) -> list[str]:
@@ -74,35 +103,47 @@ class Evidence:
                 f"curation/{item['data']}",
             )
         )
+        asked = ("questions", "evaluation") if self.asks_questions else ()
         needed = [
-            "documents",
+            *(["documents"] if self.run.get("has_documents", True) else []),
             *dict.fromkeys(made),
-            "questions",
+            *asked[:1],
             *(f"training/{item['name']}" for item in arms),
-            "evaluation",
+            *asked[1:],
         ]
         return [name for name in needed if name not in self.stages]
 
     @property
+    def asks_questions(self) -> bool:
+        """Whether the recipe has questions of its own, about its documents."""
+        return bool(self.run.get("asks_questions", True))
+
+    @property
     def base_arms(self) -> list[str]:
         """The names of the untuned models."""
-        named = self.run.get("base_arms")
-        found = sorted({row.arm for row in self.scores if row.checkpoint == BASE_CHECKPOINT})
-        return list(named or found or [_FALLBACK_BASE])
+        if named := self.run.get("base_arms"):
+            return list(named)
+        found = {row.arm for row in self.scores if row.checkpoint == BASE_CHECKPOINT}
+        return sorted(found.difference(self.further_models)) or [_FALLBACK_BASE]
+
+    @property
+    def further_models(self) -> list[str]:
+        """The names of the models that answer beside the arms, in the order of the recipe."""
+        return [str(name) for name in self.run.get("further_models") or ()]
 
     def arms(self) -> list[Arm]:
         """The trained arms, in the order of the recipe, else by name."""
         known = {str(item["name"]): item for item in self.run.get("arms", []) if "name" in item}
         found = {row.arm for row in self.scores} | set(self.losses)
         names = [*known, *sorted(found - set(known))]
-        return [
-            self._arm(name, known.get(name, {})) for name in names if name not in self.base_arms
-        ]
+        others = {*self.base_arms, *self.further_models}
+        return [self._arm(name, known.get(name, {})) for name in names if name not in others]
 
     def _arm(self, name: str, item: dict[str, Any]) -> Arm:
         student = str(item.get("student", ""))
         own_base = f"{_FALLBACK_BASE}:{student}"
-        rate = (item.get("settings") or {}).get("learning_rate")
+        settings = dict(item.get("settings") or {})
+        rate = settings.get("learning_rate")
         return Arm(
             name=name,
             base=own_base if own_base in self.base_arms else self.base_arms[0],
@@ -111,6 +152,8 @@ class Evidence:
             data=str(item.get("data", "")),
             learning_rate=float(rate) if isinstance(rate, int | float) else None,
             control_of=str(item.get("control_of", "")),
+            seed=settings.pop("seed", None),
+            but_for_seed=json.dumps([item.get("data"), student, settings], sort_keys=True),
         )
 
     def _checkpoint(self, arm: str) -> str:
@@ -121,7 +164,10 @@ class Evidence:
         for row in self.scores:
             if row.arm == arm:
                 rows[row.checkpoint] = rows.get(row.checkpoint, 0) + 1
-        return max(rows, key=lambda name: (rows[name], epoch_of(name)), default="")
+        # Nothing chooses among the epochs where no question is asked.
+        last = max((loss.epoch for loss in self.losses.get(arm, ())), default=0)
+        fallback = f"epoch-{last}" if last and not self.asks_questions else ""
+        return max(rows, key=lambda name: (rows[name], epoch_of(name)), default=fallback)
 
 
 def epoch_of(checkpoint: str) -> int:
@@ -137,7 +183,7 @@ def read_evidence(run: RunFolder) -> Evidence:
     recipe, or half of what it should be.
     """
     stages = run.stages()
-    finished = _Finished(run, frozenset(stages))
+    finished = Finished(run, frozenset(stages))
     training = [name for name in stages if name.startswith("training/")]
     scores = [
         row
@@ -166,31 +212,18 @@ def read_evidence(run: RunFolder) -> Evidence:
             for name in stages
             if name.startswith(("synthesis/", "curation/"))
         },
+        finished=finished,
     )
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """The files of the stages that are finished."""
-
-    run: RunFolder
-    stages: frozenset[str]
-
-    def read(self, stage: str, name: str, kind: type[Record]) -> Iterable[Record]:
-        return self.run.stage(stage).read(name, kind) if stage in self.stages else ()
-
-    def rows(self, stage: str, name: str, kind: type[Record], key: str) -> list[Record]:
-        rows = self.read(stage, name, kind)
-        return sorted(rows, key=lambda row: (getattr(row, key), repr(row)))
 
 
 def _distinct(scores: Iterable[Score]) -> list[Score]:
     """One row a question and scorer: a probe and the final round may both hold it."""
     best: dict[tuple[str, ...], Score] = {}
-    for row in sorted(scores, key=repr):
+    for row in scores:
         key = (row.arm, row.checkpoint, row.condition, row.question_id, row.scorer)
-        if key not in best or (best[key].value is None and row.value is not None):
-            best[key] = row
+        known = best.setdefault(key, row)
+        if known is not row:
+            best[key] = min(known, row, key=lambda one: (one.value is None, repr(one)))
     return [best[key] for key in sorted(best)]
 
 

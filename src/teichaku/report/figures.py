@@ -42,7 +42,7 @@ def figures(report: dict[str, Any], words: Wording) -> list[Figure]:
 
     Raises ``MissingExtraError`` where Altair is not installed.
     """
-    altair = _altair()
+    altair = load_altair()
     return [
         *_progress(altair, report, words),
         *_categories(altair, report, words),
@@ -65,7 +65,8 @@ def javascript() -> str:
     return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
 
 
-def _altair() -> ModuleType:
+def load_altair() -> ModuleType:
+    """Altair. Raises ``MissingExtraError`` where it is not installed."""
     try:
         import altair
     except ImportError as error:
@@ -74,7 +75,7 @@ def _altair() -> ModuleType:
     return module
 
 
-def _spec(chart: Any) -> dict[str, Any]:
+def specification(chart: Any) -> dict[str, Any]:
     """The specification without Altair's own theme and without the address of its schema."""
     spec: dict[str, Any] = chart.to_dict()
     spec.pop("$schema", None)
@@ -88,7 +89,8 @@ def _colour(altair: ModuleType, colours: dict[str, str]) -> Any:
     return altair.Color("series:N", scale=scale, legend=None)
 
 
-def _palette(labels: Sequence[str]) -> dict[str, str]:
+def palette(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each of ``labels``."""
     return {label: f"var(--series-{1 + place % 8})" for place, label in enumerate(labels)}
 
 
@@ -100,7 +102,7 @@ def _scorers(report: dict[str, Any]) -> list[str]:
 
 
 def _value_axis(altair: ModuleType, channel: Any, field: str, scorer: str) -> Any:
-    is_judge = scorer == _JUDGE
+    is_judge = scorer.partition(":")[0] == _JUDGE
     return channel(
         field,
         type="quantitative",
@@ -122,9 +124,9 @@ def _progress(altair: ModuleType, report: dict[str, Any], words: Wording) -> lis
             title = words(key, scorer=words.label("scorers", scorer), student=student)
             opened = report["open_book"].get(student, {}).get(scorer)
             chart = _progress_chart(altair, rows, opened, words)
-            legend = _palette(list(_series_labels(rows, words).values()))
+            legend = palette(list(_series_labels(rows, words).values()))
             name = f"progress-{len(found)}"
-            found.append(Figure(name, "progress", title, _spec(chart), legend))
+            found.append(Figure(name, "progress", title, specification(chart), legend))
     return found
 
 
@@ -143,7 +145,7 @@ def _progress_chart(
                 title=words("axes.epoch"), values=_ticks(epochs), format="d", grid=False
             ),
         ),
-        color=_colour(altair, _palette(list(labels.values()))),
+        color=_colour(altair, palette(list(labels.values()))),
     )
     layers = []
     if len(labels) <= _MOST_BANDS:
@@ -250,7 +252,7 @@ def _categories(altair: ModuleType, report: dict[str, Any], words: Wording) -> l
                 colours[words("series.best")] = _BEST_COLOUR
             chart = _dots(altair, rows, names, colours, words)
             name = f"category-{len(found)}"
-            found.append(Figure(name, "category", title, _spec(chart), colours))
+            found.append(Figure(name, "category", title, specification(chart), colours))
     return found
 
 
@@ -304,7 +306,12 @@ def _wording(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
         and (is_base(row) or (row["arm"], row["checkpoint"]) in chosen)
     ]
     found: list[Figure] = []
-    bases = {row["arm"]: _base_name(row["arm"], words) for row in kept if is_base(row)}
+    others = report["run"].get("further_models") or []
+    bases = {
+        row["arm"]: _base_name(row["arm"], words)
+        for row in kept
+        if is_base(row) and row["arm"] not in others
+    }
     for scorer in _scorers(report):
         for condition in tables.CONDITIONS:
             rows = [
@@ -329,12 +336,12 @@ def _wording(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
             shown = [row for row in rows if row["arm"] in names]
             chart = _dots(altair, shown, names, colours, words)
             name = f"wording-{len(found)}"
-            found.append(Figure(name, "wording", title, _spec(chart), colours))
+            found.append(Figure(name, "wording", title, specification(chart), colours))
     return found
 
 
 def is_base(row: dict[str, Any]) -> bool:
-    """Whether a row of the report is about an untuned model."""
+    """Whether a row of the report is about a model as it is: an untuned or a further one."""
     return bool(row["checkpoint"] == BASE_CHECKPOINT)
 
 
@@ -351,7 +358,7 @@ def _losses(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[
     points = report["losses"]
     if not points:
         return []
-    colours = _palette(sorted({row["arm"] for row in points}))
+    colours = palette(sorted({row["arm"] for row in points}))
     values = [{**row, "series": row["arm"]} for row in points]
     chart = (
         altair.Chart(altair.Data(values=values))
@@ -371,7 +378,7 @@ def _losses(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[
         )
         .properties(width="container", height=_LINE_HEIGHT)
     )
-    return [Figure("loss-0", "training", words("figures.loss"), _spec(chart), colours)]
+    return [Figure("loss-0", "training", words("figures.loss"), specification(chart), colours)]
 
 
 def _lengths(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[Figure]:
@@ -397,7 +404,8 @@ def _lengths(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
                 "figures.lengths", arm=arm["data"], part=words.label("curation_parts", part)
             )
             chart = _bars(altair, values, names, colours, words)
-            found.append(Figure(f"lengths-{len(found)}", "curation", title, _spec(chart), colours))
+            name = f"lengths-{len(found)}"
+            found.append(Figure(name, "curation", title, specification(chart), colours))
     return found
 
 

@@ -5,20 +5,97 @@ from pathlib import Path
 from typing import Any
 
 from teichaku.report import tables
+from teichaku.report.diagnosis import TOLERANCE, Diagnosis
 from teichaku.report.evidence import Arm, Evidence, epoch_of
 from teichaku.report.study import Cell
-from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, Verdict, margin
+from teichaku.report.verdict import (
+    MINIMUM_DOCUMENTS,
+    MINIMUM_QUESTIONS,
+    Verdict,
+    margin,
+    share_of_scale,
+)
 from teichaku.report.wording import Wording, columns, padded
 
+#: Advice that speaks of the open book as the best that retrieval could do.
+_OF_OPEN_BOOK = ("open_book", "open_book_although", "open_book_untrained")
 
-def sentences(verdict: Verdict, scorer: str, words: Wording) -> list[str]:
-    """What was found, and what to do: two sentences."""
-    return [_finding(verdict, scorer, words), _advice(verdict, scorer, words)]
+
+def sentences(
+    verdict: Verdict, scorer: str, words: Wording, diagnosis: Diagnosis | None = None
+) -> list[str]:
+    """What was found, and what to do, in two parts. Where the ``diagnosis`` weighs what the verdict
+    does not know, retrieval or what training costs, the second is its reason.
+    """
+    if diagnosis is not None and diagnosis.reason != "as_before":
+        return [_finding(verdict, scorer, words), _way(diagnosis, scorer, words)]
+    advice = _advice(verdict, scorer, words)
+    is_measured = diagnosis is not None and diagnosis.against.instead is not None
+    if verdict.advice in _OF_OPEN_BOOK and not is_measured:
+        advice = words("verdict_join").join([advice, words("advice.retrieval_unmeasured")])
+    return [_finding(verdict, scorer, words), advice]
+
+
+def _way(diagnosis: Diagnosis, scorer: str, words: Wording) -> str:
+    """Why the way is another one than the verdict alone would take."""
+    against, controls = diagnosis.against, diagnosis.controls
+    instead, adds = against.instead, against.training_adds
+
+    def told(found: tables.Estimate | None) -> str:
+        return words.told(found.value if found else None, scorer)
+
+    def interval(cell: Cell | None) -> str:
+        return words.change_interval(_as_dict(cell.difference) if cell else None, scorer)
+
+    own = controls.scorer if controls else scorer
+    lost = _as_dict(controls.difference) if controls else None
+    figures = {
+        "closed": told(instead.base if instead else None),
+        "retrieved": told(instead.tuned if instead else None),
+        "both": told(adds.tuned if adds else None),
+        "gap": interval(instead),
+        "over_closed": interval(against.retrieval_adds),
+        "over_retrieved": interval(adds),
+        "margin": words.distance(margin(scorer), scorer),
+        "control": words.change(lost, own),
+        "control_interval": words.change_interval(lost, own),
+    }
+    reasons = [diagnosis.reason]
+    if diagnosis.way == "retrieve" and diagnosis.reason != "retrieval_better":
+        reasons.append("instead")
+    return words("verdict_join").join(words(f"way_reasons.{name}", **figures) for name in reasons)
+
+
+def diagnosis_in_words(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:
+    """What became of what was taught and of what was known, and what to change."""
+    controls = diagnosis.controls
+    tolerance = words.distance(
+        share_of_scale(controls.scorer, TOLERANCE) if controls else TOLERANCE,
+        controls.scorer if controls else "",
+    )
+    figures = ""
+    if controls is not None and controls.difference is not None and controls.tuned is not None:
+        difference = asdict(controls.difference)
+        figures = words(
+            "diagnosis.figures",
+            before=words.share(controls.base.value, controls.scorer),
+            after=words.share(controls.tuned.value, controls.scorer),
+            difference=words.change(difference, controls.scorer),
+            interval=words.change_interval(difference, controls.scorer),
+            size=words.size(difference),
+        )
+    return {
+        "taught": words(f"knowledge.{diagnosis.knowledge}"),
+        "able": words(f"ability.{diagnosis.ability}", tolerance=tolerance),
+        "able_figures": figures,
+        "change": [words(f"remedies.{name}") for name in diagnosis.remedies],
+        "tolerance": tolerance,
+    }
 
 
 def _finding(verdict: Verdict, scorer: str, words: Wording) -> str:
     shown, outcome = verdict.shown, verdict.outcome
-    if outcome in ("no_scores", "unfinished"):
+    if outcome in ("no_scores", "unfinished", "no_questions"):
         return words(f"verdict.{outcome}")
     if shown is None or (shown.tuned is None and outcome != "no_training"):
         return words(f"verdict.{outcome}_unmeasured")
@@ -148,10 +225,10 @@ def _candidates(evidence: Evidence) -> int:
     last checkpoint offers one.
     """
     offered = set()
-    for row in evidence.scores:
-        arguments = evidence.stages.get(f"training/{row.arm}", {}).get("arguments") or {}
-        if epoch_of(row.checkpoint) > 0:
-            offered.add((row.arm, "" if arguments.get("select") == "last" else row.checkpoint))
+    for arm, checkpoint in {(row.arm, row.checkpoint) for row in evidence.scores}:
+        arguments = evidence.stages.get(f"training/{arm}", {}).get("arguments") or {}
+        if epoch_of(checkpoint) > 0:
+            offered.add((arm, "" if arguments.get("select") == "last" else checkpoint))
     return len(offered)
 
 
@@ -165,6 +242,7 @@ def summary_lines(report: dict[str, Any], language: str, folder: Path | None = N
     headline = report["headline"]
     lines = [f"{words('summary.verdict')}: {words.label('decisions', headline['decision'])}"]
     lines += [f"  {sentence}" for sentence in headline["sentences"]]
+    lines += _diagnosis_lines(headline["diagnosis"], words)
     lines += [f"  * {caveat}" for caveat in headline["caveats"]]
     lines.append("")
     if headline["best_arm"] is not None:
@@ -184,6 +262,21 @@ def summary_lines(report: dict[str, Any], language: str, folder: Path | None = N
     )
     if folder is not None:
         lines.append(f"{words('summary.report')}: {folder / 'report' / 'index.html'}")
+    return lines
+
+
+def _diagnosis_lines(diagnosis: dict[str, Any] | None, words: Wording) -> list[str]:
+    """The diagnosis for the terminal; nothing where nothing was trained."""
+    if diagnosis is None:
+        return []
+    said = diagnosis["said"]
+    lines = [
+        f"{words('diagnosis.taught')}: {said['taught']}",
+        f"{words('diagnosis.able')}: {said['able']}{said['able_figures']}",
+    ]
+    if said["change"]:
+        lines.append(f"{words('diagnosis.change')}:")
+        lines += [f"  - {remedy}" for remedy in said["change"]]
     return lines
 
 

@@ -38,7 +38,9 @@ def best_arm(scores: Cells, arms: Sequence[Arm], scorer: str) -> Arm | None:
 
     def mean(arm: Arm) -> float:
         rows = scores.get((arm.name, arm.checkpoint, "closed_book", scorer), [])
-        fair = [row for row in rows if row.question_kind != "trained_by_some"]
+        fair = [
+            row for row in tables.of_kind(rows, ALL_KINDS) if row.question_kind != "trained_by_some"
+        ]
         value = tables.estimate(fair).value
         return float("-inf") if value is None else value
 
@@ -81,7 +83,9 @@ def open_book_gap(scores: Cells, base: str, best: Arm | None, scorer: str) -> li
         if best
         else scores.get((base, BASE_CHECKPOINT, "closed_book", scorer), [])
     )
-    kinds = tables.ordered((row.question_kind for row in opened), tables.KINDS)
+    kinds = tables.ordered(
+        (row.question_kind for row in tables.of_kind(opened, ALL_KINDS)), tables.KINDS
+    )
     if not closed:
         return []
     return [
@@ -119,7 +123,7 @@ def progress(scores: Cells, arms: Sequence[Arm]) -> list[dict[str, Any]]:
 
 def _points(scores: Cells, arm: Arm, scorer: str) -> dict[int, list[Score]]:
     points = {
-        epoch_of(checkpoint): rows
+        epoch_of(checkpoint): tables.of_kind(rows, ALL_KINDS)
         for (name, checkpoint, condition, by), rows in scores.items()
         if (name, condition, by) == (arm.name, "closed_book", scorer)
     }

@@ -4,8 +4,9 @@ Values that are null (an answer or a mark that failed) are left out of every mea
 as ``failed``; they are never taken for wrong.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from teichaku.core.records import BASE_CHECKPOINT, Score
@@ -22,8 +23,10 @@ KINDS = (
     "control",
 )
 ALL_KINDS = "all"
-CONDITIONS = ("closed_book", "open_book")
-SCORERS = ("containment", "character_f1", "exact", "judge")
+#: Kinds that are asked for another reason than what was taught: they are never part of ``all``.
+APART = frozenset({"unanswerable", "control"})
+CONDITIONS = ("closed_book", "open_book", "retrieval")
+SCORERS = ("containment", "character_f1", "exact", "llmjp_char_f1", "judge")
 _SCALES: dict[str, Scale] = {**dict.fromkeys(SCORERS, (0.0, 1.0)), "judge": (1.0, 10.0)}
 
 #: Score rows by arm, checkpoint, condition and scorer.
@@ -57,7 +60,7 @@ class Comparison:
 
 def scale_of(scorer: str) -> Scale | None:
     """The ends of the scale of ``scorer``; None where it is not one of ours."""
-    return _SCALES.get(scorer)
+    return _SCALES.get(scorer.partition(":")[0])
 
 
 def position(name: str, order: Sequence[str]) -> tuple[int, str]:
@@ -80,18 +83,18 @@ def estimate(rows: Sequence[Score]) -> Estimate:
 
 def compare(before: Sequence[Score], after: Sequence[Score]) -> Comparison:
     """Both sides on the questions that both have a value for."""
-    earlier = {row.question_id: row for row in before}
-    pairs = [(earlier[row.question_id], row) for row in after if row.question_id in earlier]
-    whole = sorted(
-        (
-            (old.value, new.value, new.document_id, new.question_id)
-            for old, new in pairs
-            if old.value is not None and new.value is not None
-        ),
-        key=lambda item: item[3],
-    )
-    old_values, new_values = [item[0] for item in whole], [item[1] for item in whole]
-    documents, failed = [item[2] for item in whole], len(pairs) - len(whole)
+    earlier = {row.question_id: row.value for row in before}
+    whole, failed = [], 0
+    for row in after:
+        if row.question_id in earlier:
+            old, new = earlier[row.question_id], row.value
+            if old is None or new is None:
+                failed += 1
+            else:
+                whole.append((row.question_id, old, new, row.document_id))
+    whole.sort(key=itemgetter(0))
+    old_values, new_values = [item[1] for item in whole], [item[2] for item in whole]
+    documents = [item[3] for item in whole]
     scale = _scale(after)
     change = paired_difference(old_values, new_values, documents, scale)
     return Comparison(
@@ -132,17 +135,32 @@ def cells(scores: Iterable[Score]) -> Cells:
 
 
 def of_kind(rows: Iterable[Score], kind: str) -> list[Score]:
-    """The rows about questions of ``kind``; ``all`` keeps every row."""
-    return [row for row in rows if kind in (ALL_KINDS, row.question_kind)]
+    """The rows about questions of ``kind``; ``all`` keeps every row but those of :data:`APART`."""
+    if kind == ALL_KINDS:
+        return [row for row in rows if row.question_kind not in APART]
+    return [row for row in rows if row.question_kind == kind]
+
+
+def _by_kind(rows: Sequence[Score]) -> dict[str, list[Score]]:
+    """The rows by kind of question, and those of ``all`` where there are such."""
+    found = _split(rows, attrgetter("question_kind"))
+    whole = of_kind(rows, ALL_KINDS)
+    return {**found, ALL_KINDS: whole} if whole else found
+
+
+def _split(rows: Iterable[Score], of: Callable[[Score], str]) -> dict[str, list[Score]]:
+    found: dict[str, list[Score]] = {}
+    for row in rows:
+        found.setdefault(of(row), []).append(row)
+    return found
 
 
 def score_table(scores: Iterable[Score]) -> list[dict[str, Any]]:
     """Every arm, checkpoint, condition, kind of question and scorer; kind ``all`` joins them."""
     groups: dict[tuple[str, ...], list[Score]] = {}
-    for row in scores:
-        for kind in (row.question_kind, ALL_KINDS):
-            key = (row.arm, row.checkpoint, row.condition, kind, "", row.scorer)
-            groups.setdefault(key, []).append(row)
+    for (*whose, scorer), rows in cells(scores).items():
+        for kind, part in _by_kind(rows).items():
+            groups[*whose, kind, "", scorer] = part
     return [_cell(key, groups[key]) for key in sorted(groups, key=_cell_order)]
 
 
@@ -150,13 +168,12 @@ def category_table(scores: Iterable[Score], arms: Sequence[Arm]) -> list[dict[st
     """The same by category, for the untuned models and each arm's chosen checkpoint."""
     chosen = {(arm.name, arm.checkpoint) for arm in arms}
     groups: dict[tuple[str, ...], list[Score]] = {}
-    for row in scores:
-        is_chosen = row.checkpoint == BASE_CHECKPOINT or (row.arm, row.checkpoint) in chosen
-        if not is_chosen or not row.category:
+    for (arm, checkpoint, condition, scorer), rows in cells(scores).items():
+        if checkpoint != BASE_CHECKPOINT and (arm, checkpoint) not in chosen:
             continue
-        for kind in (row.question_kind, ALL_KINDS):
-            key = (row.arm, row.checkpoint, row.condition, kind, row.category, row.scorer)
-            groups.setdefault(key, []).append(row)
+        for category, own in _split(rows, attrgetter("category")).items():
+            for kind, part in _by_kind(own).items() if category else ():
+                groups[arm, checkpoint, condition, kind, category, scorer] = part
     return [
         {**_cell(key, groups[key]), "category": key[4]} for key in sorted(groups, key=_cell_order)
     ]

@@ -28,6 +28,7 @@ Outcome = Literal[
     "no_training",
     "no_scores",
     "unfinished",
+    "no_questions",
 ]
 Decision = Literal["train", "open_book", "not_yet", "undecided"]
 
@@ -116,6 +117,8 @@ class Verdict:
 
 
 UNFINISHED = Verdict("unfinished", "undecided", "finish")
+#: The recipe has no documents to ask about.
+NO_QUESTIONS = Verdict("no_questions", "undecided", "read_controls")
 
 
 def decide(rows: Sequence[Cell], gaps: Sequence[Cell], is_unseen_taught: bool = False) -> Verdict:

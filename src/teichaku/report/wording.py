@@ -14,12 +14,10 @@ _JUDGE = "judge"
 
 
 class Wording:
-    """All words of one language; a language without a file of its own gets English."""
+    """All words of one language; a language without a folder of its own gets English."""
 
     def __init__(self, language: str) -> None:
-        path = _FOLDER / f"{language}.yaml"
-        known = path.parent == _FOLDER and path.is_file()
-        self.language = language if known else _FALLBACK
+        self.language = language if language in languages() else _FALLBACK
         self._words = load_words(self.language)
 
     def __call__(self, key: str, **values: Any) -> str:
@@ -41,14 +39,14 @@ class Wording:
         """A score: per cent, or a judge's mark with one decimal."""
         if value is None:
             return _MISSING
-        if scorer == _JUDGE:
+        if _is_mark(scorer):
             return f"{value:.{max(digits, 1)}f}"
         return f"{100 * value:.{digits}f}%"
 
     def told(self, value: float | None, scorer: str) -> str:
         """A score where no label names its scale: per cent, or a mark out of ten."""
         text = self.share(value, scorer)
-        is_mark = scorer == _JUDGE and value is not None
+        is_mark = _is_mark(scorer) and value is not None
         return self("units.of_ten", value=text) if is_mark else text
 
     def interval(self, found: Any, scorer: str, digits: int = 0) -> str:
@@ -66,7 +64,7 @@ class Wording:
 
     def distance(self, value: float, scorer: str) -> str:
         """How far two scores are apart, with its unit."""
-        bare = f"{value:.1f}" if scorer == _JUDGE else f"{100 * value:.0f}"
+        bare = f"{value:.1f}" if _is_mark(scorer) else f"{100 * value:.0f}"
         return bare + self._unit(scorer)
 
     def change_interval(self, found: Any, scorer: str) -> str:
@@ -103,27 +101,39 @@ class Wording:
         return self("units.hours", hours=minutes // 60, minutes=minutes % 60)
 
     def _unit(self, scorer: str) -> str:
-        return self("units.marks" if scorer == _JUDGE else "units.points")
+        return self("units.marks" if _is_mark(scorer) else "units.points")
 
     def _bare(self, value: float, scorer: str, digits: int) -> str:
         return self.share(value, scorer, digits).removesuffix("%")
 
     def _signed(self, value: float, scorer: str) -> str:
-        text = f"{value:+.1f}" if scorer == _JUDGE else f"{100 * value:+.0f}"
+        text = f"{value:+.1f}" if _is_mark(scorer) else f"{100 * value:+.0f}"
         is_zero = not any(digit in text for digit in "123456789")
         return text.lstrip("+-") if is_zero else text.replace("-", "−")
 
 
+def _is_mark(scorer: str) -> bool:
+    """Whether a scorer is a judge: the recipe's, or a further one (``judge:NAME``)."""
+    return scorer.partition(":")[0] == _JUDGE
+
+
 @lru_cache
 def load_words(language: str) -> dict[str, Any]:
-    """The words of a language that has a file."""
-    words: dict[str, Any] = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text("utf-8"))
+    """The words of a language that has a folder: the groups of all its files, joined."""
+    words: dict[str, Any] = {}
+    for path in sorted((_FOLDER / language).glob("*.yaml")):
+        for group, found in yaml.safe_load(path.read_text("utf-8")).items():
+            known = words.setdefault(group, {} if isinstance(found, dict) else found)
+            if isinstance(found, dict):
+                if twice := known.keys() & found.keys():
+                    raise ValueError(f"{path} says again {group}: {', '.join(sorted(twice))}")
+                known.update(found)
     return words
 
 
 def languages() -> list[str]:
     """The languages that the report can be written in."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    return sorted(path.name for path in _FOLDER.iterdir() if path.is_dir())
 
 
 def columns(text: str) -> int:

@@ -5,7 +5,7 @@ import pytest
 from teichaku.backends.scripted import ScriptedModel
 from teichaku.core.records import Request
 from teichaku.evaluation.answers import Asked
-from teichaku.evaluation.benchmarks.conversations import NOT_ASKED, ask_items
+from teichaku.evaluation.benchmarks.conversations import NOT_ASKED, Put, ask_items
 from teichaku.evaluation.benchmarks.prepared import prepare
 
 BASE = Asked("base", "base", "closed_book")
@@ -39,20 +39,21 @@ def test_a_turn_after_an_empty_one_is_not_asked_and_not_lost() -> None:
 
 def test_sets_of_one_turn_are_asked_in_the_plain_frame_or_as_a_chat() -> None:
     of = prepare("jnli", count=3)
-    shapes: set[int] = set()
+    shapes: list[tuple[int, bool]] = []
 
     def reply(request: Request) -> str:
-        shapes.add(len(request.messages))
-        return "neutral"
+        shapes.append((len(request.messages), request.plain))
+        return "<think>どれだろう。</think>neutral"
 
     model = ScriptedModel(reply)
-    for as_chat in (True, False):
-        answers = list(ask_items(of.items, of.asking, model, BASE, as_chat))
+    ways: tuple[Put, ...] = ("chat", "plain", "plain_in_chat")
+    for put in ways:
+        answers = list(ask_items(of.items, of.asking, model, BASE, put))
         assert [answer.text for answer in answers] == ["neutral"] * 3
-    assert shapes == {1, 10}
+    assert dict.fromkeys(shapes) == dict.fromkeys([(10, False), (1, True), (1, False)])
 
 
 def test_turns_cannot_be_asked_in_the_plain_frame() -> None:
     of = prepare("mt_bench_ja", count=1)
     with pytest.raises(ValueError, match="need a chat"):
-        list(ask_items(of.items, of.asking, ScriptedModel(lambda request: "x"), BASE, False))
+        list(ask_items(of.items, of.asking, ScriptedModel(lambda request: "x"), BASE, "plain"))

@@ -2,9 +2,7 @@
 and its two known bugs beside what is right.
 """
 
-import json
 from collections import Counter
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,14 +10,12 @@ import pytest
 
 from made import question
 from teichaku.core.records import Comparison, Judgement, Question
+from teichaku.evaluation.benchmarks.catalogue import benchmark, read_rows
 from teichaku.evaluation.judging.marks import marks_by_answer
 from teichaku.evaluation.judging.trust import length_preference, order_consistency
 from teichaku.evaluation.judging.verdicts import PairSummary, summarise_pairs, verdicts
 
-FILE = Path(__file__).parent / "data" / "ja_vicuna_verdicts.jsonl"
-SHIPPED: list[dict[str, Any]] = [
-    json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()
-]
+SHIPPED: list[dict[str, Any]] = read_rows(benchmark("ja_vicuna_qa"), "verdicts")
 BASELINE = "openai--text-davinci-003"
 #: Wins, losses and ties of each model by the benchmark's own rule.
 COUNTS = {

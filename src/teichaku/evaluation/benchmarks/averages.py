@@ -72,23 +72,44 @@ def average_list(version: str) -> AverageList:
     )
 
 
+@dataclass(frozen=True)
+class Lacking:
+    """What keeps an average from being: sets of the list that are ``missing``, sets ``beyond`` it,
+    and sets that have no value (``empty``). Untrue where nothing does.
+    """
+
+    missing: tuple[str, ...]
+    beyond: tuple[str, ...]
+    empty: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.beyond or self.empty)
+
+
+def lacking(values: Mapping[str, float | None], of: AverageList) -> Lacking:
+    """What keeps ``values`` from having the average of the list."""
+    sets = of.sets
+    return Lacking(
+        tuple(sorted(sets.keys() - values.keys())),
+        tuple(sorted(values.keys() - sets.keys())),
+        tuple(n for n in sorted(sets.keys() & values.keys()) if _value(values[n]) is None),
+    )
+
+
 def averages(values: Mapping[str, float | None], of: AverageList) -> Averages:
     """The plain mean of the sets of each category, and the plain mean of the categories.
 
     ``values`` has one value a set of the list. Raises ``UserError`` where it has other sets, or
     where one is null or not a number.
     """
-    sets = of.sets
-    missing = sorted(sets.keys() - values.keys())
-    beyond = sorted(values.keys() - sets.keys())
-    empty = sorted(name for name in sets.keys() & values.keys() if _value(values[name]) is None)
-    if missing or beyond or empty:
+    lacks = lacking(values, of)
+    if lacks:
         said = [
             f"{what}: {', '.join(names)}"
             for what, names in (
-                ("missing", missing),
-                ("not in it", beyond),
-                ("without a value", empty),
+                ("missing", lacks.missing),
+                ("not in it", lacks.beyond),
+                ("without a value", lacks.empty),
             )
             if names
         ]

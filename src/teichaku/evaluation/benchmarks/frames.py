@@ -7,7 +7,7 @@ of the user's never counts as a place.
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
@@ -105,7 +105,8 @@ class Asking:
     """How the items of a set are put to a model.
 
     ``name`` and ``version`` tell what was asked, and stand in :attr:`Request.prompt`.
-    ``temperatures`` are by category; 0 elsewhere.
+    ``temperatures`` are by category; 0 elsewhere. ``stop`` ends what follows the plain frame: a
+    model without a chat template goes on with an example of its own.
     """
 
     name: str
@@ -116,16 +117,18 @@ class Asking:
     temperatures: Mapping[str, float] | None = None
     template: str = ""
     seed: int = 0
+    stop: tuple[str, ...] = ()
 
-    def completion(self, item: Item) -> Request:
+    def completion(self, item: Item, plain: bool = True) -> Request:
         """The item in the plain frame, as one text that the answer follows.
 
-        It is one message of the user. A backend of a model without chat template has to hand it
-        on as it stands for the prompt to be the published one, and to add no token to it but the
-        one that every text begins with.
+        It is one message of the user. Only where it is ``plain`` is the prompt the published one:
+        else the backend puts its template around it.
         """
         message = Message("user", self.completion_text(item))
-        return self._request(item, (message,), f"benchmark/{self.name}@{self.frame.version}")
+        prompt = f"benchmark/{self.name}@{self.frame.version}"
+        request = self._request(item, (message,), prompt)
+        return replace(request, plain=plain, sampling=replace(request.sampling, stop=self.stop))
 
     def completion_text(self, item: Item) -> str:
         """The text of :meth:`completion`."""

@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rapidfuzz import fuzz, utils
 from scipy import stats
 
 from teichaku.core.errors import MissingExtraError, UserError
-from teichaku.evaluation.scorers import character_f1
+from teichaku.evaluation.scorers import character_f1, llmjp_char_f1
 
 #: What llm-jp-eval 1.3 takes for the number in a reply without one.
 PUBLISHED_FAILURE = -2.0
@@ -32,18 +31,6 @@ _BY_CHARACTER = frozenset({"ja", "zh", "ko", "th"})
 def exact_match(reference: str, prediction: str) -> float:
     """1 where the two are the same after NFKC: no folding of case, no stripping (llm-jp-eval)."""
     return float(_nfkc(reference) == _nfkc(prediction))
-
-
-def llmjp_char_f1(reference: str, prediction: str) -> float:
-    """What llm-jp-eval calls ``char_f1``, which is no F1 of characters: the token sort ratio of
-    fuzzywuzzy in whole per cent, which rapidfuzz gives with its default processor.
-
-    The order of tokens does not count, and two empty texts have 1.
-    """
-    ratio = fuzz.token_sort_ratio(
-        _nfkc(prediction), _nfkc(reference), processor=utils.default_process
-    )
-    return round(ratio) / 100
 
 
 def set_f1(reference: str, prediction: str) -> float:
@@ -168,7 +155,7 @@ METRICS: dict[str, Metric] = {
             "what llm-jp-eval calls char_f1: rapidfuzz token_sort_ratio, whole per cent",
             llmjp_char_f1,
         ),
-        Metric("char_f1", "1", "F1 of the multisets of characters", character_f1),
+        Metric("char_f1", "2", "F1 of the multisets of characters and symbols", character_f1),
         Metric(
             "set_f1",
             "1",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from teichaku.core.errors import UserError
+from teichaku.core.records import Dropped
+from teichaku.core.run_folder import dropped
 from teichaku.evaluation.benchmarks.catalogue import (
     Benchmark,
     Form,
@@ -24,6 +26,7 @@ from teichaku.evaluation.benchmarks.data_file import (
     Identity,
     Sample,
     Split,
+    fault,
     few_shots,
     identity_of,
     items,
@@ -47,6 +50,9 @@ MAX_TOKENS: Mapping[Form, int] = {
 }
 
 
+#: Where an answer of llm-jp-eval ends, and where the next example of a plain frame begins.
+_BLANK_LINE, _NEXT_HEADING = ("\n\n",), ("\n###",)
+
 _FIRST_ROWS = "the first rows of the published file, which the package does not have as a whole"
 
 
@@ -56,8 +62,8 @@ class Prepared:
 
     ``identity`` says whether the rows are those that were published: ``match`` for sets that ship,
     whose files are checked, or by the hash that LLM-jp publishes.
-    ``is_published`` tells the protocol. ``fallen`` counts rows that are not asked because
-    something is wrong with them, by what. ``notes`` are said with the result.
+    ``is_published`` tells the protocol. ``fallen`` counts rows with something wrong, by what: ours
+    does not ask them, and they are ``left_out``. ``notes`` are said with the result.
     """
 
     asking: Asking
@@ -69,6 +75,7 @@ class Prepared:
     fallen: Mapping[str, int]
     notes: tuple[str, ...] = ()
     answer_pattern: str = ""
+    left_out: tuple[Dropped, ...] = ()
 
 
 def prepare(
@@ -91,6 +98,7 @@ def prepare(
             frame(),
             of.temperatures,
             seed=seed,
+            stop=_NEXT_HEADING,
         ),
         tuple(asked if count == -1 else _drawn(asked, count, seed)),
         of.form,
@@ -99,6 +107,7 @@ def prepare(
         is_published=False,
         fallen=fallen,
         notes=_notes(of),
+        left_out=_left_out(candidates, asked),
     )
 
 
@@ -131,7 +140,7 @@ def prepare_published(
     return Prepared(
         Asking(
             name, known["instruction"], tuple(train[:4]), known["output_length_tokens"],
-            frame(version),
+            frame(version), stop=_BLANK_LINE,
         ),
         tuple(first(asked, count)),
         of.form,
@@ -150,14 +159,16 @@ def prepare_folder(
     count: int = 100,
     seed: int | None = None,
     version: str = "1.3",
+    shots: int | None = None,
 ) -> Prepared:
     """A set of a folder of the user's in llm-jp-eval's form: by its protocol, or by ours with a
-    draw by ``seed``.
+    draw by ``seed`` and after ``shots`` examples (None: as many as the file says).
 
     Raises ``UserError`` where a file is missing or not in that form, or its metric is not
     computed here.
     """
     of = read_data_set(folder, name, split)
+    of = of if shots is None else replace(of, num_few_shots=shots)
     train_file = folder / "train" / f"{name}.json"
     train = read_data_set(folder, name, "train") if train_file.is_file() else None
     labels = of.label_list or _known_labels(name)
@@ -175,6 +186,7 @@ def prepare_folder(
             frame(version),
             template=of.custom_prompt_template,
             seed=seed or 0,
+            stop=_stop(of, is_published=seed is None),
         ),
         tuple(first(kept, count) if seed is None else _drawn(kept, count, seed)),
         form,
@@ -184,6 +196,7 @@ def prepare_folder(
         fallen=fallen,
         notes=of.notes,
         answer_pattern=of.answer_extract_pattern,
+        left_out=_left_out(made, kept),
     )
 
 
@@ -192,6 +205,16 @@ def instruction_of(of: Benchmark) -> str:
     if of.instruction or not of.specification:
         return of.instruction
     return cast("str", specification()["datasets"][of.specification]["instruction"])
+
+
+def _left_out(candidates: Sequence[Item], kept: Sequence[Item]) -> tuple[Dropped, ...]:
+    """The rows with something wrong, each with what."""
+    stay = {item.question.id for item in kept}
+    return tuple(
+        dropped(item.question, "controls", fault(item.question.question, item.references[0]))
+        for item in candidates
+        if item.question.id not in stay
+    )
 
 
 def _drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
@@ -235,6 +258,13 @@ def _notes(of: Benchmark) -> tuple[str, ...]:
     if of.doubtful_references:
         said.append(f"{len(of.doubtful_references)} references are reported wrong")
     return tuple(said)
+
+
+def _stop(of: DataSet, is_published: bool) -> tuple[str, ...]:
+    """What ends an answer; a pattern of the set's own reads it whole."""
+    if of.answer_extract_pattern:
+        return ()
+    return _BLANK_LINE if is_published else _NEXT_HEADING
 
 
 def _known_labels(name: str) -> tuple[str, ...]:

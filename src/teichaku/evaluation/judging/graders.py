@@ -8,6 +8,8 @@ from typing import Literal
 Relation = Literal["same_model", "same_base", "same_name"]
 
 _WEIGHTS = re.compile(r"(?:sha256:|#)(?P<hash>[0-9a-f]{64})\b")
+#: What a tuned model's identity has behind that of its base.
+_ADAPTER = " adapter:"
 _HERE = re.compile(r"(?<=//)(?:127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?=[:/]|$)")
 #: What stands in a name behind the family: a size, a version, a format.
 _FAMILY = re.compile(r"[^\W\d_]+(?:-jp)?")
@@ -37,6 +39,8 @@ def relation(judge: str, evaluated: str) -> Relation | None:
     """
     if judge == evaluated:
         return "same_model"
+    if judge.partition(_ADAPTER)[0] == evaluated.partition(_ADAPTER)[0]:
+        return "same_base"
     one, other = _parts(judge), _parts(evaluated)
     if one.weights and one.weights == other.weights:
         return "same_model" if one.adapter == other.adapter else "same_base"
@@ -75,5 +79,5 @@ def _parts(identity: str) -> _Parts:
         return _Parts(_HERE.sub("localhost", address.casefold().rstrip("/")), name, "", "")
     weights = _WEIGHTS.search(identity)
     name = re.split(r"[ #]", identity.removeprefix("llama_cpp:"), maxsplit=1)[0]
-    _, _, adapter = identity.partition(" adapter:")
+    _, _, adapter = identity.partition(_ADAPTER)
     return _Parts("", name, weights["hash"] if weights else "", adapter)

@@ -1,0 +1,400 @@
+"""The stage that asks every model benchmarks, to see what it could do before and what it lost.
+
+What is asked stands apart from the questions about documents: it is in no score of knowledge, and
+no arm is chosen by it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from teichaku.core.errors import UserError
+from teichaku.core.models import Student
+from teichaku.core.records import (
+    Answer,
+    Dropped,
+    Judgement,
+    Passage,
+    QuestionRequest,
+    Request,
+    Score,
+    content_id,
+)
+from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
+from teichaku.curation.novelty import later_than
+from teichaku.evaluation.answers import Asked
+from teichaku.evaluation.benchmarks.controls import (
+    Controls,
+    control_scores,
+    write_results,
+    write_sets,
+)
+from teichaku.evaluation.benchmarks.conversations import Put, ask_items, request_of
+from teichaku.evaluation.benchmarks.frames import Asking, frame
+from teichaku.evaluation.benchmarks.masked_sentences import BENCHMARK as MASKED
+from teichaku.evaluation.benchmarks.masked_sentences import MaskedSentences
+from teichaku.evaluation.benchmarks.metrics import METRICS
+from teichaku.evaluation.benchmarks.prepared import Prepared
+from teichaku.evaluation.benchmarks.prompt_checks import (
+    count_faults,
+    prompt_faults,
+    refuse_faults,
+)
+from teichaku.evaluation.benchmarks.rows import Item
+from teichaku.evaluation.benchmarks.sampling import stratified
+from teichaku.evaluation.judging.absolute import AbsoluteJudge
+from teichaku.evaluation.judging.exchanges import benchmark_exchanges
+from teichaku.evaluation.judging.forms import BRACKETS_1_TO_10, JSON_1_TO_5
+from teichaku.recipes.arms import base_arms
+from teichaku.recipes.control_sets import (
+    controls_of,
+    info_of,
+    is_marked_by_criteria,
+    prepared_sets,
+    set_fingerprint,
+)
+from teichaku.recipes.evaluated import (
+    count_evaluated,
+    evaluated_fingerprint,
+    evaluated_models,
+)
+from teichaku.recipes.evaluation_schema import ControlSet
+from teichaku.recipes.judges import (
+    StudyJudge,
+    judge_identities,
+    judges_of,
+    scorer_names,
+    write_protocols,
+)
+from teichaku.recipes.model_schema import Scripted, Transformers
+from teichaku.recipes.progress import duration
+from teichaku.recipes.rendered_prompts import sounds_tuned_to_chat
+from teichaku.recipes.stage_line import prompt_fingerprints, scope
+from teichaku.recipes.study import Outcome, Study, require
+
+STAGE = "controls"
+
+#: Room for the sentence that was taken out of a passage.
+_SENTENCE_TOKENS = 256
+_MASKED_PROMPTS = ("key_sentences", "masked_sentence", "ask_again")
+
+
+def asks_controls(study: Study) -> bool:
+    """Whether the recipe has sets that its models are asked."""
+    return bool(controls_of(study.recipe))
+
+
+def controls_fingerprint(study: Study) -> dict[str, Any]:
+    """What the stage is made from, beside the training."""
+    recipe = study.recipe
+    sets = prepared_sets(recipe, study.root)
+    made = [config for config in controls_of(recipe) if config.name == MASKED]
+    judged = sorted({_judge_prompt(key) for key, of in sets.items() if of.form == "judge"})
+    prompts = [*(_MASKED_PROMPTS if made else ()), *judged, *(["ask_again"] if judged else ())]
+    found = {
+        "sets": {key: set_fingerprint(of) for key, of in sets.items()},
+        "teacher": study.workshop.teacher.identity if made else "",
+        "passages": study.run.stage("documents").hashes() if made else {},
+        "made": [config.model_dump(mode="json") for config in made],
+        "judges": judge_identities(study) if judged else {},
+        "prompts": prompt_fingerprints(study, prompts),
+        **evaluated_fingerprint(study),
+        **scope(recipe),
+    }
+    # What a base model is shown around a question stands in the plain template.
+    found["prompts"] |= prompt_fingerprints(study, ["plain_template"])
+    return found
+
+
+def ask_controls(study: Study, folder: StageFolder) -> Outcome:
+    """Every set, asked of every model and marked; in = out + dropped counts answers, and rows and
+    passages that gave no item.
+    """
+    sets, fallen = _sets(study)
+    configs = {config.key: config for config in controls_of(study.recipe)}
+    infos = {key: info_of(configs[key], of) for key, of in sets.items()}
+    items = {item.question.id: item for of in sets.values() for item in of.items}
+    write_sets(folder, infos.values(), items.values())
+    ways = _ways(study, sets)
+    _write_requests(folder, sets, ways)
+    answers = _ask(study, sets, ways)
+    judgements = _judge(study, folder, sets, answers)
+    failed = [answer for answer in answers if answer.error]
+    fallen += [dropped(answer, STAGE, "request_failed", answer.error) for answer in failed]
+    folder.write("answers", Answer, answers)
+    folder.write("judgements", Judgement, judgements)
+    controls = Controls(infos, items, answers, judgements, scorer_names(folder))
+    scores = control_scores(controls)
+    folder.write("scores", Score, scores)
+    write_results(folder, controls, scores)
+    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
+    models = {arm: asdict(way) for arm, way in ways.items()}
+    write_aside(folder.path / "models.json", json_bytes({"models": models}))
+    reasons: dict[str, int] = {}
+    for row in fallen:
+        reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    if answers:
+        whole = [answer for answer in answers if not answer.error]
+        require(study.run, whole, STAGE, "answer", reasons, fallen)
+    notes = {
+        "sets": {key: one.items for key, one in infos.items()},
+        "judgements": len(judgements),
+        "judgements_failed": sum(judgement.score is None for judgement in judgements),
+        "prompt_faults": {arm: way.faults for arm, way in ways.items() if way.faults},
+    }
+    taken, kept = len(answers) + len(fallen) - len(failed), len(answers) - len(failed)
+    return Outcome(taken, kept, reasons, notes)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is asked each set (``put``), and how many prompts of a set have which fault
+    (``faults``). ``is_served``: its template is the server's, and its prompts are not seen here.
+    """
+
+    put: Mapping[str, Put]
+    faults: Mapping[str, Mapping[str, int]]
+    is_served: bool
+
+
+def _sets(study: Study) -> tuple[dict[str, Prepared], list[Dropped]]:
+    """The sets in the order of the recipe, and what gave no item."""
+    found = prepared_sets(study.recipe, study.root)
+    fallen = [row for of in found.values() for row in of.left_out]
+    ordered: dict[str, Prepared] = {}
+    for config in controls_of(study.recipe):
+        if config.name == MASKED:
+            of = _masked(study, config)
+            fallen += of.left_out
+            if not of.items:
+                study.progress.say(f"! {MASKED}: no passage gave a question; see its dropped rows")
+                continue
+        else:
+            of = found[config.key]
+        if of.identity == "other":
+            study.progress.say(f"! {config.key}: its file is not the one that LLM-jp publishes")
+        ordered[config.key] = of
+    return ordered, fallen
+
+
+def _masked(study: Study, config: ControlSet) -> Prepared:
+    """Questions about sentences of the passages that are newer than the recipe says: of as many
+    passages, drawn by the seed, as questions are wanted.
+    """
+    if config.newer_than is None:
+        raise AssertionError("a recipe whose newer_than was checked")
+    day, limit = config.newer_than, config.items
+
+    def is_newer(passage: Passage) -> bool | None:
+        return later_than(passage.date, day)
+
+    seed = study.recipe.seed
+    drawn = sorted(study.passages.values(), key=lambda p: content_id(seed, MASKED, p.id))
+    new = [passage for passage in drawn if is_newer(passage)]
+    beyond = [] if limit is None else new[limit:]
+    left = {passage.id for passage in beyond}
+    made = MaskedSentences(
+        study.prompts.load("key_sentences"),
+        study.prompts.load("masked_sentence"),
+        again=study.prompts.load("ask_again"),
+    )
+    kept = [passage for passage in drawn if passage.id not in left]
+    teacher = study.workshop.teacher
+    total, estimate = study.workshop.estimate(teacher, map(made.request, new[:limit]))
+    study.progress.begin(f"{STAGE}: {MASKED}", total, estimate)
+    rows = list(made.make(kept, is_newer, teacher))
+    fallen = [row for row in rows if isinstance(row, Dropped)]
+    fallen += [dropped(passage, STAGE, "over_limit", str(limit)) for passage in beyond]
+    every = [Item(row, (row.reference,)) for row in rows if not isinstance(row, Dropped)]
+    every.sort(key=lambda item: item.question.id)
+    items = every if limit is None else stratified(every, limit, seed)
+    chosen = {item.question.id for item in items}
+    fallen += [
+        dropped(item.question, STAGE, "over_limit", str(limit))
+        for item in every
+        if item.question.id not in chosen
+    ]
+    asking = Asking(MASKED, "", (), _SENTENCE_TOKENS, frame(), seed=seed)
+    left_out = tuple(replace(row, stage=STAGE) for row in fallen)
+    return Prepared(
+        asking, tuple(items), "text", METRICS["char_f1"], "unknown", is_published=False,
+        fallen={}, left_out=left_out,
+    )  # fmt: skip
+
+
+def _ways(study: Study, sets: Mapping[str, Prepared]) -> dict[str, Way]:
+    """How each model is asked. Raises ``UserError`` where all prompts of a set are empty."""
+    found, known = {}, dict[int, Way]()
+    for arm, student in _students(study).items():
+        # The arms of a student read the same prompts.
+        if id(student) not in known:
+            known[id(student)] = way_of(sets, student)
+        found[arm] = known[id(student)]
+        for key, faults in found[arm].faults.items():
+            told = ", ".join(f"{name} {count}" for name, count in faults.items())
+            study.progress.say(f"! {arm}, {key}: {told} of {len(sets[key].items)} prompts")
+    return found
+
+
+def _students(study: Study) -> dict[str, Student | None]:
+    """The students by arm; null for a model behind a server, whose template is not known."""
+    workshop, arms = study.workshop, list(study.arms)
+    found: dict[str, Student | None] = {
+        name: workshop.student(config) for name, config in base_arms(arms).items()
+    }
+    found |= {arm.name: workshop.student(arm.student) for arm in arms}
+    for name, config in study.recipe.evaluation.models.items():
+        found[name] = None
+        if isinstance(config, Transformers | Scripted):
+            try:
+                found[name] = workshop.student(config, "evaluated")
+            except UserError:
+                # It cannot be had: each of its answers will say so.
+                continue
+    return found
+
+
+def way_of(sets: Mapping[str, Prepared], student: Student | None) -> Way:
+    """How a student is asked each set; None stands for a model behind a server. Raises
+    ``UserError`` where all prompts of a set are empty.
+    """
+    put = {key: _put(of, student) for key, of in sets.items()}
+    if student is None:
+        return Way(put, {}, is_served=True)
+    faults = {}
+    for key, of in sets.items():
+        every = [_faults(student, request, put[key]) for request in _requests(of, put[key])]
+        if every and all("empty_prompt" in found for found in every):
+            refuse_faults(["empty_prompt"], key)
+        if counted := count_faults(every):
+            faults[key] = counted
+    return Way(put, faults, is_served=False)
+
+
+def _put(of: Prepared, student: Student | None) -> Put:
+    """As published, a set is asked in the plain frame, letter by letter; by our protocol as a chat.
+    A model without a chat template is shown instruction and examples in the plain frame too.
+    """
+    if student is None:
+        return "plain_in_chat" if of.is_published or of.asking.template else "chat"
+    if of.is_published:
+        return "plain"
+    request = of.asking.chat(of.items[0])
+    has_chat_template = student.rendered(request.messages).has_chat_template
+    if of.asking.template:
+        return "plain_in_chat" if has_chat_template else "plain"
+    in_turns = any(item.turn for item in of.items)
+    framed = bool(of.asking.instruction or of.asking.shots) and not in_turns
+    return "plain" if framed and not has_chat_template else "chat"
+
+
+def _requests(of: Prepared, put: Put) -> list[Request]:
+    return [request_of(item, of.asking, put) for item in of.items if not item.turn]
+
+
+def _faults(student: Student, request: Request, put: Put) -> list[Any]:
+    rendered = student.rendered(request.messages, request.plain)
+    wants_chat = put != "plain" and sounds_tuned_to_chat(student.name)
+    return list(
+        prompt_faults(
+            rendered.tokens, rendered.bos, rendered.special, rendered.adds_bos,
+            wants_chat, rendered.has_chat_template,
+        )
+    )  # fmt: skip
+
+
+def _write_requests(
+    folder: StageFolder, sets: Mapping[str, Prepared], ways: Mapping[str, Way]
+) -> None:
+    """Each request as some model is asked it; a second turn follows from the reply to the first,
+    and is not among them.
+    """
+    rows = {}
+    for key, of in sets.items():
+        for put in sorted({way.put[key] for way in ways.values()}):
+            for request in _requests(of, put):
+                row = _record(request, put)
+                rows[row.id] = row
+    folder.write("requests", QuestionRequest, [rows[name] for name in sorted(rows)])
+
+
+def _record(request: Request, put: Put) -> QuestionRequest:
+    item: Item = request.subject
+    messages = [asdict(message) for message in request.messages]
+    return QuestionRequest(
+        content_id(item.question.id, put),
+        item.question.id,
+        "closed_book",
+        f"{request.prompt}#{put}",
+        json.dumps(messages, ensure_ascii=False),
+        json.dumps(asdict(request.sampling), ensure_ascii=False),
+    )
+
+
+def _ask(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) -> list[Answer]:
+    _begin(study, sets, ways)
+    answers: list[Answer] = []
+    for one in evaluated_models(study):
+        asked = Asked(one.arm, one.checkpoint, "closed_book")
+        for key, of in sets.items():
+            answers += ask_items(of.items, of.asking, one.model, asked, ways[one.arm].put[key])
+    return sorted(answers, key=lambda answer: answer.id)
+
+
+def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) -> None:
+    """Tell how much there is to ask, and how long it may take where that is known."""
+    workshop, sent, seconds = study.workshop, 0, 0.0
+    students = {arm.name: arm.student for arm in study.arms}
+    for one in evaluated_models(study):
+        like = workshop.student(students[one.arm]) if one.arm in students else one.model
+        for key, of in sets.items():
+            requests = [
+                replace(request, prompt=f"benchmark/{of.form}_item")
+                for request in _requests(of, ways[one.arm].put[key])
+            ]
+            missing, expected = workshop.expect(one.model, requests, like)
+            sent, seconds = sent + missing, seconds + expected
+    items = sum(len(of.items) for of in sets.values())
+    total = items * count_evaluated(study)
+    told = f"{items} items of {len(sets)} sets, {count_evaluated(study)} models"
+    told += f": {sent} requests to send"
+    # By answers to short questions, which are read faster.
+    told += f", at least about {duration(seconds)}" if seconds else ""
+    study.progress.begin(STAGE, total, told)
+
+
+def _judge(
+    study: Study, folder: StageFolder, sets: Mapping[str, Prepared], answers: Sequence[Answer]
+) -> list[Judgement]:
+    """The marks of every judge for the sets that are judged."""
+    judged = {key: of for key, of in sets.items() if of.form == "judge"}
+    if not judged:
+        return []
+    judges = judges_of(study)
+    prompts = sorted({_judge_prompt(key) for key in judged})
+    asking = {(judge, prompt): _absolute(study, judge, prompt) for judge in judges
+              for prompt in prompts}  # fmt: skip
+    write_protocols(study, folder, judges, [one.protocol for one in asking.values()])
+    found: list[Judgement] = []
+    for key, of in judged.items():
+        own = {item.question.id for item in of.items}
+        given = [answer for answer in answers if answer.question_id in own]
+        exchanges = benchmark_exchanges(given, of.items)
+        for judge in judges:
+            one = asking[judge, _judge_prompt(key)]
+            requests = one.mark_requests(exchanges)
+            total, estimate = study.workshop.estimate(judge.model, requests)
+            study.progress.begin(f"{STAGE}: {key}, {judge.scorer}", total, estimate)
+            found += one.mark(exchanges, judge.model)
+    return sorted(found, key=lambda judgement: judgement.id)
+
+
+def _judge_prompt(key: str) -> str:
+    return "judge_criteria" if is_marked_by_criteria(key) else "judge_turn"
+
+
+def _absolute(study: Study, judge: StudyJudge, prompt: str) -> AbsoluteJudge:
+    form = JSON_1_TO_5 if prompt == "judge_criteria" else BRACKETS_1_TO_10
+    again = study.prompts.load("ask_again")
+    return AbsoluteJudge(study.prompts.load(prompt), judge.identity, again=again, form=form)

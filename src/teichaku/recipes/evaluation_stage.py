@@ -1,0 +1,146 @@
+"""The stage that asks every model the questions of the run, and scores and judges the answers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from teichaku.core.records import (
+    BASE_CHECKPOINT,
+    Answer,
+    Condition,
+    Dropped,
+    Judgement,
+    Question,
+    QuestionRequest,
+    Score,
+)
+from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
+from teichaku.evaluation.answers import Asked, Conditions, answer_questions
+from teichaku.evaluation.scorers import score_answers
+from teichaku.recipes.evaluated import (
+    conditions,
+    count_evaluated,
+    evaluated_fingerprint,
+    evaluated_models,
+    read_questions,
+    selected_checkpoint,
+)
+from teichaku.recipes.judges import judge_identities, mark_answers, scorer_names
+from teichaku.recipes.progress import duration
+from teichaku.recipes.rendered_prompts import rendered_prompts
+from teichaku.recipes.retrieval_stage import read_retrieved
+from teichaku.recipes.stage_line import prompt_fingerprints
+from teichaku.recipes.study import Outcome, Study, require
+
+
+def evaluate(study: Study, folder: StageFolder) -> Outcome:
+    """Every arm and every base model under every condition, scored and judged."""
+    questions = read_questions(study)
+    put = conditions(study, read_retrieved(study))
+    wanted: list[Condition] = list(dict.fromkeys(study.recipe.evaluation.conditions))
+    records = [put.record(question, condition) for condition in wanted for question in questions]
+    records.sort(key=lambda record: (record.question_id, record.condition))
+    folder.write("requests", QuestionRequest, records)
+    _begin(study, questions, wanted, put)
+    selected = {arm.name: selected_checkpoint(study, arm) for arm in study.arms}
+    probed = list(_probe_answers(study))
+    found = {answer.id: answer for answer in (*probed, *_ask(study, questions, wanted, put))}
+    answers = sorted(found.values(), key=lambda answer: answer.id)
+    shown = rendered_prompts(study, questions[0], wanted, put)
+    write_aside(folder.path / "prompt.json", json_bytes(shown))
+    failed = [answer for answer in answers if answer.error]
+    by_id = {question.id: question for question in questions}
+    judgements = _judge(study, folder, answers, questions, selected)
+    scorers = study.recipe.evaluation.scorers
+    scores = list(score_answers(answers, by_id, scorers, judgements, scorer_names(folder)))
+    folder.write("answers", Answer, answers)
+    folder.write("judgements", Judgement, judgements)
+    folder.write("scores", Score, scores)
+    reasons = {"request_failed": len(failed)} if failed else {}
+    fallen = [dropped(answer, "evaluation", "request_failed", answer.error) for answer in failed]
+    folder.write("dropped", Dropped, fallen)
+    require(study.run, [a for a in answers if not a.error], "evaluation", "answer", reasons)
+    notes = {
+        "questions": len(questions),
+        "probe_answers": len(probed),
+        "judgements": len(judgements),
+        "judgements_failed": sum(judgement.score is None for judgement in judgements),
+        "selected_checkpoints": selected,
+    }
+    return Outcome(len(answers), len(answers) - len(failed), reasons, notes)
+
+
+def evaluation_fingerprint(study: Study) -> dict[str, Any]:
+    """What the stage is made from, beside the questions, what was retrieved, and the training."""
+    evaluation = study.recipe.evaluation
+    asked = ["closed_book", *(name for name in evaluation.conditions if name != "closed_book")]
+    own = {"conditions", "scorers", "max_tokens", "judge"}
+    return {
+        "evaluation": evaluation.model_dump(include=own),
+        "judges": judge_identities(study),
+        "prompts": prompt_fingerprints(study, [*asked, "judge_absolute", "ask_again"]),
+        **evaluated_fingerprint(study),
+    }
+
+
+def _begin(
+    study: Study, questions: Sequence[Question], wanted: Sequence[Condition], put: Conditions
+) -> None:
+    """Tell how much there is to ask, and how long it may take where that is known."""
+    workshop, sent, seconds = study.workshop, 0, 0.0
+    requests = [put.request(question, condition) for condition in wanted for question in questions]
+    students = {arm.name: arm.student for arm in study.arms}
+    seen = set()
+    for one in evaluated_models(study):
+        # Arms that learnt the same are one model.
+        if one.model.identity in seen:
+            continue
+        seen.add(one.model.identity)
+        # How fast an arm is tells its student before it was ever asked.
+        like = workshop.student(students[one.arm]) if one.arm in students else one.model
+        missing, expected = workshop.expect(one.model, requests, like)
+        sent, seconds = sent + missing, seconds + expected
+    total = count_evaluated(study) * len(requests)
+    told = f"{len(questions)} questions, {count_evaluated(study)} models, {len(wanted)} conditions"
+    told += f": {sent} requests to send, {total - sent} from the cache"
+    told += f", about {duration(seconds)}" if seconds else ""
+    study.progress.begin("evaluation", total, told)
+
+
+def _ask(
+    study: Study, questions: Sequence[Question], wanted: Sequence[Condition], put: Conditions
+) -> Iterator[Answer]:
+    for one in evaluated_models(study):
+        for condition in wanted:
+            asked = Asked(one.arm, one.checkpoint, condition)
+            yield from answer_questions(questions, one.model, asked, put)
+
+
+def _probe_answers(study: Study) -> Iterator[Answer]:
+    """The probes of every epoch; those before training are the base model's own answers."""
+    for arm in study.arms:
+        folder = study.run.stage(f"training/{arm.name}")
+        for epoch in range(1, arm.training.epochs + 1):
+            yield from folder.read(f"probe-{epoch}", Answer)
+
+
+def _judge(
+    study: Study,
+    folder: StageFolder,
+    answers: Iterable[Answer],
+    questions: Sequence[Question],
+    selected: Mapping[str, str],
+) -> list[Judgement]:
+    config = study.recipe.evaluation.judge
+    if "judge_absolute" not in study.recipe.evaluation.scorers or config.questions == 0:
+        return []
+    chosen = {question.id for question in questions[: config.questions]}
+    marked = [
+        answer
+        for answer in answers
+        if answer.question_id in chosen
+        and (config.open_book or answer.condition == "closed_book")
+        and (config.epochs or selected.get(answer.arm, BASE_CHECKPOINT) == answer.checkpoint)
+    ]
+    by_id = {question.id: question for question in questions}
+    study.progress.end("evaluation", f"{len(questions)} questions answered")
+    return mark_answers(study, folder, marked, by_id)

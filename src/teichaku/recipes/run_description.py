@@ -1,0 +1,146 @@
+"""What a run says of itself: ``run.json``."""
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from teichaku import __version__
+from teichaku.backends.terms import Terms
+from teichaku.core.records import Document
+from teichaku.core.run_folder import RunFolder
+from teichaku.evaluation.scorers import headline_scorer
+from teichaku.recipes.arms import base_arms
+from teichaku.recipes.study import Study
+from teichaku.recipes.training_stage import describe_arms
+from teichaku.recipes.workshop import ModelCard
+
+#: A report names so many documents; all of them stand in documents.parquet.
+_ATTRIBUTIONS = 200
+
+_PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "peft", "xllamacpp", "altair")
+
+
+def describe(
+    study: Study, profile: str, command: str, inputs: Mapping[str, str], started: str
+) -> None:
+    """Write ``run.json``: all that is needed to repeat the run and to read its report."""
+    recipe = study.recipe
+    study.run.write_json(
+        "run.json",
+        {
+            "name": recipe.name,
+            "language": recipe.language,
+            "command": command,
+            # From the run's folder, so that neither the working directory nor the machine counts.
+            "root": os.path.relpath(study.root.resolve(), study.run.path.resolve()),
+            "profile": profile,
+            "seed": recipe.seed,
+            "started": started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "teichaku": __version__,
+            "python": platform.python_version(),
+            "commit": _commit(),
+            "versions": _versions(),
+            "machine": machine(),
+            "inputs": dict(inputs),
+            "models": [_card(card, study.terms) for card in study.workshop.cards.values()],
+            "arms": describe_arms(study),
+            "has_documents": recipe.documents is not None,
+            "asks_questions": recipe.asks_questions,
+            "mixtures": _mixtures(study.run),
+            "base_arms": list(base_arms(list(study.arms))),
+            "further_models": list(recipe.evaluation.models),
+            "headline_scorer": headline_scorer(recipe.evaluation.scorers),
+            "documents": _attributions(study.run),
+        },
+    )
+
+
+def _card(card: ModelCard, terms: Terms) -> dict[str, Any]:
+    """What the run says about a model; of the teacher also what its terms want."""
+    told = asdict(card)
+    if card.role == "teacher":
+        keys = ("name", "licence_class", "clause", "source", "checked")
+        told["terms"] = {key: getattr(terms, key) for key in keys}
+    return told
+
+
+def _mixtures(run: RunFolder) -> dict[str, Any]:
+    """Of each arm that mixes data of others in, its sources: whose they are, under which licence,
+    and what part they make.
+    """
+    notes = {name: summary.get("notes") or {} for name, summary in run.stages().items()}
+    return {
+        name.partition("/")[2]: found["mix"]
+        for name, found in notes.items()
+        if name.startswith("synthesis/") and "mix" in found
+    }
+
+
+def _attributions(run: RunFolder) -> dict[str, Any]:
+    """How many documents have which licence, and whom to name for them."""
+    licences: dict[str, int] = {}
+    named: list[str] = []
+    for document in run.stage("documents").read("documents", Document):
+        name = document.licence or "not stated"
+        licences[name] = licences.get(name, 0) + 1
+        if document.licence and len(named) < _ATTRIBUTIONS:
+            name = ": ".join(filter(None, (document.title, document.source)))
+            named.append(f"{name} ({document.licence})")
+    return {"licences": dict(sorted(licences.items())), "attributions": sorted(named)}
+
+
+def machine() -> dict[str, Any]:
+    """Cores, memory in GiB, processor and accelerator of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    accelerator = "none"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        accelerator = torch.cuda.get_device_name()
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "processor": _processor(),
+        "accelerator": accelerator,
+    }
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """The commit of the program where it runs from a checkout, with ``+changes`` if dirty."""
+    here = Path(__file__).parent
+    if not (here.parents[2] / "pyproject.toml").is_file():
+        return ""  # installed: a commit found from here would be of somebody else's project
+    try:
+        head = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head.stdout.strip()

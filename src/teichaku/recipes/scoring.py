@@ -1,0 +1,225 @@
+"""The scores of a run computed anew from its files: no model is asked, and nothing is sent."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from teichaku.core.errors import UserError
+from teichaku.core.records import Answer, Judgement, Question, Score
+from teichaku.core.run_folder import RunFolder, read_records
+from teichaku.evaluation.benchmarks.controls import (
+    ControlItem,
+    Controls,
+    control_scores,
+    read_controls,
+    write_results,
+)
+from teichaku.evaluation.scorers import score_answers
+from teichaku.recipes.dataset import no_student
+from teichaku.recipes.evaluation_schema import Scorer
+from teichaku.recipes.judges import scorer_names
+from teichaku.recipes.load import load_recipe
+from teichaku.recipes.mistakes import nearest
+from teichaku.recipes.study import go_on
+from teichaku.recipes.text_measures import repeated
+
+Record = TypeVar("Record")
+
+_JUDGE = "judge_absolute"
+_CONTROLS = "controls"
+_NAMES: tuple[str, ...] = get_args(Scorer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What one scorer gave: so many scores, ``failed`` of them null, and how many are ``changed``
+    from what stood there; null where nothing of this scorer did.
+    """
+
+    stage: str
+    scorer: str
+    scores: int
+    failed: int
+    changed: int | None
+
+
+def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
+    """Write the scores of a finished run anew, and make its report again: those of its questions
+    by the scorers of its recipe or by others, those of benchmarks by their metrics.
+
+    The same call twice leaves the same bytes, and the run is as finished as it was. Raises
+    ``UserError`` where nothing was asked or it is not finished, a scorer is not known or has
+    nothing to go by, or a file is damaged or of another version; then nothing has changed.
+    """
+    from teichaku.report.build import build_report
+
+    with run.working():
+        recipe = load_recipe(run.path / "recipe.yaml")
+        if recipe.ends_with_data:
+            raise no_student(run)
+        own: Sequence[str] = recipe.evaluation.scorers
+        names = _known(scorers) if scorers else own
+        scores = _question_scores(run, names, bool(scorers)) if recipe.asks_questions else None
+        controls = _controls(run, is_needed=scores is None)
+        found = []
+        if scores is not None:
+            found += _write(run, "evaluation", scores, [] if names == own else names)
+        if controls is not None:
+            # What marks a benchmark is no choice of a recipe's.
+            marked = control_scores(controls)
+            found += _write(run, _CONTROLS, marked, [])
+            write_results(run.stage(_CONTROLS), controls, marked)
+        build_report(run, run.read_json("run.json")["language"], repeated)
+    return found
+
+
+def _finished(run: RunFolder, stage: str) -> dict[str, Any]:
+    """What the stage says of itself."""
+    stages = run.stages()
+    if stage not in stages:
+        raise UserError(f"The {stage} of {run.path} is not finished.", go_on(run))
+    return stages[stage]
+
+
+def _controls(run: RunFolder, is_needed: bool) -> Controls | None:
+    """What the answers to benchmarks are scored from; None where none were asked."""
+    if is_needed:
+        _finished(run, _CONTROLS)
+    elif _CONTROLS not in run.stages():
+        return None
+    folder = run.stage(_CONTROLS)
+    kinds = {"questions": Question, "items": ControlItem, "answers": Answer,
+             "judgements": Judgement}  # fmt: skip
+    for name, kind in kinds.items():
+        _read(run, folder.path, name, kind)
+    try:
+        return read_controls(folder, scorer_names(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(run, folder.path / "sets.json", "it cannot be read") from error
+
+
+def _known(scorers: Sequence[str]) -> list[str]:
+    for name in scorers:
+        if name not in _NAMES:
+            raise UserError(
+                f"There is no scorer '{name}'{nearest(name, _NAMES)}.",
+                f"All of them: {', '.join(_NAMES)}.",
+            )
+    return list(dict.fromkeys(scorers))
+
+
+def _question_scores(run: RunFolder, names: Sequence[str], are_chosen: bool) -> list[Score]:
+    """The scores of the questions of the run; scorers that ``are_chosen`` must have something to
+    go by.
+    """
+    folder, summary = run.stage("evaluation"), _finished(run, "evaluation")
+    questions = {
+        row.id: row for row in _read(run, run.stage("questions").path, "questions", Question)
+    }
+    answers = _read(run, folder.path, "answers", Answer)
+    _check_count(run, folder.path / "answers.parquet", len(answers), summary["counts"]["in"])
+    for answer in answers:
+        if answer.question_id not in questions:
+            raise _damaged(
+                run,
+                folder.path / "answers.parquet",
+                f"it answers the question {answer.question_id}, which the run does not ask",
+            )
+    judgements = _read(run, folder.path, "judgements", Judgement)
+    path, marked = folder.path / "judgements.parquet", summary["notes"].get("judgements")
+    _check_count(run, path, len(judgements), marked)
+    if are_chosen and _JUDGE in names and not judgements:
+        raise UserError(
+            f"No answer of {run.path} was marked by a judge, and marks need a model.",
+            f"Leave {_JUDGE} out, or add it to evaluation.scorers and run the recipe.",
+        )
+    used = judgements if _JUDGE in names else []
+    return list(score_answers(answers, questions, names, used, scorer_names(folder)))
+
+
+def _check_count(run: RunFolder, path: Path, rows: int, stated: int | None) -> None:
+    if stated is not None and rows != stated:
+        raise _damaged(run, path, f"it has {rows} rows, and its stage says {stated}")
+
+
+def _read(run: RunFolder, folder: Path, name: str, kind: type[Record]) -> list[Record]:
+    """All rows of a file that was written with the fields of ``kind``."""
+    path = folder / f"{name}.parquet"
+    if not path.is_file():
+        raise _damaged(run, path, "it is not there any more")
+    try:
+        columns = set(pq.read_schema(path).names)
+        rows = list(read_records(path, kind)) if not _unlike(columns, kind) else []
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _damaged(run, path, "it cannot be read") from error
+    if unlike := _unlike(columns, kind):
+        raise UserError(
+            f"{path} was written by another version of Teichaku: {unlike}.",
+            "Score it with that version, which run.json names, or run the recipe again.",
+        )
+    return rows
+
+
+def _unlike(columns: set[str], kind: type[Any]) -> str:
+    """How the columns of a file differ from the fields of ``kind``; what has a default may lack."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    needed = {name for name, one in fields.items() if one.default is dataclasses.MISSING}
+    told = [f"there is no column '{name}'" for name in sorted(needed - columns)]
+    told += [f"the column '{name}' is not known" for name in sorted(columns - fields.keys())]
+    return ", ".join(told)
+
+
+def _damaged(run: RunFolder, path: Path, what: str) -> UserError:
+    return UserError(
+        f"{path} is damaged: {what}.",
+        f"Copy it from where the run was made, or remove the folder {path.parent} to have it made "
+        f"anew. {go_on(run)}",
+    )
+
+
+def _write(
+    run: RunFolder, stage: str, scores: Sequence[Score], stated: Sequence[str]
+) -> list[Scored]:
+    """Write the scores of a stage, which stays finished; scorers that are not those of its recipe
+    are ``stated`` in its notes.
+    """
+    folder, summary = run.stage(stage), _finished(run, stage)
+    before = _values(folder.path / "scores.parquet")
+    folder.write("scores", Score, scores)
+    notes = {name: value for name, value in summary["notes"].items() if name != "scorers"}
+    if stated:
+        notes["scorers"] = list(stated)
+    folder.finish(summary["fingerprint"], {**summary, "notes": notes})
+    by_scorer: dict[str, list[Score]] = {}
+    for row in scores:
+        by_scorer.setdefault(row.scorer, []).append(row)
+    return [_compared(stage, name, rows, before) for name, rows in by_scorer.items()]
+
+
+def _compared(
+    stage: str, scorer: str, rows: Sequence[Score], before: Mapping[str, Mapping[str, float | None]]
+) -> Scored:
+    old = before.get(scorer)
+    changed = None
+    if old is not None:
+        is_same = (row.answer_id in old and old[row.answer_id] == row.value for row in rows)
+        changed = len(rows) - sum(is_same)
+    return Scored(stage, scorer, len(rows), sum(row.value is None for row in rows), changed)
+
+
+def _values(path: Path) -> dict[str, dict[str, float | None]]:
+    """The values that a file of scores holds, by scorer and answer; none where it cannot be
+    read, for it is made anew.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    try:
+        table = pq.read_table(path, columns=["scorer", "answer_id", "value"])
+    except (pa.ArrowException, OSError, KeyError):
+        return found
+    for scorer, answer, value in zip(*(column.to_pylist() for column in table), strict=True):
+        found.setdefault(scorer, {})[answer] = value
+    return found

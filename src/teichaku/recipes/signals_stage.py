@@ -1,0 +1,174 @@
+"""The stage that asks what might tell a model's right answers from its wrong ones.
+
+On a fair sample of the run's questions, closed book. A model whose weights are at hand is asked
+how likely it finds the tokens of its answer behind the prompt as it saw it. Of another model the
+log-probabilities of its first tokens are asked for, which not every server gives. A judge's mark
+is no signal here: it was given beside the reference.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from teichaku.core.models import ModelWithWeights
+from teichaku.core.records import Answer, Dropped, Question
+from teichaku.core.run_folder import StageFolder, dropped
+from teichaku.evaluation.answers import (
+    Asked,
+    Conditions,
+    answer_questions,
+    answers_with_replies,
+    sampled_answers,
+)
+from teichaku.evaluation.signals import (
+    FIRST_LEAST,
+    FIRST_MEAN,
+    LEAST,
+    MEAN,
+    AnswerSignal,
+    consistency_signals,
+    first_token_signals,
+    likelihood_signals,
+    shortness_signals,
+)
+from teichaku.recipes.evaluated import (
+    Evaluated,
+    conditions,
+    count_evaluated,
+    evaluated_fingerprint,
+    evaluated_models,
+    read_questions,
+)
+from teichaku.recipes.evaluation_schema import Signals
+from teichaku.recipes.stage_line import prompt_fingerprints, scope
+from teichaku.recipes.study import Outcome, Study
+
+STAGE = "signals"
+_LIKELIHOODS = frozenset({MEAN, LEAST, FIRST_MEAN, FIRST_LEAST})
+
+
+def asks_signals(study: Study) -> bool:
+    """Whether the recipe wants signals; they are those of answers without a passage."""
+    evaluation = study.recipe.evaluation
+    is_wanted = evaluation.signals is not None and "closed_book" in evaluation.conditions
+    return is_wanted and study.recipe.asks_questions
+
+
+def signals_fingerprint(study: Study) -> dict[str, Any]:
+    """What the stage is made from, beside the questions and the training."""
+    settings, evaluation = study.recipe.evaluation.signals, study.recipe.evaluation
+    if settings is None:
+        raise AssertionError("a recipe that wants signals")
+    return {
+        "signals": settings.model_dump(),
+        "max_tokens": evaluation.max_tokens,
+        "prompts": prompt_fingerprints(study, ["closed_book"]),
+        **evaluated_fingerprint(study),
+        **scope(study.recipe),
+    }
+
+
+def measure_signals(study: Study, folder: StageFolder) -> Outcome:
+    """The signals of every model's answers to the sample; the answers are those of the stage
+    ``evaluation``, from the cache.
+    """
+    settings = study.recipe.evaluation.signals or Signals()
+    questions = read_questions(study)[: settings.questions]
+    models = count_evaluated(study)
+    rounds = 1 + settings.samples
+    told = f"{len(questions)} questions, {models} models"
+    told += f", {settings.samples} samples each" if settings.samples else ""
+    study.progress.begin(STAGE, len(questions) * models * rounds, told)
+    signals: list[AnswerSignal] = []
+    answers: list[Answer] = []
+    samples: list[Answer] = []
+    for one in evaluated_models(study):
+        given, likelihoods, drawn = _of_model(study, one, questions, settings)
+        answers += given
+        samples += drawn
+        signals += likelihoods
+        signals += shortness_signals(given)
+        signals += consistency_signals(given, drawn) if settings.samples else []
+    fallen = _fallen(answers, signals)
+    folder.write("signals", AnswerSignal, sorted(signals, key=lambda s: (s.answer_id, s.signal)))
+    folder.write("samples", Answer, sorted(samples, key=lambda answer: answer.id))
+    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
+    reasons: dict[str, int] = {}
+    for record in fallen:
+        reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    notes = {
+        "questions": len(questions),
+        "samples": len(samples),
+        "samples_failed": sum(bool(sample.error) for sample in samples),
+    }
+    return Outcome(len(answers), len(answers) - len(fallen), reasons, notes)
+
+
+def _of_model(
+    study: Study, one: Evaluated, questions: Sequence[Question], settings: Signals
+) -> tuple[list[Answer], list[AnswerSignal], list[Answer]]:
+    """The answers of a model, how likely it finds them, and the samples that are drawn."""
+    put, asked = conditions(study), Asked(one.arm, one.checkpoint, "closed_book")
+    by_id = {question.id: question for question in questions}
+    given = sorted(answer_questions(questions, one.model, asked, put), key=lambda row: row.id)
+    if one.weights is not None:
+        likelihoods = list(_behind_prompts(one.weights, given, by_id, put))
+    else:
+        likelihoods = list(_at_start(one, given, by_id, put))
+    drawn = []
+    if settings.samples:
+        seed = study.recipe.seed
+        drawn = list(sampled_answers(questions, one.model, asked, put, settings.samples, seed=seed))
+    return given, likelihoods, drawn
+
+
+def _behind_prompts(
+    model: ModelWithWeights,
+    answers: Sequence[Answer],
+    questions: Mapping[str, Question],
+    put: Conditions,
+) -> Iterator[AnswerSignal]:
+    """How likely the model finds its answers, behind the prompts as it saw them."""
+    asked = (
+        (answer, model.context(put.request(questions[answer.question_id], "closed_book").messages))
+        for answer in answers
+        if not answer.error
+    )
+    yield from likelihood_signals(model.answer_model(), asked)
+
+
+def _at_start(
+    one: Evaluated,
+    answers: Sequence[Answer],
+    questions: Mapping[str, Question],
+    put: Conditions,
+) -> Iterator[AnswerSignal]:
+    """The same of the first tokens, where the model gives their log-probabilities. It is asked
+    again for them; where it then answers otherwise, they are of another answer and tell nothing.
+    """
+    known = {answer.id: answer for answer in answers}
+    asked = Asked(one.arm, one.checkpoint, "closed_book")
+    sound = [questions[answer.question_id] for answer in answers if not answer.error]
+    again = answers_with_replies(sound, one.model, asked, replace(put, top_log_probabilities=1))
+    replies = sorted(again, key=lambda pair: pair[0].id)
+    is_same = {answer.id: answer.text == known[answer.id].text for answer, _ in replies}
+    # An answer that failed this time is the one that is known, without a signal.
+    pairs = [(known[answer.id], reply) for answer, reply in replies]
+    for signal in first_token_signals(pairs):
+        if signal.value is not None and not is_same[signal.answer_id]:
+            signal = replace(signal, value=None, error="answered otherwise when asked for it")
+        yield signal
+
+
+def _fallen(answers: Sequence[Answer], signals: Sequence[AnswerSignal]) -> list[Dropped]:
+    """The answers whose likelihood is not known, and why."""
+    likelihoods = [row for row in signals if row.signal in _LIKELIHOODS]
+    known = {row.answer_id for row in likelihoods if row.value is not None}
+    why = {row.answer_id: row.error for row in likelihoods}
+    return [
+        dropped(answer, STAGE, "request_failed", answer.error)
+        if answer.error
+        else dropped(answer, STAGE, "no_likelihood", why.get(answer.id, ""))
+        for answer in answers
+        if answer.id not in known
+    ]

@@ -1,0 +1,138 @@
+"""Runs the stages of a study, and knows which are finished already."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from teichaku.core.records import Example
+from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.recipes.examples_stage import sign_anew
+from teichaku.recipes.progress import duration
+from teichaku.recipes.schema import Recipe
+from teichaku.recipes.study import Outcome, Study
+from teichaku.recipes.workshop import Usage
+
+#: Raised when a stage's results for the same input change, so that old ones are made anew.
+_STAGE_VERSION = 5
+
+
+class StageLine:
+    """Runs stages one after another and numbers them."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._position = 0
+
+    def stage(
+        self,
+        name: str,
+        made_from: dict[str, Any],
+        work: Callable[[StageFolder], Outcome],
+        signature: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Run the stage ``name`` unless it is finished; its fingerprint for the stages after it.
+
+        ``signature`` is what its examples carry and nobody learns from: where it alone changes,
+        it is written into the finished examples, and what was trained on them stays.
+        """
+        self._position += 1
+        asked = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
+        made = asked if signature is None else fingerprint([asked, signature])
+        run, progress = self._study.run, self._study.progress
+        folder = run.stage(name)
+        if folder.is_finished(made) and folder.is_begun(made) and not _failures(folder):
+            progress.say(f"= {name}: finished before")
+        elif signature is not None and _differs_in_signature(folder, asked):
+            about = {**(folder.summary() or {}), "fingerprint": made, "signature": signature}
+            folder.mark(made)
+            sign_anew(self._study, folder)
+            folder.finish(made, about)
+            progress.say(f"= {name}: finished before; price and terms are written anew")
+        else:
+            folder.begin(made)
+            start = time.monotonic()
+            with self._timed(name) as usage:
+                summary = work(folder).summary()
+            failed = {"failed_requests": usage.failed_requests}
+            about = {"stage": name, "position": self._position, "arguments": made_from}
+            if signature is not None:
+                about |= {"signature": signature, "content": _unsigned(folder)}
+            folder.finish(made, {**about, **failed, **summary})
+            progress.end(name, _in_words(summary["counts"], usage, time.monotonic() - start))
+            if usage.failed_requests:
+                progress.say(
+                    f"! {name}: {usage.failed_requests} requests failed for good; "
+                    "the same command asks them again"
+                )
+        run.add_stage(name, made)
+        # What failed may succeed next time, so what comes after depends on the files themselves.
+        if _failures(folder):
+            return fingerprint([made, folder.hashes()])
+        return made if signature is None else fingerprint([asked, _content(folder)])
+
+    @contextlib.contextmanager
+    def _timed(self, name: str) -> Iterator[Usage]:
+        """Add seconds, requests and tokens of this attempt to those of the attempts before it.
+
+        They differ from run to run, so they stay out of stage.json.
+        """
+        file = f"{name}/timing.json"
+        run, workshop = self._study.run, self._study.workshop
+        before = run.read_json(file) if (run.path / file).is_file() else {}
+        workshop.take_usage()
+        usage, start = Usage(), time.monotonic()
+        try:
+            yield usage
+        finally:
+            spent = workshop.take_usage()
+            vars(usage).update(vars(spent))
+            now = {"seconds": time.monotonic() - start, **asdict(spent)}
+            total = {key: round(before.get(key, 0) + value, 6) for key, value in now.items()}
+            run.write_json(file, {**total, "failed_requests": spent.failed_requests})
+
+
+def _unsigned(folder: StageFolder) -> str:
+    """A fingerprint of the examples, without what they carry of price and terms."""
+    examples = folder.read("examples", Example)
+    unsigned = (replace(example, price=0.0, licence_class="") for example in examples)
+    return fingerprint([fingerprint(asdict(example)) for example in unsigned])
+
+
+def _differs_in_signature(folder: StageFolder, asked: str) -> bool:
+    """Whether the stage is finished, without failures, and only signed in another way."""
+    about = folder.summary()
+    if about is None or "signature" not in about or _failures(folder):
+        return False
+    return folder.is_finished(fingerprint([asked, about["signature"]]))
+
+
+def _content(folder: StageFolder) -> str:
+    return str((folder.summary() or {})["content"])
+
+
+def _failures(folder: StageFolder) -> int:
+    return int((folder.summary() or {}).get("failed_requests", 0))
+
+
+def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
+    text = f"{counts['in']} in, {counts['out']} out, {counts['dropped']} dropped"
+    text += f" ({reasons})" if reasons else ""
+    if usage.requests or usage.cached_requests:
+        text += f"; {usage.requests} requests sent, {usage.cached_requests} from the cache"
+        text += f", {usage.prompt_tokens} tokens read, {usage.completion_tokens} written"
+        text += f", price {usage.price:.4f}" if usage.price else ""
+    return f"{text}; {duration(seconds)}"
+
+
+def scope(recipe: Recipe) -> dict[str, Any]:
+    """What every stage that asks a model depends on."""
+    return {"language": recipe.language, "seed": recipe.seed}
+
+
+def prompt_fingerprints(study: Study, names: Sequence[str]) -> dict[str, str]:
+    """The prompts of these names, each with a fingerprint of what it says."""
+    loaded = [study.prompts.load(name) for name in dict.fromkeys(names)]
+    return {prompt.name: fingerprint(prompt.sections) for prompt in loaded}

@@ -1,0 +1,18 @@
+"""What of curation the report measures answers by."""
+
+from teichaku.core.text import comparable
+from teichaku.curation.rules.length import width
+from teichaku.curation.rules.repetition import RepetitionLimits, repetition
+
+_LIMITS = RepetitionLimits()
+
+
+def repeated(text: str) -> float:
+    """The share of a text that repeats what it has already, as the filter ``repetition`` counts
+    it: whole sentences, wordings, or a piece that follows upon itself too often.
+    """
+    found = repetition(text)
+    looped = 0.0
+    if found.run > _LIMITS.run and found.run * width(found.unit) >= _LIMITS.run_width:
+        looped = (found.run - 1) * len(found.unit) / len(comparable(text))
+    return min(1.0, max(found.sentences, found.ngrams, looped))

@@ -1,0 +1,60 @@
+"""Whether what the models write is still sound text: length, repetition, language, ends."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from teichaku.core.statistics import Interval
+from teichaku.evaluation.text_health import MEASURES, Measuring, health_changes, text_health
+from teichaku.report import tables
+from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.intervals import as_figure, final_answers, paired
+
+#: The share of a text that repeats what it has already, from 0 to 1.
+Repeated = Callable[[str], float]
+
+
+def health(
+    evidence: Evidence, arms: Sequence[Arm], repeated: Repeated | None
+) -> dict[str, Any] | None:
+    """The measures by model and condition, and what training changed; None without answers.
+
+    Without ``repeated``, which recipes hand in, nothing is said of repetition.
+    """
+    answers = [a for a in final_answers(evidence, arms) if a.question_id in evidence.questions]
+    if not answers:
+        return None
+    measuring = Measuring(str(evidence.run.get("language", "")), repeated or (lambda _: 0.0))
+    names = [arm.name for arm in arms]
+    whole = text_health(answers, evidence.questions, measuring)
+    whole.sort(
+        key=lambda row: (
+            tables.position(row.condition, tables.CONDITIONS),
+            names.index(row.arm) if row.arm in names else -1,
+            row.arm,
+        )
+    )
+    changes = {
+        (arm.name, condition): health_changes(before, after, evidence.questions, measuring)
+        for arm, condition, before, after in paired(answers, arms)
+    }
+    return {
+        "language": measuring.language,
+        "measures": [name for name in MEASURES if name != "repeated" or repeated is not None],
+        "rows": [
+            {
+                "arm": row.arm,
+                "checkpoint": row.checkpoint,
+                "condition": row.condition,
+                "means": _figures(row.means),
+                "changes": _figures(changes.get((row.arm, row.condition), {})),
+                "finish_reasons": dict(row.finish_reasons),
+                "answers": row.answers,
+                "failed": row.failed,
+            }
+            for row in whole
+        ],
+    }
+
+
+def _figures(found: Mapping[str, Interval | None]) -> dict[str, Any]:
+    return {name: as_figure(interval) for name, interval in found.items()}

@@ -1,0 +1,376 @@
+"""Can the judges be believed? What is known of each, beside what it said."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from teichaku.core.agreement import Agreement, prediction_powered_mean
+from teichaku.core.records import Answer, Comparison, Judgement, Question
+from teichaku.evaluation.judging.marks import align, calibrate, judges_agreement, marks_by_answer
+from teichaku.evaluation.judging.protocol import JudgeProtocol
+from teichaku.evaluation.judging.trust import (
+    JudgeReport,
+    OrderConsistency,
+    SelfPreference,
+    VerdictAgreement,
+    report_on_comparisons,
+    report_on_marks,
+    verdict_agreement,
+)
+from teichaku.evaluation.judging.verdicts import cluster_of, verdicts
+from teichaku.report.evidence import Evidence
+from teichaku.report.intervals import as_figure, final_answers, rounded
+from teichaku.report.judging import (
+    Judge,
+    all_judges,
+    compared,
+    is_person,
+    judging,
+    label,
+    own_marks,
+)
+from teichaku.report.people import Person, people
+from teichaku.report.wording import Wording
+
+_SCALE = (1.0, 10.0)
+#: A share of marks that could not be read, and of pairs on whose orders a judge disagrees, from
+#: which on the report warns.
+_MANY_FAILED, _MANY_UNLIKE = 0.05, 0.2
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """Marks by one prompt on the answers that are compared, whoever gave them. ``of`` is empty for
+    the questions of the run, else the prompt by which the answers to benchmarks were marked.
+    ``models`` are the identities of the models by arm.
+    """
+
+    of: str
+    protocols: Sequence[JudgeProtocol]
+    marks: Sequence[Judgement]
+    answers: Mapping[str, Answer]
+    questions: Mapping[str, Question]
+    models: Mapping[str, str]
+
+    def cluster(self, answer_id: str) -> str:
+        """What an answer stands or falls with."""
+        return cluster_of(self.questions[self.answers[answer_id].question_id])
+
+
+def judges(evidence: Evidence) -> dict[str, Any] | None:
+    """Everybody who marked or compared, with what speaks for and against them; None where nobody
+    did.
+    """
+    persons, known = people(evidence), all_judges(evidence)
+    of_run = _of_run(evidence, persons)
+    marked = [of_run, *_of_controls(evidence)]
+    rows = [row for one in marked for row in _of_marks(one, known)]
+    rows += _of_comparisons(evidence, known)
+    calibrated = _calibrated(evidence, known)
+    if not (rows or calibrated):
+        return None
+    return {
+        "judges": rows,
+        "agreement": [found for one in marked if (found := _agreement(one, known))],
+        "powered": _powered(of_run, persons, known),
+        "calibration": calibrated,
+        "stale": sum(person.stale for person in persons),
+    }
+
+
+def judge_account(evidence: Evidence) -> dict[str, Any] | None:
+    """The recipe's own judge: which model it is, how often it failed, and whether it wrote the
+    training data too; None where it marked nothing.
+    """
+    marks = own_marks(evidence)
+    if not marks:
+        return None
+    models = {str(item.get("role")): item for item in evidence.run.get("models", [])}
+    teacher, judge = models.get("teacher", {}), models.get("judge", {})
+    identities = sorted({row.judge for row in marks})
+    own = judging(evidence, "evaluation").judge(identities[0])
+    same_name = bool(judge) and judge.get("identity", judge.get("name")) == teacher.get(
+        "identity", teacher.get("name")
+    )
+    return {
+        "name": own.model if own else str(judge.get("name") or ", ".join(identities)),
+        "identities": identities,
+        "protocols": sorted({row.protocol for row in marks}),
+        "judgements": len(marks),
+        "failed": sum(row.score is None for row in marks),
+        "is_teacher": own.is_teacher if own else same_name or teacher.get("identity") in identities,
+    }
+
+
+def judging_caveats(evidence: Evidence, words: Wording) -> list[str]:
+    """Judges that mark their own answers, which the recipe allows."""
+    return [
+        words(
+            "judges.marks_itself",
+            judge=judge.model,
+            arms=", ".join(f"{arm} ({words.label('judge_relations', how)})" for arm, how in own),
+        )
+        for judge in all_judges(evidence)
+        if (own := judge.itself)
+    ]
+
+
+def _of_run(evidence: Evidence, persons: Sequence[Person]) -> _Marked:
+    """The marks of judges and people on the answers to the run's questions."""
+    stage = judging(evidence, "evaluation")
+    final = {answer.id: answer for answer in final_answers(evidence, evidence.arms())}
+    rows = [*evidence.judgements, *(row for person in persons for row in person.marks)]
+    of_people = (person.protocol for person in persons if person.protocol.kind == "absolute")
+    return _Marked(
+        "",
+        [*stage.protocols, *of_people],
+        [row for row in rows if row.answer_id in final],
+        final,
+        evidence.questions,
+        dict(stage.models),
+    )
+
+
+def _of_controls(evidence: Evidence) -> list[_Marked]:
+    """The marks on answers to benchmarks, by prompt: each prompt has a scale of its own."""
+    stage, finished = judging(evidence, "controls"), evidence.finished
+    by_prompt: dict[str, list[JudgeProtocol]] = defaultdict(list)
+    for protocol in stage.protocols:
+        by_prompt[protocol.prompts[0][0]].append(protocol)
+    if not by_prompt:
+        return []
+    questions = {q.id: q for q in finished.read("controls", "questions", Question)}
+    answers = {a.id: a for a in finished.read("controls", "answers", Answer)}
+    rows = finished.rows("controls", "judgements", Judgement, "id")
+    return [
+        _Marked(
+            name,
+            protocols,
+            [row for row in rows if row.protocol in {one.label for one in protocols}],
+            answers,
+            questions,
+            dict(stage.models),
+        )
+        for name, protocols in sorted(by_prompt.items())
+    ]
+
+
+def _of_marks(marked: _Marked, known: Sequence[Judge]) -> list[dict[str, Any]]:
+    reports = (
+        report_on_marks(protocol, marked.marks, marked.answers, marked.questions, marked.models)
+        for protocol in marked.protocols
+        if any(row.protocol == protocol.label for row in marked.marks)
+    )
+    return [{**_row(report, known), "of": marked.of} for report in reports]
+
+
+def _of_comparisons(evidence: Evidence, known: Sequence[Judge]) -> list[dict[str, Any]]:
+    found, models = compared(evidence), dict(judging(evidence, "comparisons").models)
+    reports = (
+        report_on_comparisons(protocol, found.comparisons, found.answers, found.questions, models)
+        for protocol in found.protocols
+        if any(row.protocol == protocol.label for row in found.comparisons)
+    )
+    return [{**_row(report, known), "of": ""} for report in reports]
+
+
+def _row(report: JudgeReport, known: Sequence[Judge]) -> dict[str, Any]:
+    """A judge in one of its two roles, with what there is to be said against it."""
+    protocol = report.protocol
+    judge = next((judge for judge in known if judge.identity == protocol.judge), None)
+    return {
+        **label(protocol, known),
+        "kind": protocol.kind,
+        "identity": protocol.judge,
+        "protocol": protocol.label,
+        "parser": protocol.parser,
+        "reference": protocol.reference,
+        "rows": report.rows,
+        "failed": sum(report.failed.values()),
+        "reasons": report.failed,
+        "orders": _orders(report.orders),
+        "length": {
+            **asdict(report.length),
+            "share": as_figure(report.length.share),
+        },
+        "own_family": _family(report.own_family),
+        "is_teacher": judge is not None and judge.is_teacher,
+        "itself": dict(judge.itself) if judge is not None else {},
+        "warnings": _warnings(report, judge),
+    }
+
+
+def _orders(found: OrderConsistency | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    figures = {"kappa": as_figure(found.kappa), "first_won": as_figure(found.first_won)}
+    return {**asdict(found), **figures}
+
+
+def _family(found: SelfPreference | None) -> dict[str, Any] | None:
+    """None where nothing of the judge's family stood against something else."""
+    if found is None or not found.pairs:
+        return None
+    figures = {
+        "by_itself": as_figure(found.by_itself),
+        "beyond_others": as_figure(found.beyond_others),
+    }
+    return {**asdict(found), "arms": list(found.arms), **figures}
+
+
+def _warnings(report: JudgeReport, judge: Judge | None) -> list[str]:
+    """What a reader has to know before believing this judge, by name."""
+    orders, family = report.orders, report.own_family
+    places = orders.first_won if orders else None
+    beyond = family.beyond_others if family else None
+    said = {
+        "itself": judge is not None and bool(judge.itself),
+        "teacher": judge is not None and judge.is_teacher,
+        "unread": not is_person(report.protocol)
+        and sum(report.failed.values()) > _MANY_FAILED * max(1, report.rows),
+        "first": places is not None and places.low is not None and places.low > 0.5,
+        "second": places is not None and places.high is not None and places.high < 0.5,
+        "unlike": orders is not None
+        and orders.pairs - orders.agreeing > _MANY_UNLIKE * orders.pairs,
+        "family": beyond is not None and beyond.low is not None and beyond.low > 0,
+    }
+    return [name for name, holds in said.items() if holds]
+
+
+def _agreement(marked: _Marked, known: Sequence[Judge]) -> dict[str, Any] | None:
+    """How the marks of all judges and people go together; None with fewer than two of them."""
+    marks = marks_by_answer(marked.marks)
+    if len(marks) < 2:
+        return None
+    table = align(marks)
+    found = judges_agreement(table, {name: marked.cluster(name) for name in table.answers})
+    protocols = {protocol.label: protocol for protocol in marked.protocols}
+    return {
+        "of": marked.of,
+        "alpha": as_figure(found.alpha),
+        "pairs": [
+            {
+                "one": label(protocols[one[1]], known),
+                "other": label(protocols[other[1]], known),
+                **_figures(agreement),
+            }
+            for (one, other), agreement in found.pairs.items()
+            if agreement.n and one[1] in protocols and other[1] in protocols
+        ],
+    }
+
+
+def _figures(agreement: Agreement) -> dict[str, Any]:
+    names = ("exact", "within_one", "shift", "kappa", "quadratic_kappa", "spearman")
+    return {"n": agreement.n, **{name: as_figure(getattr(agreement, name)) for name in names}}
+
+
+def _powered(
+    marked: _Marked, persons: Sequence[Person], known: Sequence[Judge]
+) -> list[dict[str, Any]]:
+    """For each person, judge, arm and condition: the mean that the person's marks would have on
+    all answers, from those that were marked and the judge's marks of all.
+    """
+    by_judge = marks_by_answer(marked.marks)
+    asked = [one for one in marked.protocols if not is_person(one)]
+    rows = []
+    for person, protocol in product(persons, asked):
+        given = {row.answer_id: row.score for row in person.marks}
+        judged = by_judge.get((protocol.judge, protocol.label), {})
+        for (arm, condition), answers in _groups(marked.answers, judged, given).items():
+            found = prediction_powered_mean(
+                [given.get(answer.id) for answer in answers],
+                [float(judged[answer.id] or 0) for answer in answers],
+                [marked.cluster(answer.id) for answer in answers],
+                _SCALE,
+            )
+            if found is not None:
+                rows.append(
+                    {
+                        "person": label(person.protocol, known),
+                        "judge": label(protocol, known),
+                        "arm": arm,
+                        "condition": condition,
+                        "answers": len(answers),
+                        "powered": as_figure(found.interval),
+                        "marked_only": as_figure(found.marked_only),
+                        "predicted": rounded(found.predicted),
+                        "weight": rounded(found.weight),
+                    }
+                )
+    return rows
+
+
+def _groups(
+    final: Mapping[str, Answer],
+    judged: Mapping[str, float | None],
+    given: Mapping[str, float | None],
+) -> dict[tuple[str, str], list[Answer]]:
+    """The answers that the judge marked by arm and condition, where a person marked any of them."""
+    groups: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    for answer_id, mark in sorted(judged.items()):
+        if mark is not None:
+            answer = final[answer_id]
+            groups[answer.arm, answer.condition].append(answer)
+    return {
+        key: answers
+        for key, answers in sorted(groups.items())
+        if any(given.get(answer.id) is not None for answer in answers)
+    }
+
+
+def _calibrated(evidence: Evidence, known: Sequence[Judge]) -> dict[str, Any] | None:
+    """How each judge agrees with marks or verdicts that were known before."""
+    summary, stage = evidence.stages.get("calibration"), judging(evidence, "calibration")
+    if summary is None:
+        return None
+    finished = evidence.finished
+    questions = {q.id: q for q in finished.read("calibration", "questions", Question)}
+    answers = {a.id: a for a in finished.read("calibration", "answers", Answer)}
+    clusters = {a.id: cluster_of(questions[a.question_id]) for a in answers.values()}
+    names = [*known, *stage.judges]
+    rows = []
+    for protocol in stage.protocols:
+        found: dict[str, Any]
+        if protocol.kind == "absolute":
+            found = _against_marks(evidence, protocol, clusters)
+        else:
+            found = _against_verdicts(evidence, protocol, questions)
+        rows.append({**label(protocol, names), "kind": protocol.kind, **found})
+    return {"source": summary["notes"]["source"], "rows": rows}
+
+
+def _against_marks(
+    evidence: Evidence, protocol: JudgeProtocol, clusters: Mapping[str, str]
+) -> dict[str, Any]:
+    finished = evidence.finished
+    given = finished.rows("calibration", "judgements", Judgement, "id")
+    own = marks_by_answer(given).get((protocol.judge, protocol.label), {})
+    right = {
+        row.answer_id: row.score
+        for row in finished.rows("calibration", "known_marks", Judgement, "id")
+        if row.score is not None
+    }
+    found = calibrate(own, right, clusters)
+    return {**_figures(found.agreement), "unmarked": found.unmarked}
+
+
+def _against_verdicts(
+    evidence: Evidence,
+    protocol: JudgeProtocol,
+    questions: Mapping[str, Question],
+) -> dict[str, Any]:
+    finished = evidence.finished
+    orders = int(evidence.stages["calibration"]["notes"]["orders"])
+    rows = finished.rows("calibration", "comparisons", Comparison, "id")
+    own = verdicts([row for row in rows if row.protocol == protocol.label], protocol.orders)
+    given = finished.rows("calibration", "known_verdicts", Comparison, "id")
+    right = {v.answers: v.winner for v in verdicts(given, orders) if v.winner is not None}
+    found: VerdictAgreement = verdict_agreement(own, right, questions)
+    return {
+        **asdict(found),
+        "kappa": as_figure(found.kappa),
+        "unmarked": sum(verdict.winner is None for verdict in own),
+    }

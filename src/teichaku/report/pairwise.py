@@ -1,0 +1,124 @@
+"""How arms fare against each other in pairs of answers, by every judge."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+from teichaku.core.bradley_terry import bradley_terry
+from teichaku.core.statistics import Interval
+from teichaku.evaluation.judging.protocol import JudgeProtocol
+from teichaku.evaluation.judging.trust import verdict_agreement
+from teichaku.evaluation.judging.verdicts import (
+    PairVerdict,
+    games,
+    summarise_pairs,
+    verdicts,
+)
+from teichaku.report.evidence import Evidence
+from teichaku.report.intervals import as_figure
+from teichaku.report.judging import Compared, all_judges, compared, label
+
+
+def pairwise(evidence: Evidence) -> dict[str, Any] | None:
+    """Wins, ties and losses of each pair of arms, ratings of all arms, and how the judges agree;
+    None where nothing was compared.
+    """
+    found = compared(evidence)
+    if not found.comparisons:
+        return None
+    judges = all_judges(evidence)
+    arms = {answer_id: answer.arm for answer_id, answer in found.answers.items()}
+    by_judge = _verdicts(found)
+    pairs = sorted(
+        {_sides(v, arms, evidence.base_arms) for rows in by_judge.values() for v in rows}
+    )
+    tables = []
+    for arm, against in pairs:
+        rows = [
+            {**label(protocol, judges), **_summary(asdict(one), one.adjusted)}
+            for protocol, verdict_rows in by_judge.items()
+            for one in summarise_pairs(verdict_rows, arms, found.questions, arm, against)
+            if one.pairs or one.failed
+        ]
+        tables.append({"arm": arm, "against": against, "rows": rows})
+    compared_arms = {name for pair in pairs for name in pair}
+    ratings = [
+        {**label(protocol, judges), **_ratings(rows, found, arms)}
+        for protocol, rows in by_judge.items()
+        if any(verdict.winner is not None for verdict in rows)
+    ]
+    questions = {row.question_id for row in found.comparisons}
+    return {
+        "questions": len(questions),
+        "benchmarks": sorted({found.questions[name].benchmark for name in questions} - {""}),
+        "tables": tables,
+        # Of two arms a rating says what their win rate says.
+        "ratings": ratings if len(compared_arms) > 2 else [],
+        "agreement": [
+            {
+                "one": label(one, judges),
+                "other": label(other, judges),
+                **_agreement(by_judge[one], by_judge[other], found),
+            }
+            for one, other in combinations(by_judge, 2)
+        ],
+    }
+
+
+def _verdicts(found: Compared) -> dict[JudgeProtocol, list[PairVerdict]]:
+    """The verdicts on pairs by protocol; people see one order of a pair."""
+    by_label = {protocol.label: protocol for protocol in found.protocols}
+    rows: dict[str, list[Any]] = {}
+    for row in found.comparisons:
+        rows.setdefault(row.protocol, []).append(row)
+    return {
+        protocol: verdicts(rows[name], protocol.orders)
+        for name, protocol in by_label.items()
+        if name in rows
+    }
+
+
+def _sides(
+    verdict: PairVerdict, arms: Mapping[str, str], base_arms: Sequence[str]
+) -> tuple[str, str]:
+    """The two arms of a pair; an untuned one is what the other is measured against."""
+    one, other = sorted(arms[answer] for answer in verdict.answers)
+    return (other, one) if one in base_arms else (one, other)
+
+
+def _summary(fields: dict[str, Any], adjusted: Interval | None) -> dict[str, Any]:
+    return {**fields, "adjusted": as_figure(adjusted)}
+
+
+def _ratings(
+    rows: Sequence[PairVerdict], found: Compared, arms: Mapping[str, str]
+) -> dict[str, Any]:
+    """Ratings as they are, and with the effect of length taken off."""
+    lengths = {answer_id: len(answer.text) for answer_id, answer in found.answers.items()}
+    plain = bradley_terry(games(rows, arms, found.questions))
+    controlled = bradley_terry(games(rows, arms, found.questions, lengths), control_length=True)
+    if plain is None or controlled is None:
+        return {"players": [], "islands": [], "groups": [], "helped": False, "length_effect": None}
+    return {
+        "players": [
+            {
+                "arm": arm,
+                "rating": as_figure(rating),
+                "controlled": as_figure(controlled.players.get(arm)),
+            }
+            for arm, rating in plain.players.items()
+        ],
+        "islands": [list(group) for group in plain.islands],
+        "groups": [list(group) for group in plain.groups],
+        "helped": plain.helped,
+        "length_effect": as_figure(controlled.length_effect),
+    }
+
+
+def _agreement(
+    one: Sequence[PairVerdict], other: Sequence[PairVerdict], found: Compared
+) -> dict[str, Any]:
+    right = {verdict.answers: verdict.winner for verdict in other if verdict.winner is not None}
+    agreement = verdict_agreement(one, right, found.questions)
+    return {**asdict(agreement), "kappa": as_figure(agreement.kappa)}

@@ -1,0 +1,172 @@
+"""The three files of an evaluation, and how it goes on after a stop."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from studies import final_files, run_study, write_study
+from teichaku.backends import scripted
+from teichaku.backends.cache import request_key
+from teichaku.backends.scripted import ScriptedModel, ScriptedStudent
+from teichaku.core.records import (
+    Answer,
+    Message,
+    Question,
+    QuestionRequest,
+    Reply,
+    Request,
+    Sampling,
+    Score,
+)
+from teichaku.core.run_folder import RunFolder
+from teichaku.recipes.progress import Silent
+
+CONDITIONS = ("closed_book", "open_book", "retrieval")
+SMALL = "{judge: {questions: 0}, controls: [], unanswerable: null, signals: null}"
+
+
+def small_study(folder: Path) -> Path:
+    recipe = write_study(folder)
+    text = recipe.read_text("utf-8").replace("{judge: {epochs: true}}", SMALL)
+    recipe.write_text(text, "utf-8")
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return run_study(small_study(tmp_path_factory.mktemp("study")))
+
+
+def requests(run: RunFolder) -> dict[tuple[str, str], QuestionRequest]:
+    found = run.stage("evaluation").read("requests", QuestionRequest)
+    return {(row.question_id, row.condition): row for row in found}
+
+
+def test_requests_have_one_row_a_question_and_condition(finished: RunFolder) -> None:
+    rows = list(finished.stage("evaluation").read("requests", QuestionRequest))
+    questions = [q.id for q in finished.stage("questions").read("questions", Question)]
+    wanted = {(question, condition) for question in questions for condition in CONDITIONS}
+    assert {(row.question_id, row.condition) for row in rows} == wanted
+    assert len({row.id for row in rows}) == len(rows) == len(wanted)
+    assert {row.prompt for row in rows} == {f"ja/{name}@1" for name in CONDITIONS}
+
+
+def test_an_answer_is_found_in_the_cache_by_what_the_files_say(finished: RunFolder) -> None:
+    """Weights, adapter, messages and sampling make the key, and nothing else does."""
+    student, asked = ScriptedStudent(), requests(finished)
+    found = list(finished.stage("evaluation").read("answers", Answer))
+    assert {answer.condition for answer in found} == set(CONDITIONS)
+    for answer in found:
+        row = asked[answer.question_id, answer.condition]
+        request = Request(
+            tuple(Message(**turn) for turn in json.loads(row.messages)),
+            Sampling(**{**json.loads(row.sampling), "stop": ()}),
+        )
+        identity = student.identity
+        if answer.checkpoint != "base":
+            folder = finished.path / "training" / answer.arm / answer.checkpoint
+            identity = student.with_adapter(folder).identity
+        assert answer.request_key == request_key(identity, request)
+
+
+def test_scores_follow_from_the_answers_alone(finished: RunFolder) -> None:
+    answers = {a.id: a for a in finished.stage("evaluation").read("answers", Answer)}
+    scores = list(finished.stage("evaluation").read("scores", Score))
+    assert {score.answer_id for score in scores} == set(answers)
+    assert {score.condition for score in scores} == set(CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("max_tokens: 96", "max_tokens: 95"),
+        ("prompts: null", "prompts: mine"),
+    ],
+    ids=["parameters", "prompt"],
+)
+def test_other_parameters_and_other_prompts_are_other_requests(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    recipe = small_study(tmp_path)
+    folder = tmp_path / "mine"
+    folder.mkdir(parents=True)
+    (folder / "closed_book.txt").write_text("version: 2\n[user]\n短く：{{ question }}\n", "utf-8")
+
+    def keys(setting: str) -> dict[tuple[str, str], str]:
+        key, _, value = setting.partition(": ")
+        text = small_study(tmp_path).read_text("utf-8")
+        if key == "max_tokens":
+            text = text.replace("evaluation: {", f"evaluation: {{max_tokens: {value}, ")
+        else:
+            text += f"{setting}\n"
+        recipe.write_text(text, "utf-8")
+        found = run_study(recipe).stage("evaluation").read("answers", Answer)
+        return {
+            (a.arm, a.question_id): a.request_key for a in found if a.condition == CONDITIONS[0]
+        }
+
+    before, after = keys(one), keys(other)
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+
+
+class _Log:
+    """What students are sent; it interrupts the run after ``most`` requests of an evaluation."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int | None) -> None:
+        self.keys: list[str] = []
+        self._most, self._is_evaluation = most, False
+        self._generate = scripted.ScriptedModel.generate
+        log = self
+
+        def generate(model: ScriptedModel, asked: Iterable[Request | None]) -> Iterator[Reply]:
+            return log._logged(model, asked)
+
+        def begin(progress: Silent, stage: str, total: int | None, estimate: str = "") -> None:
+            log._is_evaluation = stage == "evaluation"
+            if log._is_evaluation:
+                log.estimate = estimate
+
+        monkeypatch.setattr(scripted.ScriptedModel, "generate", generate)
+        monkeypatch.setattr(Silent, "begin", begin)
+        self.estimate = ""
+
+    def _logged(self, model: ScriptedModel, asked: Iterable[Request | None]) -> Iterator[Reply]:
+        for reply in self._generate(model, asked):
+            if self._is_evaluation:
+                if self._most is not None and len(self.keys) == self._most:
+                    raise KeyboardInterrupt
+                self.keys.append(request_key(model.identity, reply.request))
+            yield reply
+
+
+def test_a_run_stopped_in_the_middle_of_the_evaluation_asks_only_what_is_lacking(
+    tmp_path: Path,
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        whole = _Log(patched, None)
+        undisturbed = run_study(small_study(tmp_path / "calm"))
+    recipe = small_study(tmp_path / "stopped")
+    most = len(whole.keys) // 2
+    with pytest.MonkeyPatch.context() as patched:
+        first = _Log(patched, most)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(recipe)
+    with pytest.MonkeyPatch.context() as patched:
+        second = _Log(patched, None)
+        run = run_study(recipe)
+    assert len(first.keys) == most > 0
+    assert sorted(first.keys + second.keys) == sorted(whole.keys)
+    assert f": {len(second.keys)} requests to send" in second.estimate
+    assert final_files(run) == final_files(undisturbed)
+
+
+def test_what_is_to_be_sent_is_told_before(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        log = _Log(patched, None)
+        run = run_study(small_study(tmp_path))
+    questions = len(list(run.stage("questions").read("questions", Question)))
+    assert log.estimate.startswith(f"{questions} questions, 3 models, 3 conditions: ")
+    assert f": {len(log.keys)} requests to send" in log.estimate

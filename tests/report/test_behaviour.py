@@ -1,0 +1,221 @@
+"""How the models behave beside what they know: false answers, signals and health in the report."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from report_run import Plan, gain, write_run
+from teichaku.core.records import Answer, Judgement, Question
+from teichaku.core.run_folder import RunFolder
+from teichaku.evaluation.abstention import ABSTAINS
+from teichaku.evaluation.signals import MEAN, SHORTNESS, AnswerSignal
+from teichaku.evaluation.unanswerable import Swap
+from teichaku.report.build import build_report
+
+ARM = "qa@learning_rate=0.001"
+MODELS = (("base", "base"), (ARM, "epoch-2"))
+UNKNOWN = "分かりません。"
+Says = Callable[[str, Question], str]
+
+
+def finish(run: RunFolder, name: str, taken: int, given: int, **reasons: int) -> None:
+    counts = {"in": taken, "out": given, "dropped": taken - given, "reasons": reasons}
+    run.write_json(f"{name}/timing.json", {"seconds": 1.0})
+    run.stage(name).finish("made-from", {"stage": name, "position": 9, "counts": counts})
+    run.add_stage(name, "made-from")
+
+
+def with_unanswerable(run: RunFolder, says: Says, marks: Sequence[float] = ()) -> RunFolder:
+    """``run`` whose models were asked one such question about each document."""
+    sources = [q for q in run.stage("questions").read("questions", Question) if q.kind == "trained"]
+    made, swaps, answers = [], [], []
+    for source in sources[::2]:
+        question = replace(source, id=f"u-{source.id}", kind="unanswerable", reference="")
+        made.append(question)
+        swaps.append(Swap(question.id, source.id, "柚子茶", "麦茶", "d9", 0.0))
+        answers += [
+            Answer(
+                f"{question.id}/{arm}", question.id, arm, checkpoint, "closed_book",
+                says(arm, source),
+            )
+            for arm, checkpoint in MODELS
+        ]  # fmt: skip
+    stage = run.stage("unanswerable")
+    stage.write("questions", Question, made)
+    stage.write("swaps", Swap, swaps)
+    stage.write("answers", Answer, answers)
+    judged = [
+        Judgement(f"j-{answer.id}", answer.id, "scripted:judge", ABSTAINS.name, mark, "")
+        for answer, mark in zip(answers, marks, strict=False)
+    ]
+    stage.write("judgements", Judgement, judged)
+    finish(run, "unanswerable", len(sources), len(made), no_name=len(sources) - len(made))
+    return run
+
+
+def base_abstains(arm: str, source: Question) -> str:
+    """The base says that it is not known; the arm gives the answer about the other name."""
+    return UNKNOWN if arm == "base" else f"{source.reference}です。"
+
+
+def rates(report: dict[str, Any], by: str = "rules") -> dict[str, dict[str, Any]]:
+    return {row["arm"]: row for row in report["hallucination"]["rates"] if row["by"] == by}
+
+
+def page_of(run: RunFolder) -> str:
+    return (run.path / "report" / "index.html").read_text("utf-8")
+
+
+def test_what_training_did_to_false_answers_is_shown(tmp_path: Path) -> None:
+    run = with_unanswerable(write_run(tmp_path / "run", Plan(gain)), base_abstains)
+    found = rates(report := build_report(run, "ja"))
+    assert found["base"]["abstention"]["value"] == 1.0
+    assert found["base"]["from_source"] is None
+    assert found["base"]["over_abstention"]["value"] == 1.0
+    assert found[ARM]["false_answers"]["value"] == found[ARM]["from_source"]["value"] == 1.0
+    assert found[ARM]["over_abstention"]["value"] == 0.0
+    # Six of six are no proof of all.
+    assert found[ARM]["false_answers"]["low"] < 0.8
+    (change,) = report["hallucination"]["changes"]
+    assert change["unanswerable"]["value"] == change["answerable"]["value"] == -1.0
+    assert report["hallucination"]["reasons"] == {"no_name": 6}
+    assert report["hallucination"]["agreement"] is None
+    page = page_of(run)
+    assert '<section id="hallucination">' in page
+    assert 'href="#hallucination"' in page
+    assert "文書の題名を含まない" in page
+
+
+def test_the_judge_stands_beside_the_rules_with_kappa(tmp_path: Path) -> None:
+    # The judge takes one answer of the arm for an abstention.
+    marks = [1.0, 0.0] * 5 + [1.0, 1.0]
+    run = with_unanswerable(write_run(tmp_path / "run", Plan(gain)), base_abstains, marks)
+    report = build_report(run, "en")
+    agreement = report["hallucination"]["agreement"]
+    assert (agreement["n"], agreement["same"]) == (12, pytest.approx(11 / 12, abs=1e-6))
+    assert agreement["kappa"]["value"] == pytest.approx(5 / 6, abs=1e-6)
+    assert rates(report, "judge")[ARM]["abstention"]["value"] == pytest.approx(1 / 6, abs=1e-6)
+    # The judge did not read the answers to the other questions.
+    assert rates(report, "judge")[ARM]["over_abstention"] is None
+    assert "Cohen&#39;s kappa 0.83" in page_of(run)
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("ja", "一問も作れなかったため"), ("en", "No such question could be")]
+)
+def test_where_no_question_could_be_made_the_report_says_why(
+    tmp_path: Path, language: str, told: str
+) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    for name, kind in (("questions", Question), ("swaps", Swap), ("answers", Answer)):
+        run.stage("unanswerable").write(name, kind, [])
+    finish(run, "unanswerable", 24, 0, no_name=24)
+    report = build_report(run, language)
+    assert report["hallucination"] == {
+        "questions": 0,
+        "documents": 0,
+        "sources": 24,
+        "reasons": {"no_name": 24},
+    }
+    assert told in page_of(run)
+
+
+def some(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
+    """Half of the documents are known, before and after."""
+    return float(int(question.document_id.removeprefix("d")) % 2)
+
+
+def with_signals(run: RunFolder) -> RunFolder:
+    """Right answers are likelier to the base, and the arm has no signal but length."""
+
+    def rows() -> Iterator[AnswerSignal]:
+        for answer in run.stage("evaluation").read("answers", Answer):
+            if answer.condition != "closed_book" or (answer.arm, answer.checkpoint) not in MODELS:
+                continue
+            yield AnswerSignal(answer.id, SHORTNESS, -5.0)
+            is_base = answer.arm == "base"
+            value = (0.0 if answer.text == UNKNOWN else 1.0) - 2 if is_base else None
+            yield AnswerSignal(answer.id, MEAN, value, "" if is_base else "not given")
+
+    run.stage("signals").write("signals", AnswerSignal, rows())
+    finish(run, "signals", 48, 48)
+    return run
+
+
+def test_a_signal_that_tells_right_from_wrong_is_shown_beyond_length(tmp_path: Path) -> None:
+    run = with_signals(write_run(tmp_path / "run", Plan(some, documents=12)))
+    report = build_report(run, "ja")["signals"]
+    found = {(row["arm"], row["signal"]): row for row in report["rows"]}
+    row = found["base", MEAN]
+    assert (row["right"], row["wrong"], row["missing"]) == (24, 24, 0)
+    assert row["auroc"]["value"] == 1.0
+    assert row["beyond_shortness"]["value"] == 0.5
+    assert found["base", SHORTNESS]["auroc"]["value"] == 0.5
+    assert (ARM, MEAN) not in found
+    assert report["without"] == [ARM]
+    assert "尤度もサンプルも得られなかったモデル：" + ARM in page_of(run)
+
+
+def test_too_few_wrong_answers_are_named_and_give_no_figure(tmp_path: Path) -> None:
+    def nearly_all(arm: str, checkpoint: str, condition: str, question: Question) -> float:
+        return float(question.document_id != "d0")
+
+    run = with_signals(write_run(tmp_path / "run", Plan(nearly_all)))
+    rows = build_report(run, "en")["signals"]["rows"]
+    assert all(row["auroc"] is None and row["wrong"] < 10 for row in rows)
+    assert "fewer than 10 wrong answers" in page_of(run)
+
+
+def test_a_mark_of_eight_counts_as_right(tmp_path: Path) -> None:
+    def marks(arm: str, checkpoint: str, condition: str, question: Question) -> float:
+        # 8 and 7 of 10.
+        return (7 if int(question.document_id.removeprefix("d")) % 2 else 6) / 9
+
+    run = with_signals(write_run(tmp_path / "run", Plan(marks, documents=12, scorer="judge")))
+    report = build_report(run, "ja")["signals"]
+    assert report["right_from"] == 8.0
+    assert {(row["right"], row["wrong"]) for row in report["rows"]} == {(24, 24)}
+
+
+def test_health_is_measured_before_and_after(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    report = build_report(run, "ja", lambda text: 0.25)["health"]
+    rows = {(row["arm"], row["condition"]): row for row in report["rows"]}
+    assert set(rows) == {(arm, c) for arm, _ in MODELS for c in ("closed_book", "open_book")}
+    base, tuned = rows["base", "closed_book"], rows[ARM, "closed_book"]
+    assert base["means"]["characters"]["value"] == len(UNKNOWN)
+    assert base["means"]["in_script"]["value"] == 1.0
+    assert base["means"]["repeated"]["value"] == 0.25
+    assert base["changes"] == {}
+    assert tuned["changes"]["characters"]["value"] < 0
+    assert tuned["changes"]["repeated"]["value"] == 0.0
+    assert tuned["finish_reasons"] == {"unknown": 24}
+    assert (tuned["answers"], tuned["failed"]) == (24, 0)
+    page = page_of(run)
+    assert '<section id="health">' in page
+    assert "繰り返し" in page
+
+
+def test_without_a_measure_of_repetition_nothing_is_said_of_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    assert "repeated" not in build_report(run, "ja")["health"]["measures"]
+    assert "繰り返し" not in page_of(run)
+
+
+def test_failed_answers_are_counted_and_in_no_mean(tmp_path: Path) -> None:
+    def failing(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
+        return None if question.document_id == "d0" else 0.0
+
+    report = build_report(write_run(tmp_path / "run", Plan(failing)), "ja")["health"]
+    assert {(row["answers"], row["failed"]) for row in report["rows"]} == {(20, 4)}
+
+
+def test_a_run_without_these_stages_has_none_of_the_sections(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    report = build_report(run, "ja")
+    assert report["hallucination"] is None
+    assert report["signals"] is None
+    assert '<section id="hallucination">' not in page_of(run)
