@@ -29,7 +29,10 @@ arms:
     matrix: {training.learning_rate: [1e-3, 1e-4]}
 questions: {per_document: 4, hold_out: {per_category: 2}}
 training: {epochs: 3, batch_size: 2, checkpoint_every_steps: 2}
-evaluation: {judge: {epochs: true}}
+evaluation:
+  judge: {epochs: true}
+  controls: [{name: jcommonsenseqa, items: 6}, {name: jnli, items: 3}]
+  unanswerable: {per_document: 1}
 """
 
 

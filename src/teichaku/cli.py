@@ -521,15 +521,14 @@ def report(
 ) -> None:
     """Rebuild the report."""
     from teichaku.recipes.dataset import no_student
-    from teichaku.recipes.text_measures import repeated
-    from teichaku.report.build import build_report
+    from teichaku.recipes.reporting import make_report
 
     folder = _open(run, runs)
     about = folder.read_json("run.json")
     # By what the run is: its recipe may be of a time when recipes said less.
     if not (about.get("arms") or about.get("base_arms")):
         raise no_student(folder)
-    build_report(folder, language or about["language"], repeated)
+    make_report(folder, language)
     _print_summary(folder.path)
 
 

@@ -136,7 +136,10 @@ def test_the_record_of_a_request_holds_all_that_a_model_is_sent(
     text: str, condition: Condition
 ) -> None:
     asked_for = replace(CAPACITY, question=text)
-    request, record = CONDITIONS.request(asked_for, condition), CONDITIONS.record(asked_for, condition)
+    request, record = (
+        CONDITIONS.request(asked_for, condition),
+        CONDITIONS.record(asked_for, condition),
+    )
     assert tuple(Message(**turn) for turn in json.loads(record.messages)) == request.messages
     sampling = json.loads(record.sampling)
     assert Sampling(**{**sampling, "stop": tuple(sampling["stop"])}) == request.sampling

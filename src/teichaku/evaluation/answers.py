@@ -63,7 +63,6 @@ class Conditions:
             top_log_probabilities=self.top_log_probabilities,
         )
 
-
     def record(self, question: Question, condition: Condition) -> QuestionRequest:
         """:meth:`request` as a row of a file, the same for every model."""
         request = self.request(question, condition)

@@ -126,9 +126,7 @@ def _rights(dataset: Dataset) -> dict[str, Any]:
         "shown": _DOCUMENTS,
         "without_document": dataset.without_document,
         "seeds": dataset.seeds,
-        "mixed": [
-            (one, count, keeps_from_publishing(one.licence)) for one, count in dataset.mixed
-        ],
+        "mixed": [(one, count, keeps_from_publishing(one.licence)) for one, count in dataset.mixed],
         "licences": [
             (name, count, keeps_from_publishing(name)) for name, count in sorted(stated.items())
         ],

@@ -96,7 +96,7 @@ Control = Annotated[ControlSet, BeforeValidator(_named, json_schema_input_type=s
 #: What general ability is measured by where a recipe does not say: small, and marked without a
 #: judge. Other languages have no such set that may be shipped.
 _USUAL_CONTROLS: Mapping[str, tuple[ControlSet, ...]] = {
-    "ja": (ControlSet(name="jcommonsenseqa", items=50), ControlSet(name="jsquad", items=25)),
+    "ja": (ControlSet(name="jcommonsenseqa", items=50), ControlSet(name="jnli", items=50)),
 }
 
 

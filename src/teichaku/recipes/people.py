@@ -35,6 +35,7 @@ from teichaku.evaluation.sheets import (
 )
 from teichaku.recipes.evaluated import in_sample_order
 from teichaku.recipes.names import is_name_character
+from teichaku.recipes.reporting import make_report
 from teichaku.recipes.study import go_on
 
 FOLDER = "people"
@@ -162,8 +163,6 @@ def read_run_sheet(run: RunFolder, path: Path, name: str, key: Path | None = Non
     Raises ``UserError`` with all mistakes, and then nothing has changed: a sheet that is not as
     it was written, answers of another run, a name that no folder can have.
     """
-    from teichaku.report.build import build_report
-
     if not name or name.startswith(".") or not all(map(is_name_character, name)):
         raise UserError(
             f"'{name}' cannot be a name.", "Use letters, digits, '_', '.' and '-': --name sato"
@@ -193,7 +192,7 @@ def read_run_sheet(run: RunFolder, path: Path, name: str, key: Path | None = Non
         about = {"protocol": made.protocol(name).as_json(), "texts": dict(sorted(texts.items()))}
         write_aside(folder / f"{made.form}.json", json_bytes(about))
         write_records(folder / f"{made.form}.parquet", kind, rows)
-        build_report(run, run.read_json("run.json")["language"])
+        make_report(run)
     return Taken(len(rows), unmarked)
 
 

@@ -42,6 +42,7 @@ from teichaku.recipes.novelty_stage import (
     novelty_fingerprint,
 )
 from teichaku.recipes.progress import Progress
+from teichaku.recipes.reporting import make_report
 from teichaku.recipes.retrieval_stage import find_passages, retrieval_fingerprint
 from teichaku.recipes.run_description import describe
 from teichaku.recipes.schema import Recipe
@@ -300,9 +301,6 @@ def _begin(study: Study, options: Options, inputs: Mapping[str, str], started: s
 
 
 def _report(study: Study) -> None:
-    from teichaku.recipes.text_measures import repeated
-    from teichaku.report.build import build_report
-
     study.progress.begin("report", None)
-    build_report(study.run, study.recipe.language, repeated)
+    make_report(study.run)
     study.progress.end("report", str(study.run.path / "report" / "index.html"))

@@ -191,7 +191,6 @@ class Arm(Section):
             )
         return value
 
-
     def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """What it lacks, and where."""
         if not self.examples and self.mix is None:

@@ -24,8 +24,8 @@ from teichaku.recipes.evaluation_schema import Scorer
 from teichaku.recipes.judges import scorer_names
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.mistakes import nearest
+from teichaku.recipes.reporting import make_report
 from teichaku.recipes.study import go_on
-from teichaku.recipes.text_measures import repeated
 
 Record = TypeVar("Record")
 
@@ -55,8 +55,6 @@ def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
     ``UserError`` where nothing was asked or it is not finished, a scorer is not known or has
     nothing to go by, or a file is damaged or of another version; then nothing has changed.
     """
-    from teichaku.report.build import build_report
-
     with run.working():
         recipe = load_recipe(run.path / "recipe.yaml")
         if recipe.ends_with_data:
@@ -73,7 +71,7 @@ def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
             marked = control_scores(controls)
             found += _write(run, _CONTROLS, marked, [])
             write_results(run.stage(_CONTROLS), controls, marked)
-        build_report(run, run.read_json("run.json")["language"], repeated)
+        make_report(run)
     return found
 
 

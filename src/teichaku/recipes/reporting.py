@@ -1,10 +1,22 @@
-"""What of curation the report measures answers by."""
+"""A run's report, with what it needs of other stages."""
 
+from typing import Any
+
+from teichaku.core.run_folder import RunFolder
 from teichaku.core.text import comparable
 from teichaku.curation.rules.length import width
 from teichaku.curation.rules.repetition import RepetitionLimits, repetition
 
 _LIMITS = RepetitionLimits()
+
+
+def make_report(run: RunFolder, language: str = "") -> dict[str, Any]:
+    """Make the report of ``run`` anew, in the language of its recipe where none is named; what
+    ``report.json`` holds. Raises as :func:`~teichaku.report.build.build_report`.
+    """
+    from teichaku.report.build import build_report
+
+    return build_report(run, language or run.read_json("run.json")["language"], repeated)
 
 
 def repeated(text: str) -> float:
