@@ -76,13 +76,14 @@ TEACHER = {
 LANGUAGES = ("ja", "en")
 PASSAGES, TOKENS = 20, 2000
 
-SHORT, MIDDLE, LONG = ({"max_tokens": tokens} for tokens in (200, 300, 400))
+SHORT, MIDDLE, LONG, WHOLE = ({"max_tokens": tokens} for tokens in (200, 300, 400, 800))
 #: The section of each method in a recipe, small enough for :data:`TOKENS` to reach several
 #: passages. Where there are several sections, the passages take them in turn.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "verbatim": [{}],
     "paraphrase": [
-        {"styles": [style], "generation": MIDDLE} for style in ("easy", "medium", "hard", "qa")
+        # A rewriting is about as long as its passage: what is cut off is dropped.
+        {"styles": [style], "generation": WHOLE} for style in ("easy", "medium", "hard", "qa")
     ],
     "facts": [
         {"texts": 1, "qa_per_fact": 0, "generation": MIDDLE},
