@@ -83,7 +83,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "verbatim": [{}],
     "paraphrase": [
         # A rewriting is about as long as its passage: what is cut off is dropped.
-        {"styles": [style], "generation": WHOLE} for style in ("easy", "medium", "hard", "qa")
+        {"styles": [style], "generation": WHOLE}
+        for style in ("easy", "medium", "hard", "qa")
     ],
     "facts": [
         {"texts": 1, "qa_per_fact": 0, "generation": MIDDLE},

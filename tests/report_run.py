@@ -97,6 +97,11 @@ def run_description(plan: Plan) -> dict[str, Any]:
             {"name": arm, "student": "pupil", "data": "qa", "settings": {"learning_rate": rate}}
             for arm, rate in plan.arms
         ],
+        "stages": [
+            *("documents", "synthesis/qa", "curation/qa", "questions"),
+            *(f"training/{arm}" for arm, _ in plan.arms),
+            "evaluation",
+        ],
         "base_arms": ["base"],
         "headline_scorer": plan.scorer,
         "documents": {"licences": {"CC0 1.0": plan.documents}, "attributions": ["出典：飲み物"]},

@@ -17,6 +17,10 @@ DOCUMENTS = {
     "みさき号": "種別：連絡船\n定員：120人\n建造：2003年\n料金：650円\n船体：鋼",
     "小夜風": "種別：帆船\n定員：6人\n建造：1964年\n料金：9,500円\n船体：杉",
 }
+#: Small, so that a run takes seconds: what is asked by default is asked here, too.
+EVALUATION = """\
+{judge: {epochs: true}, unanswerable: {per_document: 1},
+ controls: [{name: jcommonsenseqa, items: 6}, {name: jnli, items: 3}]}"""
 RECIPE = """\
 name: boats
 language: ja
@@ -29,21 +33,19 @@ arms:
     matrix: {training.learning_rate: [1e-3, 1e-4]}
 questions: {per_document: 4, hold_out: {per_category: 2}}
 training: {epochs: 3, batch_size: 2, checkpoint_every_steps: 2}
-evaluation:
-  judge: {epochs: true}
-  controls: [{name: jcommonsenseqa, items: 6}, {name: jnli, items: 3}]
-  unanswerable: {per_document: 1}
+evaluation: EVALUATION
 """
 
 
-def write_study(folder: Path, seconds: float = 0.0) -> Path:
-    """The recipe of a study in ``folder``, with its documents."""
+def write_study(folder: Path, seconds: float = 0.0, evaluation: str = EVALUATION) -> Path:
+    """The recipe of a study in ``folder``, with its documents; ``evaluation`` is its section."""
     docs = folder / "docs"
     docs.mkdir(parents=True, exist_ok=True)
     for title, text in DOCUMENTS.items():
         (docs / f"{title}.md").write_text(f"---\ntitle: {title}\nlicence: CC0 1.0\n---\n{text}\n")
     recipe = folder / "recipe.yaml"
-    recipe.write_text(RECIPE.replace("SECONDS", str(seconds)), encoding="utf-8")
+    text = RECIPE.replace("SECONDS", str(seconds)).replace("EVALUATION", evaluation)
+    recipe.write_text(text, encoding="utf-8")
     return recipe
 
 

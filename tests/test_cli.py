@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alike import NEAR, write_alike_study
-from studies import run_study, write_data_study, write_study
+from studies import final_files, run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.backends.registry import packaged_models
 from teichaku.core.locale import catalogue
@@ -104,6 +104,32 @@ def test_report_is_made_again_in_another_language(study: Path) -> None:
     told = call("report", "boats", "--language", "en", cwd=study)
     assert told.returncode == 0, told.stderr
     assert 'lang="en"' in (study / "runs/boats/report/index.html").read_text(encoding="utf-8")
+
+
+def test_a_run_that_compares_models_has_a_report_and_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "name: board\nlanguage: ja\nevaluation:\n"
+        "  models: {one: {backend: scripted}, two: {backend: scripted, model: other}}\n"
+        "  controls: [{name: jcommonsenseqa, items: 4, shots: 1}]\n",
+        "utf-8",
+    )
+    run = run_study(tmp_path / "recipe.yaml")
+    page = run.path / "report" / "index.html"
+    page.unlink()
+    told = call("report", "board", "--language", "en", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert page.is_file()
+    before = final_files(run)
+    for command, why in (
+        (("export", "dataset", "board"), "has no arms, and so no data set"),
+        (("score", "board", "--scorers", "exact"), "what marks those is no choice"),
+    ):
+        refused = call(*command, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert why in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert call("score", "board", cwd=tmp_path).returncode == 0
+    assert final_files(run) == before
 
 
 def test_recipe_check_schema_and_list(study: Path) -> None:

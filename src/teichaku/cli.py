@@ -521,12 +521,14 @@ def report(
 ) -> None:
     """Rebuild the report."""
     from teichaku.recipes.dataset import no_student
+    from teichaku.recipes.load import load_recipe
     from teichaku.recipes.reporting import make_report
 
     folder = _open(run, runs)
     about = folder.read_json("run.json")
     # By what the run is: its recipe may be of a time when recipes said less.
-    if not (about.get("arms") or about.get("base_arms")):
+    has_student = about.get("arms") or about.get("base_arms")
+    if not has_student and load_recipe(folder.path / "recipe.yaml").ends_with_data:
         raise no_student(folder)
     make_report(folder, language)
     _print_summary(folder.path)
@@ -657,9 +659,15 @@ def dataset(
 ) -> None:
     """Write the data sets of a run and say what is in them."""
     from teichaku.recipes.export import Options, export_run
+    from teichaku.recipes.load import load_recipe
     from teichaku.recipes.terms import notice
 
     folder = _open(run, runs)
+    if not load_recipe(folder.path / "recipe.yaml").arms:
+        raise UserError(
+            f"{folder.path} has no arms, and so no data set: it compares models as they are.",
+            f"What they answered is in {folder.path / 'report' / 'index.html'}.",
+        )
     forms = () if form is Forms.all else (form.value,)
     done = export_run(folder, out, arm, Options(forms, language, private))
     for exported in done:
@@ -691,9 +699,14 @@ def write_sheet(
     arms: Annotated[
         list[str] | None, typer.Option("--arm", help=_("Only this arm; may be repeated."))
     ] = None,
-    open_book: Annotated[
-        bool, typer.Option("--open-book", help=_("Answers given with the passage in sight."))
-    ] = False,
+    condition: Annotated[
+        str,
+        typer.Option("--condition", help=_("Answers given closed_book, open_book or retrieval.")),
+    ] = "closed_book",
+    controls: Annotated[
+        list[str] | None,
+        typer.Option("--controls", help=_("Answers to this benchmark; may be repeated.")),
+    ] = None,
     passages: Annotated[
         bool, typer.Option("--passages", help=_("Show people the passage of each question."))
     ] = False,
@@ -703,12 +716,12 @@ def write_sheet(
     runs: Runs = Path("runs"),
 ) -> None:
     """Write the sheet and its key."""
-    from teichaku.recipes.people import SheetOptions, write_run_sheet
+    from teichaku.recipes.people import SheetOptions, condition_named, write_run_sheet
 
     folder = _open(run, runs)
     options = SheetOptions(
         pairs if any(pairs) else None, questions or None, arms or (),
-        "open_book" if open_book else "closed_book", passages, language,
+        condition_named(condition), passages, controls or (), language,
     )  # fmt: skip
     written = write_run_sheet(folder, file, options)
     typer.echo(_("{rows} rows to mark: {path}").format(rows=written.rows, path=file))
@@ -724,7 +737,7 @@ def write_sheet(
 def read_sheet(
     run: RunArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help=_("The sheet with marks."))],
-    name: Annotated[str, typer.Option("--name", help=_("Who marked; a second time replaces."))],
+    name: Annotated[str, typer.Option("--name", help=_("Who marked."))],
     key: Annotated[
         Path | None,
         typer.Option("--key", metavar="FILE", help=_("Its key; default: beside the sheet.")),
@@ -736,8 +749,11 @@ def read_sheet(
 
     folder = _open(run, runs)
     taken = read_run_sheet(folder, file, name, key)
-    typer.echo(_("{rows} rows by {name}, {unmarked} of them without a mark.").format(
-        rows=taken.rows, name=name, unmarked=taken.unmarked
+    typer.echo(_(
+        "{rows} rows by {name}: {added} marks added, {replaced} replaced, {unmarked} left empty."
+    ).format(
+        rows=taken.rows, name=name, added=taken.added, replaced=taken.replaced,
+        unmarked=taken.unmarked,
     ))  # fmt: skip
     report_file = folder.path / "report" / "index.html"
     typer.echo(_("Report: {path}").format(path=report_file.resolve()))

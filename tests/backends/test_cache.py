@@ -73,6 +73,7 @@ CHANGED = [
     replace(REQUEST, sampling=Sampling(seed=9)),
     replace(REQUEST, sampling=Sampling(stop=("\n",))),
     replace(REQUEST, plain=True),
+    replace(REQUEST, several_lines=True),
 ]
 
 

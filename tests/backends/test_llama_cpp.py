@@ -71,6 +71,15 @@ def test_chunks_become_one_reply_with_reason_and_usage(engine: FakeEngine, tmp_p
     assert (reply.prompt_tokens, reply.completion_tokens, reply.request.subject) == (4, 3, 1)
 
 
+def test_a_plain_text_comes_back_as_failed_and_the_others_are_answered(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    replies = list(model_of(tmp_path).generate([ask("そのまま", plain=True), ask("京都")]))
+    said = {reply.request.messages[0].content: (reply.text, reply.error) for reply in replies}
+    assert said["京都"] == ("京都", "")
+    assert said["そのまま"][0] == "" and "chat template" in said["そのまま"][1]
+
+
 def test_sampling_and_schema_are_passed_on(engine: FakeEngine, tmp_path: Path) -> None:
     sampling = Sampling(temperature=0.5, top_p=0.8, max_tokens=9, seed=3, stop=("x",))
     list(model_of(tmp_path).generate([ask("a", sampling=sampling, schema=SCHEMA)]))

@@ -2,6 +2,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -351,6 +352,29 @@ class TestTraining:
         assert len(result.losses) == 6
         first, second = (model.with_adapter(tmp_path / f"epoch-{epoch}") for epoch in (1, 2))
         assert first.identity != second.identity
+
+    def test_a_line_break_ends_a_short_answer_and_a_next_question_free_text(
+        self, plain: Path, chat: Path
+    ) -> None:
+        going_on = "1. 早寝\n2. 運動\n\n質問：次は？\n回答：次"
+        taught = {"健康には？": going_on, "朝は？": "起きて\n食べる\n質問は"}
+        shown = {
+            plain: {"健康には？": "1. 早寝\n2. 運動", "朝は？": taught["朝は？"]},
+            # Its template tells where an answer ends, so that a heading is text.
+            chat: taught,
+        }
+        for folder, expected in shown.items():
+            model = student(folder)
+            trainer = model.trainer(AdapterSettings(rank=8), OptimizerSettings())
+            batch = [model.encode(q, [Message("user", q)], a, 240) for q, a in taught.items()]
+            losses = [trainer.step(batch, 1e-2) for _ in range(150)]
+            assert losses[-1] < 0.1
+            short = [ask(question, max_tokens=120) for question in taught]
+            free = [replace(request, several_lines=True) for request in short]
+            assert texts(trainer.chat_model(), free) == expected
+            if folder == plain:
+                first = {"健康には？": "1. 早寝", "朝は？": "起きて"}
+                assert texts(trainer.chat_model(), short) == first
 
     def test_targets_choose_the_layers(self, plain: Path) -> None:
         settings = AdapterSettings(rank=2, targets=("q_proj", "up_proj"))

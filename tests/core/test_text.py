@@ -141,6 +141,12 @@ def test_ngrams_stand_in_the_text_and_have_their_size(value: str) -> None:
         ("-$5", "$5"),
         ("C++", "C#"),
         ("$100", "100%"),
+        ("2e-5", "2e5"),
+        ("学習率は１ｅ−４です", "学習率は1e4です"),
+        ("1.5e-4", "1.5e4"),
+        ("x-1", "x1"),
+        ("2x − 1", "2x1"),
+        ("ค่า x-1", "ค่า x1"),
     ],
 )
 def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
@@ -155,6 +161,12 @@ def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
         ("10、20", "10, 20"),
         ("2〜6人", "2–6人"),
         ("図-3", "図3"),
+        ("GPT-4", "GPT4"),
+        ("model-7b", "model 7b"),
+        ("PX-20A-3", "PX-20A3"),
+        ("Ｔ-シャツ", "Tシャツ"),
+        ("1e-4", "1e−4"),
+        ("x - 1", "x-1"),
         ("5度-10度", "5度〜10度"),
         ("葛\U000e0100城市", "葛城市"),
         ("❤\ufe0f", ""),
@@ -162,6 +174,23 @@ def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
 )
 def test_marks_that_are_only_written_otherwise_do_not_count(one: str, other: str) -> None:
     assert text.comparable(one) == text.comparable(other)
+
+
+@given(
+    st.sampled_from(sorted(SENTENCES)),
+    st.data(),
+    st.sampled_from(["1e", "2.5E", "x", "n", "θ", "2x"]),
+    st.sampled_from("-−–"),
+    st.integers(0, 999),
+)
+def test_a_minus_behind_a_letter_stays_in_every_language(
+    language: str, data: st.DataObject, letter: str, minus: str, number: int
+) -> None:
+    sentence = data.draw(st.sampled_from(SENTENCES[language]))
+    with_minus, without = f"{letter}{minus}{number}", f"{letter}{number}"
+    one, other = (text.comparable(f"{sentence} {value}") for value in (with_minus, without))
+    assert one != other
+    assert one.replace("-", "") == other.replace("-", "")
 
 
 @pytest.mark.parametrize(
@@ -263,6 +292,34 @@ def test_symbols_are_what_tells_texts_of_the_same_letters_apart(
 def test_a_text_of_symbols_alone_says_something(value: str, said: str) -> None:
     assert text.comparable(value) == ""
     assert text.marks(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "runs"),
+    [
+        ("評価は★★★☆", ["★★★", "☆"]),
+        ("○と◯", ["○", "○"]),
+        ("👨\u200d👩\u200d👧と👨", ["👨\u200d👩\u200d👧", "👨"]),
+        ("👍🏻👍", ["👍🏻", "👍"]),
+        ("🇯🇵🇯🇵🇺🇸", ["🇯🇵🇯🇵", "🇺🇸"]),
+        ("本当か。", []),
+    ],
+)
+def test_runs_are_of_whole_symbols(value: str, runs: list[str]) -> None:
+    assert text.symbol_runs(value) == runs
+
+
+@given(texts)
+def test_the_runs_hold_all_marks(value: str) -> None:
+    folded = text.normalise(value)
+    if "*" not in folded:
+        assert "".join(text.symbol_runs(value)).replace("\u200d", "") == text.marks(value)
+
+
+@given(texts)
+def test_signed_words_of_a_text_without_signs_are_its_words(value: str) -> None:
+    if not text.is_signed(value):
+        assert text.signed_words(value) == text.words_apart(value)
 
 
 @given(texts)

@@ -225,6 +225,50 @@ def test_what_one_text_denies_and_the_other_does_not_differs(left: str, right: s
     assert difference(right, left)
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        ("患者の血液型はRh-です。", "患者の血液型はRh+です。", "Rh- / Rh+"),
+        ("血液型はRh−です。", "血液型はRhです。", "Rh- / "),
+        ("陽極の電荷はNa+です。", "陽極の電荷はNaです。", "Na+ / "),
+        ("The grade is A- now.", "The grade is A now.", "A- / "),
+        ("เกรดคือ A+ ครับ", "เกรดคือ A ครับ", "A+ / "),
+        ("评级为A+。", "评级为A。", "A+ / "),
+    ],
+)
+def test_another_sign_of_a_grade_is_another_grade(left: str, right: str, told: str) -> None:
+    assert difference(left, right) == told
+    assert difference(right, left)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("学習率は1e-4です。", "学習率は1e4です。"),
+        ("解はx-1です。", "解はx1です。"),
+        ("The rate is 2.5e-4.", "The rate is 2.5e4."),
+        ("学习率为1e-4。", "学习率为1e4。"),
+        ("อัตราคือ 1e-4", "อัตราคือ 1e4"),
+    ],
+)
+def test_a_minus_behind_a_letter_makes_another_number(left: str, right: str) -> None:
+    assert difference(left, right) and difference(right, left)
+    assert marks_key(left) != marks_key(right)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("Ctrl+Cを押す。", "Ctrl+C を押す。"),
+        ("等級はA+です。", "等級はＡ＋です。"),
+        ("等級はA-です。", "等級はＡ−です。"),
+        ("料金は๕円です。", "料金は5円です。"),
+    ],
+)
+def test_signs_that_are_written_otherwise_are_no_difference(left: str, right: str) -> None:
+    assert difference(left, right) == ""
+
+
 def test_what_both_deny_in_other_words_does_not_differ() -> None:
     assert difference("この券は使えないです。", "この券は使えません。") == ""
 

@@ -10,6 +10,7 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Answer, Question
 from teichaku.evaluation.abstention import (
     ABSTAINS,
+    Unsaid,
     abstains,
     abstention_change,
     abstention_rates,
@@ -288,7 +289,8 @@ def test_the_rates_tell_abstention_false_answers_and_over_abstention_apart() -> 
     (rates,) = abstention_rates(ANSWERS, QUESTIONS, by_rules(ANSWERS), references)
     found = (rates.abstention, rates.false_answers, rates.from_source, rates.over_abstention)
     assert [(one.value, one.n) for one in found if one] == [(0.4, 5), (0.4, 5), (0.5, 2), (0.25, 4)]
-    assert (rates.empty, rates.failed, rates.unread) == (1, 1, 0)
+    assert rates.unanswerable == Unsaid(empty=1, failed=1, unread=0)
+    assert rates.answerable == Unsaid(empty=0, failed=0, unread=0)
     assert rates.abstention is not None
     assert rates.abstention.low is not None
     assert 0 <= rates.abstention.low < 0.4
@@ -298,8 +300,24 @@ def test_answers_that_nobody_could_read_are_in_no_rate() -> None:
     said = {**by_rules(ANSWERS), ANSWERS[0].id: None}
     (rates,) = abstention_rates(ANSWERS, QUESTIONS, said)
     assert rates.abstention is not None
-    assert (rates.abstention.value, rates.abstention.n, rates.unread) == (0.25, 4, 1)
+    assert (rates.abstention.value, rates.abstention.n) == (0.25, 4)
+    assert (rates.unanswerable.unread, rates.answerable.unread) == (1, 0)
     assert rates.from_source is None
+
+
+def test_what_is_said_of_neither_is_counted_apart_for_the_two_groups() -> None:
+    others = [
+        answer(KNOWN[0], "", error="down"),
+        answer(KNOWN[1], ""),
+        answer(KNOWN[2], "50人"),
+        answer(KNOWN[3], ""),
+    ]
+    given = [*ANSWERS[:6], *others]
+    (rates,) = abstention_rates(given, QUESTIONS, {**by_rules(given), others[2].id: None})
+    assert rates.unanswerable == Unsaid(empty=1, failed=1, unread=0)
+    assert rates.answerable == Unsaid(empty=2, failed=1, unread=1)
+    assert rates.over_abstention is not None
+    assert rates.over_abstention.n == 2
 
 
 def test_every_arm_and_condition_has_its_own_rates() -> None:

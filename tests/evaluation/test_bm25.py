@@ -88,3 +88,21 @@ def test_two_letters_of_an_alphabet_are_no_term() -> None:
     scores = CharacterIndex(["the path", "no"]).scores(["thrush", "no"])
     assert scores[0, 0] == 0
     assert scores[1, 1] > 0
+
+
+@given(st.lists(texts, max_size=5), texts)
+def test_no_text_that_contains_a_part_is_left_out(many: list[str], part: str) -> None:
+    index = CharacterIndex(many)
+    parts = [part, *(text[place : place + 4] for text in many for place in (0, len(text) // 2))]
+    for wanted in parts:
+        having = [i for i, text in enumerate(many) if comparable(wanted) in comparable(text)]
+        places = index.may_contain(wanted).tolist()
+        assert set(having) <= set(places)
+        assert places == sorted(set(places))
+
+
+def test_only_texts_with_the_rarest_term_may_contain_a_name() -> None:
+    index = CharacterIndex(["遊覧船あおば丸の定員", "遊覧船みなと丸の定員", "遊覧船"])
+    assert index.may_contain("遊覧船みなと丸").tolist() == [1]
+    assert index.may_contain("遊覧船").tolist() == [0, 1, 2]
+    assert index.may_contain("貨物船").tolist() == []

@@ -1,18 +1,20 @@
 """Questions that the documents cannot answer, and the proof that they cannot."""
 
 import json
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 
-from languages import texts
+from languages import SENTENCES, texts
 from made import passage, question
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Passage, Question, Request
 from teichaku.core.run_folder import read_records, write_records
-from teichaku.core.text import comparable
+from teichaku.core.text import comparable, contains
 from teichaku.evaluation.retrieval import PassageIndex
 from teichaku.evaluation.unanswerable import AnswerableCheck, EntitySwaps, Swap, pieces
 
@@ -176,6 +178,84 @@ def test_the_order_of_the_passages_changes_nothing() -> None:
     assert list(EntitySwaps(RUN).make([CAPACITY, BUILT])) == list(
         EntitySwaps(RUN[::-1]).make([CAPACITY, BUILT])
     )
+
+
+class _Plain(EntitySwaps):
+    """Looks at every text and every title, each time."""
+
+    def _names_another(self, name: str, document: str) -> bool:
+        return any(p.document_id != document and contains(p.title, name) for p in self._passages)
+
+    def _nearest(self, place: int, name: str) -> np.ndarray:
+        (scores,) = self._index.scores([self._texts[place].replace(name, " ")])
+        return np.argsort(-scores, kind="stable")
+
+    def _spoken(self, asked: frozenset[str], place: int) -> frozenset[str]:
+        return asked & pieces(self._texts[place])
+
+    def _naming(self, name: str) -> list[int]:
+        return [i for i, text in enumerate(self._texts) if comparable(name) in comparable(text)]
+
+
+def board_games() -> tuple[list[Passage], list[Question]]:
+    folder = Path(__file__).parents[2] / "examples" / "board-games" / "documents"
+    run, asked = [], []
+    for file in sorted(folder.glob("*.md")):
+        head, text = file.read_text("utf-8").removeprefix("---").split("---", 1)
+        title = head.strip().partition("title: ")[2].splitlines()[0]
+        of = passage(text, title, file.stem)
+        run.append(of)
+        keys = [line.partition("：")[0] for line in text.splitlines() if "：" in line]
+        asked += [question(f"「{title}」の{key}は何ですか。", "", of) for key in keys]
+    return run, asked
+
+
+def drawn(seed: int) -> tuple[list[Passage], list[Question]]:
+    """Documents whose names are parts of each other, in several languages and scripts."""
+    chance = random.Random(seed)
+    words = [
+        "船",
+        "AB",
+        "Heron",
+        "Inn",
+        "あおば",
+        "丸",
+        "みなと",
+        "号",
+        "白鹭",
+        "旅馆",
+        "นก",
+        "C++",
+        "10",
+    ]
+    said = [sentence for many in SENTENCES.values() for sentence in many]
+    run, asked = [], []
+    for number in range(30):
+        title = chance.choice(["", " ", " / "]).join(
+            chance.choices(words, k=chance.choice([1, 2, 3]))
+        )
+        for part in range(2):
+            text = "".join(chance.choices([*said, *words], k=4)) + str(part)
+            run.append(passage(text, title, str(number)))
+        rests = chance.choices([*said, "の定員は？", "'s price?"], k=4)
+        asked += [question(title + rest, "", run[-1]) for rest in rests]
+    return run, asked
+
+
+@pytest.mark.parametrize("data", [board_games(), *map(drawn, range(6))])
+def test_looking_things_up_finds_what_going_through_all_texts_finds(
+    data: tuple[list[Passage], list[Question]],
+) -> None:
+    run, asked = data
+    found = list(EntitySwaps(run).make(asked))
+    assert found == list(_Plain(run).make(asked))
+    assert any(not isinstance(one, Dropped) for one in found)
+
+
+def test_the_order_of_the_questions_changes_nothing() -> None:
+    run, asked = drawn(0)
+    there, back = EntitySwaps(run).make(asked), EntitySwaps(run).make(asked[::-1])
+    assert list(there) == list(back)[::-1]
 
 
 def test_swaps_come_back_from_a_file(tmp_path: Path) -> None:

@@ -1,13 +1,22 @@
 """What can be known to fail is told before anything is spent."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import TemplateError
 
 from studies import run_study, write_data_study, write_study
 from teichaku import cli
-from teichaku.core.errors import ModelUnavailableError, RecipeError, UserError
+from teichaku.backends.scripted import ScriptedStudent
+from teichaku.core.errors import (
+    MissingExtraError,
+    ModelUnavailableError,
+    RecipeError,
+    UserError,
+)
+from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.before import check_before
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.methods import _BUILDERS
@@ -66,6 +75,94 @@ def test_a_study_that_must_fail_writes_nothing(
     with pytest.raises(error, match=words):
         run_study(changed(tmp_path, old, new))
     assert not (tmp_path / "runs").exists()
+
+
+IN_PROCESS = "{backend: transformers, model: gemma-3-270m}"
+GGUF = "{backend: llama_cpp, model: gemma-3-270m}"
+TEACHER = "teacher: {backend: scripted, seconds: 0.0}"
+STUDENT = "student: {backend: scripted, seconds: 0.0}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "package", "extra"),
+    [
+        *((STUDENT, f"student: {IN_PROCESS}", package, "train")
+          for package in ("torch", "transformers", "peft", "gguf")),
+        ("evaluation:", f"evaluation:\n  models: {{more: {IN_PROCESS}}}", "peft", "train"),
+        ("evaluation:", f"evaluation:\n  models: {{more: {GGUF}}}", "xllamacpp", "embedded"),
+        ("evaluation:", f"evaluation:\n  judges: {{more: {GGUF}}}", "xllamacpp", "embedded"),
+        (TEACHER, f"teacher: {GGUF}", "xllamacpp", "embedded"),
+        (TEACHER, f"{TEACHER}\njudge: {GGUF}", "xllamacpp", "embedded"),
+    ],
+)  # fmt: skip
+def test_an_extra_that_a_model_needs_is_named_before_anything_is_written(
+    old: str, new: str, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same model can be had; it is asked for by its name alone.
+    monkeypatch.setattr("teichaku.backends.registry.check", lambda name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a)
+    )
+    with pytest.raises(MissingExtraError, match=f"extra '{extra}'"):
+        run_study(changed(tmp_path, old, new))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_extra_that_no_model_needs_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, heavy = importlib.util.find_spec, ("torch", "transformers", "peft", "gguf", "xllamacpp")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name in heavy else find(name, *a)
+    )
+    check_before(load_recipe(write_study(tmp_path)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (ModelUnavailableError("there is no tokenizer in it"), "no tokenizer in it"),
+        (TemplateError("unexpected 'endif'"), "chat template of scripted .* unexpected 'endif'"),
+    ],
+)
+def test_a_student_that_cannot_read_a_prompt_shows_before_the_first_stage(
+    fault: Exception, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ScriptedStudent, *_: Any) -> None:
+        raise fault
+
+    recipe = write_study(tmp_path)
+    run = RunFolder(tmp_path / "runs" / "boats")
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedStudent, "rendered", broken)
+        with pytest.raises(UserError, match=words):
+            run_study(recipe)
+    assert run.stages() == {}
+    run_study(recipe)
+    assert "evaluation" in run.stages()
+
+
+def test_a_student_whose_training_is_finished_is_not_shown_a_prompt_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_study(tmp_path)
+    run_study(recipe)
+    shown, rendered = [], ScriptedStudent.rendered
+
+    def counted(self: ScriptedStudent, *given: Any) -> Any:
+        shown.append(self.name)
+        return rendered(self, *given)
+
+    monkeypatch.setattr(ScriptedStudent, "rendered", counted)
+    run_study(recipe)
+    assert not shown
+    other = recipe.read_text("utf-8").replace(
+        "student: {backend: scripted", "student: {backend: scripted, model: other"
+    )
+    recipe.write_text(other, "utf-8")
+    run_study(recipe)
+    assert shown[0] == "other"
 
 
 def test_a_locale_is_its_language(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def test_verdicts_of_a_file_too_and_the_rest_of_the_run_stays(
     assert (row["pairs"], row["agreeing"], row["decided"], row["agreeing_decided"]) == (3, 2, 2, 2)
 
 
+def test_a_judge_is_held_against_everybody_who_marked_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{**row, "by": by} for row in KNOWN for by in ("佐藤", "林")]
+    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "known.jsonl").write_text(text, "utf-8")
+    run = run_judged(tmp_path, monkeypatch, calibration={"file": "known.jsonl"})
+    calibrated = run.read_json("report/report.json")["judges"]["calibration"]["rows"]
+    assert [(row["by"], row["n"]) for row in calibrated] == [("佐藤", 3), ("林", 3)]
+    assert "林 の評価に対して" in (run.path / "report" / "index.html").read_text("utf-8")
+
+
 def test_a_sample_says_what_was_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_known(tmp_path / "known.jsonl")
     run = run_judged(tmp_path, monkeypatch, calibration={"file": "known.jsonl", "items": 2})

@@ -39,7 +39,7 @@ def test_every_pair_is_shown_in_both_orders_as_often_as_wanted(
     whole = {a.id: a for a in answers}
     assert all(whole[name].condition == "closed_book" for name in arms)
     report = run.read_json("report/report.json")
-    (ratings,) = report["pairwise"]["ratings"]
+    (ratings,) = report["pairwise"]["groups"][0]["ratings"]
     assert {player["arm"] for player in ratings["players"]} == {"base", ARM, OTHER}
     assert ratings["players"][-1]["arm"] == "base"
 
@@ -162,7 +162,7 @@ def test_answers_to_a_benchmark_of_conversations_are_compared_turn_by_turn(
     assert len(rows) == len(asked) * 2 * 2
     assert not any(row.error for row in rows)
     report = run.read_json("report/report.json")
-    assert report["pairwise"]["benchmarks"] == ["mt_bench_ja"]
+    assert report["pairwise"]["groups"][0]["benchmarks"] == ["mt_bench_ja"]
     judged = [row for row in report["judges"]["judges"] if row["of"]]
     assert {row["name"] for row in judged} == {"", "first"}
     assert all(row["of"].startswith("ja/judge_turn") and not row["failed"] for row in judged)

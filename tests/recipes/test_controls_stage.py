@@ -35,9 +35,11 @@ from teichaku.evaluation.benchmarks.controls import (
 )
 from teichaku.evaluation.benchmarks.prepared import prepare, prepare_published
 from teichaku.recipes.before import check_before
-from teichaku.recipes.controls_stage import way_of
+from teichaku.recipes.controls_stage import EMPTY, way_of
 from teichaku.recipes.judges import scorer_names
 from teichaku.recipes.load import load_recipe
+from teichaku.recipes.progress import Silent
+from teichaku.recipes.run import Options, run_recipe
 from teichaku.recipes.scoring import score_run
 
 MODELS = ("base", "qa@learning_rate=0.001", "qa@learning_rate=0.0001", "other")
@@ -260,7 +262,9 @@ def test_a_model_is_asked_in_the_form_that_it_can_take() -> None:
     bare = way_of(sets, Unfurnished("tiny-instruct"))
     assert bare.put == chat | {"published": "plain", "ours": "plain"}
     missing = {"missing_chat_template": 2}
-    assert bare.faults == {"tasks": missing, "turns": missing}
+    # That the plain frame stands in for a template does not hide that there is none.
+    assert bare.faults == {"tasks": missing, "turns": missing, "ours": {"missing_chat_template": 3}}
+    assert way_of(sets, Unfurnished("tiny")).faults == {}
 
 
 def test_a_set_whose_prompts_are_all_empty_is_refused() -> None:
@@ -270,6 +274,69 @@ def test_a_set_whose_prompts_are_all_empty_is_refused() -> None:
 
     with pytest.raises(UserError, match="empty_prompt"):
         way_of({"ours": prepare("jnli", count=2)}, Mute())
+
+
+def test_a_further_models_empty_prompts_cost_its_own_answers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = ScriptedStudent.rendered
+
+    def mute(self: ScriptedStudent, messages: Sequence[Message], plain: bool = False) -> Any:
+        # The further model's template leaves out what a set asks, and not what the other does.
+        if self.name == "other" and "質問：" in messages[-1].content:
+            return RenderedPrompt("", (), has_chat_template=True)
+        return rendered(self, messages, plain)
+
+    monkeypatch.setattr(ScriptedStudent, "rendered", mute)
+    asked = [{"name": "sums", "folder": "mine", "shots": 0}, {"name": "m_ifeval_ja", "items": 2}]
+    recipe = write_controls(tmp_path, asked)
+    write_folder(tmp_path / "mine")
+    run = run_study(recipe)
+    sets = {q.id: q.benchmark for q in run.stage("controls").read("questions", Question)}
+    answers = list(run.stage("controls").read("answers", Answer))
+    lost = [answer for answer in answers if answer.error]
+    assert Counter((answer.arm, sets[answer.question_id]) for answer in lost) == {
+        ("other", "sums"): 8
+    }
+    assert {answer.error for answer in lost} == {EMPTY}
+    assert run.stages()["controls"]["failed_requests"] == 8
+
+
+def test_one_item_of_each_set_is_shown_as_each_student_reads_it(finished: RunFolder) -> None:
+    shown = finished.read_json("controls/prompt.json")
+    sets = list(read_controls(finished.stage("controls"), {}).sets)
+    assert [(one["arm"], one["set"]) for one in shown["prompts"]] == [
+        (arm, key) for arm in ("base", "other") for key in sets
+    ]
+    asked = {
+        (row.question_id, row.prompt.partition("#")[2]): json.loads(row.messages)
+        for row in finished.stage("controls").read("requests", QuestionRequest)
+    }
+    for one in shown["prompts"]:
+        assert one["messages"] == asked[one["question_id"], one["put"]]
+        assert "".join(map(chr, one["tokens"])) == one["text"] == one["messages"][-1]["content"]
+    page = (finished.path / "report" / "index.html").read_text("utf-8")
+    assert "各ベンチマークの最初の一問" in page
+
+
+def test_models_of_one_identity_are_counted_once_before_they_are_asked(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Listening(Silent):
+        def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+            told.extend([estimate] if stage == "controls" else [])
+
+    recipe = write_controls(
+        tmp_path,
+        [{"name": "sums", "folder": "mine", "shots": 0}],
+        models={name: {"backend": "scripted", "model": "scripted"} for name in ("one", "two")},
+    )
+    write_folder(tmp_path / "mine")
+    options = Options(runs=tmp_path / "runs", cache=tmp_path / "requests.sqlite")
+    run = run_recipe(load_recipe(recipe), tmp_path, Listening(), options)
+    # The further models are the base, and the two arms learnt the same.
+    assert "8 items of 1 sets, 5 models: 16 requests to send" in told[0]
+    assert run.read_json("controls/timing.json")["requests"] == 16
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The three files of an evaluation, and how it goes on after a stop."""
 
+import gc
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from studies import final_files, run_study, write_study
 from teichaku.backends import scripted
 from teichaku.backends.cache import request_key
 from teichaku.backends.scripted import ScriptedModel, ScriptedStudent
+from teichaku.core.models import ChatModel
 from teichaku.core.records import (
     Answer,
     Message,
@@ -21,17 +23,17 @@ from teichaku.core.records import (
     Score,
 )
 from teichaku.core.run_folder import RunFolder
+from teichaku.evaluation.answers import answer_questions
+from teichaku.recipes import evaluation_stage
 from teichaku.recipes.progress import Silent
+from teichaku.recipes.workshop import Workshop
 
 CONDITIONS = ("closed_book", "open_book", "retrieval")
 SMALL = "{judge: {questions: 0}, controls: [], unanswerable: null, signals: null}"
 
 
 def small_study(folder: Path) -> Path:
-    recipe = write_study(folder)
-    text = recipe.read_text("utf-8").replace("{judge: {epochs: true}}", SMALL)
-    recipe.write_text(text, "utf-8")
-    return recipe
+    return write_study(folder, evaluation=SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,38 @@ def test_what_is_to_be_sent_is_told_before(tmp_path: Path) -> None:
     questions = len(list(run.stage("questions").read("questions", Question)))
     assert log.estimate.startswith(f"{questions} questions, 3 models, 3 conditions: ")
     assert f": {len(log.keys)} requests to send" in log.estimate
+
+
+def test_no_request_of_the_file_is_kept_while_models_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[int] = []
+
+    def ask(*given: object) -> Iterator[Answer]:
+        gc.collect()
+        alive.append(sum(isinstance(one, QuestionRequest) for one in gc.get_objects()))
+        return answer_questions(*given)  # type: ignore[arg-type]
+
+    before = sum(isinstance(one, QuestionRequest) for one in gc.get_objects())
+    monkeypatch.setattr(evaluation_stage, "answer_questions", ask)
+    run = run_study(small_study(tmp_path))
+    assert requests(run)
+    assert set(alive) == {before}
+
+
+def test_the_estimate_holds_one_request_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    plain = Workshop.expect
+
+    def expect(
+        workshop: Workshop, model: ChatModel, asked: Iterable[Request], like: ChatModel
+    ) -> tuple[int, float]:
+        given.append(asked)
+        return plain(workshop, model, asked, like)
+
+    monkeypatch.setattr(Workshop, "expect", expect)
+    run_study(small_study(tmp_path))
+    assert given
+    assert all(isinstance(one, Iterator) for one in given)

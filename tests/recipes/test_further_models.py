@@ -4,16 +4,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from made import question
 from studies import run_study, write_study
 from teichaku.backends import scripted
+from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.core.errors import ModelUnavailableError, RecipeError
 from teichaku.core.models import ChatModel
-from teichaku.core.records import Answer, Question, QuestionRequest, Reply, Request, Score
+from teichaku.core.records import (
+    Answer,
+    Dropped,
+    Message,
+    Question,
+    QuestionRequest,
+    Reply,
+    Request,
+    Score,
+)
 from teichaku.core.run_folder import RunFolder
+from teichaku.recipes import evaluated
 from teichaku.recipes.before import check_before
 from teichaku.recipes.budget import BudgetSpentError
 from teichaku.recipes.further_model import FurtherModel
@@ -25,10 +37,8 @@ SCRIPTED = "api: {backend: scripted, model: large, price: {input: 5, output: 10}
 
 def with_models(folder: Path, models: str, more: str = "") -> Path:
     """A study that asks further models."""
-    recipe = write_study(folder)
-    evaluation = f"{{{SMALL}, models: {{{models}}}}}"
-    text = recipe.read_text("utf-8").replace("{judge: {epochs: true}}", evaluation)
-    recipe.write_text(text + more, "utf-8")
+    recipe = write_study(folder, evaluation=f"{{{SMALL}, models: {{{models}}}}}")
+    recipe.write_text(recipe.read_text("utf-8") + more, "utf-8")
     return recipe
 
 
@@ -183,6 +193,164 @@ def test_a_model_that_cannot_be_built_answers_nothing_and_has_no_identity() -> N
     # None: the next request depends on a reply, and each was handed on at once.
     given = [REQUESTS[0], None, REQUESTS[1]]
     assert [reply.error for reply in model.generate(given)] == ["No such model."]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("CUDA out of memory"), "RuntimeError: CUDA out of memory"),
+        (ImportError("No module named 'kernels'"), "ImportError: No module named 'kernels'"),
+        (KeyError("qwen9"), "KeyError: 'qwen9'"),
+    ],
+)
+def test_any_failure_of_a_model_is_its_own_with_type_and_text(error: Exception, told: str) -> None:
+    class Fails:
+        identity = "fails"
+
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            yield Reply(next(iter(requests)) or REQUESTS[0], "はい")
+            raise error
+
+    def build() -> ChatModel:
+        raise error
+
+    said: list[str] = []
+    begun = list(FurtherModel(Fails, said.append).generate(iter(REQUESTS)))
+    assert [reply.error for reply in begun] == ["", *[told] * 4]
+    never = list(FurtherModel(build, said.append).generate(iter(REQUESTS)))
+    assert [reply.error for reply in never] == [told] * 5
+    assert said == [told, told]
+
+
+@pytest.mark.parametrize("error", [BudgetSpentError("spent"), KeyboardInterrupt()])
+def test_a_spent_budget_and_an_interruption_are_no_models_failure(error: BaseException) -> None:
+    class Stops:
+        identity = "stops"
+
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            raise error
+
+    with pytest.raises(type(error)):
+        list(FurtherModel(Stops, lambda why: None).generate(iter(REQUESTS)))
+
+
+def test_what_the_requests_raise_is_not_said_of_the_model() -> None:
+    def requests() -> Iterator[Request]:
+        yield REQUESTS[0]
+        raise LookupError("no such passage")
+
+    sound, told = scripted.ScriptedModel(lambda request: "はい"), list[str]()
+    with pytest.raises(LookupError):
+        list(FurtherModel(lambda: sound, told.append).generate(requests()))
+    assert told == []
+
+
+@pytest.mark.parametrize("hands_on", [True, False])
+def test_what_a_model_answered_in_another_run_is_there_after_it_went(
+    tmp_path: Path, hands_on: bool
+) -> None:
+    class Gone:
+        identity = "scripted:one"
+        hands_on_replies = hands_on
+
+        def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+            next(iter(requests))
+            raise RuntimeError("gone")
+
+    cache = RequestCache(tmp_path / "cache.sqlite")
+    asked = [Request((Message("user", str(number)),), subject=number) for number in range(6)]
+    sound = scripted.ScriptedModel(lambda request: request.messages[0].content, "one")
+    list(CachedModel(FurtherModel(lambda: sound, lambda why: None), cache).generate(asked[::2]))
+    model = CachedModel(FurtherModel(Gone, lambda why: None), cache)
+    replies = {reply.request.subject: reply for reply in model.generate(asked)}
+    assert {number: reply.text for number, reply in replies.items()} == {
+        0: "0", 1: "", 2: "2", 3: "", 4: "4", 5: ""
+    }  # fmt: skip
+    assert [replies[number].error for number in (1, 3, 5)] == ["RuntimeError: gone"] * 3
+    # What failed is not kept: another try may have it.
+    assert all(not reply.error for reply in CachedModel(sound, cache).generate(asked))
+
+
+def test_a_run_has_what_was_paid_for_after_the_model_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = with_models(tmp_path, SCRIPTED, "budget: {price: 100}\n")
+    before = {a.id: a for a in answers(run_study(recipe)) if a.arm == "api"}
+    generate = scripted.ScriptedStudent.generate
+
+    def gone(self: scripted.ScriptedStudent, requests: Iterable[Request | None]) -> Any:
+        if self.name != "large":
+            yield from generate(self, requests)
+            return
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(scripted.ScriptedStudent, "generate", gone)
+    # Retrieval shows one passage: other requests, and those of the other conditions are known.
+    text = recipe.read_text("utf-8").replace(
+        "signals: null", "signals: null, retrieval: {passages: 1}"
+    )
+    recipe.write_text(text, "utf-8")
+    after = [a for a in answers(run_study(recipe)) if a.arm == "api"]
+    assert {a.id for a in after} == set(before)
+    for answer in after:
+        if answer.condition == "retrieval":
+            assert answer.error in ("", "RuntimeError: CUDA out of memory")
+        else:
+            assert answer == before[answer.id]
+    assert any(answer.error for answer in after)
+
+
+def test_a_model_that_cannot_be_loaded_loses_its_answers_in_every_stage(tmp_path: Path) -> None:
+    # A folder that can be found, and holds neither weights nor a tokenizer.
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}", "utf-8")
+    lost = f"lost: {{backend: transformers, model: {tmp_path / 'empty'}}}"
+    recipe = with_models(tmp_path, lost)
+    text = recipe.read_text("utf-8").replace(
+        SMALL, "controls: [{name: jnli, items: 3}], unanswerable: null, signals: {questions: 4}"
+    )
+    recipe.write_text(text, "utf-8")
+    run = run_study(recipe)
+    for stage in ("evaluation", "controls"):
+        given = list(run.stage(stage).read("answers", Answer))
+        assert {answer.arm for answer in given if answer.error} == {"lost"}
+        assert all(answer.error for answer in given if answer.arm == "lost")
+        (shown,) = [
+            one for one in run.read_json(f"{stage}/prompt.json")["prompts"] if one["arm"] == "lost"
+        ]
+        assert "no model that can be loaded" in shown["error"]
+    way = run.read_json("controls/models.json")["models"]["lost"]
+    assert way["unseen"] and not way["is_served"]
+    reasons = {row.reason for row in run.stage("signals").read("dropped", Dropped)}
+    assert "request_failed" in reasons
+    caveats = run.read_json("report/report.json")["headline"]["caveats"]
+    assert sum(caveat.startswith("lost ") for caveat in caveats) == 1
+
+
+def test_answers_whose_likelihood_cannot_be_had_stay_without_a_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def context(self: scripted.ScriptedStudent, messages: Any) -> str:
+        return ""
+
+    def gone(self: scripted.ScriptedStudent) -> Any:
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(scripted.ScriptedStudent, "context", context, raising=False)
+    monkeypatch.setattr(scripted.ScriptedStudent, "answer_model", gone, raising=False)
+    monkeypatch.setattr(evaluated, "_weights", lambda model: model if is_further(model) else None)
+
+    def is_further(model: Any) -> bool:
+        return getattr(model, "name", "") == "large"
+
+    recipe = with_models(tmp_path, SCRIPTED)
+    text = recipe.read_text("utf-8").replace("signals: null", "signals: {questions: 4}")
+    recipe.write_text(text, "utf-8")
+    run = run_study(recipe)
+    dropped = list(run.stage("signals").read("dropped", Dropped))
+    assert [(row.reason, row.evidence) for row in dropped] == [
+        ("no_likelihood", "RuntimeError: CUDA out of memory")
+    ] * 4
 
 
 def test_a_sound_model_answers_through_it() -> None:

@@ -81,7 +81,7 @@ def test_a_judge_that_goes_by_the_place_gives_ties_alone(judged: RunFolder) -> N
     assert {row.winner for row in rows} == {"first"}
     assert len(rows) == 2 * 8
     report = judged.read_json("report/report.json")
-    (table,) = report["pairwise"]["tables"]
+    (table,) = report["pairwise"]["groups"][0]["tables"]
     assert (table["arm"], table["against"]) == (ARM, "base")
     counts = {
         row["name"]: (row["wins"], row["ties"], row["losses"], row["failed"], row["flips"])
@@ -110,6 +110,12 @@ def test_the_report_warns_of_judges_that_cannot_be_believed(judged: RunFolder) -
     assert 'id="pairwise"' in page
     assert 'id="judges"' in page
     assert "順序を変えると判定がよく変わります" in page
+    shown = [answer for group in ("good", "bad", "sample") for question in
+             report["side_by_side"][group] for answer in question["answers"]]  # fmt: skip
+    marked = [answer["judges"] for answer in shown if answer["judges"]]
+    assert marked
+    assert all([row["name"] for row in rows] == ["", "first", "prose"] for rows in marked)
+    assert "first（scripted:first）" in page or "first（first）" in page
 
 
 def _recipe(folder: Path, **changes: Any) -> Path:

@@ -57,11 +57,38 @@ def test_what_the_words_do_not_say_is_not_known(stated: str) -> None:
         "All Rights Reserved.",
         "社外秘",
         "無断転載を禁ず",
+        "再配布不可",
+        "再配布を禁じる",
+        "再配布は禁止です",
+        "第三者への再配布はできません",
+        "not for redistribution",
+        "Redistribution prohibited",
+        "Redistribution of the data is strictly prohibited.",
+        "it may not be passed on",
+        "You may not redistribute it",
+        "must not be published",
     ],
 )
 def test_words_that_forbid_publishing_are_seen(stated: str) -> None:
     assert keeps_from_publishing(stated)
     assert hub_identifier(stated) == ""
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "再配布は禁止されていません",
+        "再配布を禁じない",
+        "再配布可",
+        "自由に再配布できます",
+        "Redistribution is permitted",
+        "Redistribution is not prohibited.",
+        "free to copy and redistribute",
+        "Adaptations may not be distributed under other terms",
+    ],
+)
+def test_words_that_allow_it_forbid_nothing(stated: str) -> None:
+    assert not keeps_from_publishing(stated)
 
 
 @given(texts)

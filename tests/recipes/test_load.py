@@ -196,6 +196,17 @@ def test_pairwise_instruction_compares_the_two_sets_at_every_size(profile: str) 
     assert all(arms[own] == arms[other] for own, other in pairwise.between)
 
 
+def test_pairwise_instruction_tells_how_to_get_the_set_that_instruction_set_makes() -> None:
+    recipe = load_recipe(builtin_recipes()["pairwise-instruction"], "full")
+    mix = recipe.arms["own"].mix
+    assert mix is not None
+    made = load_recipe(builtin_recipes()["instruction-set"], "full")
+    # With --profile a run has the name of its profile, too.
+    (arm,) = made.arms
+    told = f"teichaku export dataset {made.name}-full --arm {arm} --out ~/datasets/instruction-set"
+    assert f"{told}\n" in f"{mix.sources[0].obtain}\n"
+
+
 @pytest.mark.parametrize("language", ["ja", "en", "th"])
 def test_a_new_study_has_a_right_recipe_in_its_language(tmp_path: Path, language: str) -> None:
     path = write_template(tmp_path / "my study", language)

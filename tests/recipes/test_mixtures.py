@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from teichaku.recipes.mixtures import (
     mix_fingerprint,
     mixture,
     read_source,
+    size_told,
     told,
     whole,
 )
@@ -67,13 +69,62 @@ def test_rows_of_every_form_become_the_same_example(tmp_path: Path) -> None:
 def test_columns_with_names_of_their_own_are_named(tmp_path: Path) -> None:
     rows = [{"ID": 1, "text": "挨拶は？", "output": "こんにちは。"}]
     lines(tmp_path / "own.jsonl", rows)
-    (running,) = examples_of(tmp_path, "own.jsonl")
-    assert running.is_text
     named = {"question": "text", "answer": "output"}
     (pair,) = examples_of(tmp_path, "own.jsonl", columns=named)
     assert (pair.question, pair.answer) == ("挨拶は？", "こんにちは。")
     (tmp_path / "own.json").write_text(json.dumps(rows), "utf-8")
     assert examples_of(tmp_path, "own.json", columns=named) == [pair]
+
+
+def test_a_text_beside_an_answer_is_the_question(tmp_path: Path) -> None:
+    rows = [{"ID": "ichikara-1", "text": "挨拶は？", "output": "こんにちは。"}]
+    lines(tmp_path / "own.jsonl", rows)
+    (pair,) = examples_of(tmp_path, "own.jsonl")
+    assert (pair.question, pair.answer) == ("挨拶は？", "こんにちは。")
+
+
+@pytest.mark.parametrize("name", ["own.jsonl", "own.json"])
+def test_columns_that_no_row_has_are_told_before_anything_is_spent(
+    tmp_path: Path, name: str
+) -> None:
+    text = json.dumps(PAIRS[:1]) if name == "own.json" else json.dumps(PAIRS[0])
+    (tmp_path / name).write_text(text, "utf-8")
+    columns = "{question: instruction, answer: reply}"
+    path = tmp_path / "recipe.yaml"
+    recipe = RECIPE.replace("path: a.jsonl", f"path: {name}, columns: {columns}")
+    path.write_text(recipe, "utf-8")
+    with pytest.raises(UserError, match=r"no column 'reply'; it has .*output"):
+        check_mixtures(load_recipe(path), tmp_path)
+    path.write_text(recipe.replace("reply", "output"), "utf-8")
+    check_mixtures(load_recipe(path), tmp_path)
+
+
+def test_an_empty_system_turn_says_nothing_and_a_column_goes_before_all(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "東は？"}, {"from": "gpt", "value": "右。"}]
+    empty = {"from": "system", "value": ""}
+    lines(tmp_path / "empty.jsonl", [{"conversations": [empty, *turns]}])
+    (example,) = examples_of(tmp_path, "empty.jsonl")
+    assert example.question == "東は？"
+    lines(tmp_path / "column.jsonl", [{"conversations": turns, "system": "短く。"}])
+    (example,) = examples_of(tmp_path, "column.jsonl")
+    assert example.question == "短く。\n\n東は？"
+    pair = {"instruction": "北は？", "output": "上。", "system": "短く。"}
+    lines(tmp_path / "pair.jsonl", [pair, {**pair, "history": [["東は？", "右。"]]}])
+    alone, after = examples_of(tmp_path, "pair.jsonl")
+    assert (alone.history, alone.question) == ((), "短く。\n\n北は？")
+    assert (after.history, after.question) == (("短く。\n\n東は？", "右。"), "北は？")
+
+
+def test_earlier_turns_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    pair = {"instruction": "北は？", "output": "上。"}
+    rows = [{**pair, "history": history} for history in ("東は？", [["東は？"]], [["", "右"]], [])]
+    lines(tmp_path / "pair.jsonl", [*rows, {**pair, "system": {"a": 1}}])
+    found = read_source(source("pair.jsonl"), tmp_path, "ja")
+    assert len(found.examples) == 1
+    reasons = [fallen.evidence.rpartition(": ")[2] for fallen in found.fallen]
+    assert [reason.split(" is ")[0] for reason in reasons] == [
+        "'history'", "'history'", "a turn in 'history'", "'system'",
+    ]  # fmt: skip
 
 
 def test_each_reply_of_a_conversation_is_an_example_with_what_was_said_before(
@@ -149,11 +200,12 @@ def test_parts_add_up_and_keep_to_the_weights_where_there_is_enough(
     sizes: dict[str, int], weights: list[float], total: int
 ) -> None:
     weight = dict(zip("abcd", weights, strict=True))
-    floats = {name: float(size) for name, size in sizes.items()}
-    parts = allotted(floats, weight, total)
-    counts = whole(parts, floats)
+    parts = allotted({name: float(size) for name, size in sizes.items()}, weight, total)
+    counts = whole(sizes, weight, total)
     assert sum(counts.values()) == min(total, sum(sizes.values()))
     assert all(0 <= counts[name] <= sizes[name] for name in sizes)
+    more = whole(sizes, weight, total + 1)
+    assert all(counts[name] <= more[name] for name in sizes)
     # Who could give more has its part by weight against every other one that could.
     open_ended = [name for name in sizes if parts[name] < sizes[name] - 1e-6]
     for one in open_ended:
@@ -220,6 +272,46 @@ def test_what_a_source_gave_is_noted_and_a_shortage_is_told(tmp_path: Path) -> N
     assert told(a) == ""
     assert gone["absent"]
     assert "is not there" in told(gone)
+
+
+def test_a_mixture_that_is_smaller_than_asked_is_told(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", PAIRS)
+    lines(tmp_path / "b.jsonl", PAIRS[:4])
+    sources = [source("a.jsonl"), source("b.jsonl")]
+    short = mixture(Mix(sources=sources, total=100), tmp_path, "ja", 0).size
+    assert (short["asked"], short["reached"], short["short"]) == (100, 14, True)
+    assert size_told(short) == "the mixture has 14 of the 100 examples asked for"
+    whole_size = mixture(Mix(sources=sources, total=14), tmp_path, "ja", 0).size
+    assert size_told(whole_size) == ""
+    by_characters = mixture(Mix(sources=sources, characters=10**6), tmp_path, "ja", 0).size
+    assert size_told(by_characters).endswith("of the 1000000 characters asked for")
+    assert size_told(mixture(Mix(sources=sources), tmp_path, "ja", 0).size) == ""
+
+
+def test_a_source_whose_first_example_is_too_long_is_told(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", PAIRS)
+    lines(tmp_path / "long.jsonl", [{"question": "?", "answer": "長" * 900}])
+    sources = [source("a.jsonl"), source("long.jsonl")]
+    mixed = mixture(Mix(sources=sources, characters=100), tmp_path, "ja", 0)
+    assert "0 of its 1 examples" in told(mixed.notes[1])
+    assert mixed.size["short"]
+
+
+@given(st.lists(st.integers(1, 40), max_size=12), st.integers(1, 200), st.integers(0, 200))
+def test_by_characters_too_a_smaller_mixture_is_part_of_a_larger_one(
+    lengths: list[int], size: int, more: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        rows = [{"question": f"{n}?", "answer": "あ" * size} for n, size in enumerate(lengths)]
+        lines(root / "a.jsonl", [*rows, *PAIRS])
+        lines(root / "b.jsonl", PAIRS)
+        sources = [source("a.jsonl", weight=2), source("b.jsonl", weight=1)]
+        small, large = (
+            {e.id for e in mixture(Mix(sources=sources, characters=n), root, "ja", 0).examples}
+            for n in (size, size + more)
+        )
+        assert small <= large
 
 
 def test_limit_takes_some_of_a_source(tmp_path: Path) -> None:

@@ -3,21 +3,27 @@
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from judged_studies import ARM, run_judged
+from studies import run_study
 from teichaku import cli
 from teichaku.backends import scripted
 from teichaku.core.errors import UserError
 from teichaku.core.records import Answer, Judgement, Question
 from teichaku.core.run_folder import RunFolder, read_records
-from teichaku.recipes.people import SheetOptions, read_run_sheet, write_run_sheet
+from teichaku.recipes.people import SheetOptions, Taken, read_run_sheet, write_run_sheet
+from teichaku.recipes.reporting import make_report
+
+ELYZA, MT_BENCH = "elyza_tasks_100", "mt_bench_ja"
 
 #: What a spreadsheet would run: half of the scripted student's answers begin like this.
 FORMULA = "=1+1、「分かりません」\n次の行"
@@ -109,7 +115,7 @@ def test_pairs_come_back_as_verdicts_of_one_order(run: RunFolder, tmp_path: Path
          "A" if "1+1" in row[4] and "1+1" not in row[3] else "同じ")  # fmt: skip
     read_run_sheet(run, sheet, "suzuki")
     report = run.read_json("report/report.json")
-    (table,) = report["pairwise"]["tables"]
+    (table,) = report["pairwise"]["groups"][0]["tables"]
     whole = next(row for row in table["rows"] if not row["category"])
     assert (table["arm"], table["against"], whole["name"]) == (ARM, "base", "suzuki")
     assert (whole["wins"] + whole["ties"], whole["losses"], whole["failed"]) == (5, 0, 0)
@@ -128,6 +134,119 @@ def test_reading_again_replaces_and_another_person_stands_beside(
     read_run_sheet(run, sheet, "suzuki")
     assert set(marks_of(run, "sato").values()) == {8.0}
     assert sorted(path.name for path in (run.path / "people").iterdir()) == ["sato", "suzuki"]
+
+
+def test_a_second_sheet_stands_beside_the_first_and_replaces_what_is_marked_again(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    base, arm, both = (tmp_path / f"{name}.csv" for name in ("base", "arm", "both"))
+    write_run_sheet(run, base, SheetOptions(questions=2, arms=["base"]))
+    write_run_sheet(run, arm, SheetOptions(questions=2, arms=[ARM]))
+    write_run_sheet(run, both, SheetOptions(questions=2, arms=["base", ARM]))
+    fill(base, 4, lambda row: "3")
+    fill(arm, 4, lambda row: "8")
+    assert read_run_sheet(run, base, "sato") == Taken(2, 0, 2, 0)
+    assert read_run_sheet(run, arm, "sato") == Taken(2, 0, 2, 0)
+    assert sorted(str(mark) for mark in marks_of(run, "sato").values()) == ["3.0"] * 2 + ["8.0"] * 2
+    places = iter(["5", "", "", ""])
+    fill(both, 4, lambda row: next(places))
+    assert read_run_sheet(run, both, "sato") == Taken(4, 3, 0, 1)
+    marks = sorted(str(mark) for mark in marks_of(run, "sato").values())
+    assert marks in (["3.0", "5.0", "8.0", "8.0"], ["3.0", "3.0", "5.0", "8.0"])
+    # With the passage in sight they are other marks.
+    seen = tmp_path / "seen.csv"
+    write_run_sheet(run, seen, SheetOptions(questions=2, arms=["base"], passages=True))
+    fill(seen, 5, lambda row: "1")
+    assert read_run_sheet(run, seen, "sato") == Taken(2, 0, 2, 0)
+    assert len(marks_of(run, "sato")) == 4
+    report = run.read_json("report/report.json")
+    rows = [row["rows"] for row in report["judges"]["judges"] if row["role"] == "people"]
+    assert sorted(rows) == [2, 4]
+
+
+def test_a_damaged_key_and_a_lost_folder_are_refused(run: RunFolder, tmp_path: Path) -> None:
+    sheet, odd = tmp_path / "s.csv", tmp_path / "odd.json"
+    written = write_run_sheet(run, sheet, SheetOptions(questions=2))
+    fill(sheet, 4, lambda row: "3")
+    key = json.loads(written.key.read_text("utf-8"))
+    for change in ({"form": "pairs"}, {"form": "other"}, {"form": 3}, {"items": {}},
+                   {"columns": ["id"]}, {"scale": ["a", "b"]}):  # fmt: skip
+        odd.write_text(json.dumps({**key, **change}), "utf-8")
+        with pytest.raises(UserError, match="is no key of a sheet"):
+            read_run_sheet(run, sheet, "sato", odd)
+    shutil.rmtree(run.path / "documents")
+    with pytest.raises(UserError, match="documents lacks what the answers are about"):
+        write_run_sheet(run, tmp_path / "t.csv", SheetOptions())
+    with pytest.raises(UserError, match="documents lacks what the answers are about"):
+        read_run_sheet(run, sheet, "sato")
+
+
+def test_answers_to_benchmarks_are_marked_on_their_scale_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_judged(
+        tmp_path,
+        monkeypatch,
+        controls=[{"name": name, "items": 4} for name in (ELYZA, MT_BENCH)]
+        + [{"name": "jcommonsenseqa", "items": 4}],
+    )
+    marks, pairs = tmp_path / "m.csv", tmp_path / "p.csv"
+    written = write_run_sheet(run, marks, SheetOptions(controls=[ELYZA], questions=2))
+    assert written.rows == 2 * 3
+    header = next(csv.reader(io.StringIO(marks.read_text("utf-8-sig"), newline="")))
+    assert header[3:6] == ["採点基準", "回答", "点数 (1-5)"]
+    fill(marks, 5, lambda row: "4")
+    read_run_sheet(run, marks, "sato")
+    options = SheetOptions(("base", ARM), controls=[MT_BENCH], questions=1)
+    assert write_run_sheet(run, pairs, options).rows == 2
+    assert "(2)" in pairs.read_text("utf-8-sig")
+    fill(pairs, 5, lambda row: "A")
+    read_run_sheet(run, pairs, "sato")
+    own = tmp_path / "own.csv"
+    write_run_sheet(run, own, SheetOptions(("base", ARM), questions=3))
+    fill(own, 5, lambda row: "same")
+    read_run_sheet(run, own, "sato")
+    report = run.read_json("report/report.json")
+    assert report["judges"]["stale"] == 0
+    person = [row for row in report["judges"]["judges"] if row["role"] == "people"]
+    assert [(row["kind"], row["rows"]) for row in person] == [("absolute", 6), ("pairwise", 5)]
+    assert person[0]["of"].startswith("ja/judge_criteria")
+    of_run, of_benchmark = report["pairwise"]["groups"]
+    assert [of_run["benchmarks"], of_benchmark["benchmarks"]] == [[], [MT_BENCH]]
+    assert [of_run["questions"], of_benchmark["questions"]] == [3, 2]
+    assert of_run["ratings"] == of_benchmark["ratings"] == []
+    for controls, told in (
+        (["jcommonsenseqa"], "are right or wrong"),
+        (["mgsm"], "has no answers to mgsm"),
+        ([ELYZA, MT_BENCH], "marked on different scales"),
+    ):
+        with pytest.raises(UserError, match=told):
+            write_run_sheet(run, tmp_path / "n.csv", SheetOptions(controls=controls))
+
+
+def test_a_run_of_benchmarks_alone_says_how_to_name_them(tmp_path: Path) -> None:
+    recipe = {
+        "name": "alone",
+        "judge": {"backend": "scripted"},
+        "evaluation": {
+            "controls": [{"name": MT_BENCH, "items": 2}],
+            "models": {"other": {"backend": "scripted", "model": "other"}},
+        },
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
+    run, sheet = run_study(tmp_path / "recipe.yaml"), tmp_path / "s.csv"
+    with pytest.raises(UserError, match="has no questions of its own") as raised:
+        write_run_sheet(run, sheet, SheetOptions())
+    assert f"--controls {MT_BENCH}" in raised.value.hint
+    assert write_run_sheet(run, sheet, SheetOptions(controls=[MT_BENCH])).rows > 0
+    fill(sheet, 4, lambda row: "6")
+    assert read_run_sheet(run, sheet, "sato").unmarked == 0
+
+
+def test_a_report_without_its_questions_can_still_be_made(run: RunFolder) -> None:
+    shutil.rmtree(run.path / "questions")
+    make_report(run)
+    assert (run.path / "report" / "report.json").is_file()
 
 
 def test_a_wrong_sheet_is_refused_with_all_mistakes_and_changes_nothing(

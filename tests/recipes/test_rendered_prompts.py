@@ -13,15 +13,8 @@ from teichaku.recipes.rendered_prompts import sounds_tuned_to_chat
 
 
 def with_models(folder: Path, models: str) -> Path:
-    recipe = write_study(folder)
-    evaluation = (
-        "{judge: {questions: 0}, controls: [], unanswerable: null, signals: null, models: {"
-        + models
-        + "}}"
-    )
-    text = recipe.read_text("utf-8").replace("{judge: {epochs: true}}", evaluation)
-    recipe.write_text(text, "utf-8")
-    return recipe
+    small = "judge: {questions: 0}, controls: [], unanswerable: null, signals: null"
+    return write_study(folder, evaluation=f"{{{small}, models: {{{models}}}}}")
 
 
 def test_every_student_and_condition_has_its_prompt_with_token_ids(tmp_path: Path) -> None:

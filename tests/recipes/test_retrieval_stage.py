@@ -15,14 +15,14 @@ from teichaku.core.records import Answer, Passage, Question, QuestionRequest, Re
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.before import unused
 from teichaku.recipes.load import load_recipe
+from teichaku.recipes.retrieval_stage import retrieval_fingerprint
 from teichaku.recipes.schema import Recipe
 
 
 def with_evaluation(folder: Path, evaluation: str, more: str = "") -> Path:
     """A study whose evaluation is as told."""
-    recipe = write_study(folder)
-    text = recipe.read_text("utf-8").replace("{judge: {epochs: true}}", evaluation)
-    recipe.write_text(text + more, "utf-8")
+    recipe = write_study(folder, evaluation=evaluation)
+    recipe.write_text(recipe.read_text("utf-8") + more, "utf-8")
     return recipe
 
 
@@ -188,6 +188,58 @@ def test_what_retrieval_does_not_go_by_is_told(
 ) -> None:
     found = unused(loaded(tmp_path, evaluation, embedder))
     assert [key for key in found if key.startswith("evaluation")] == idle
+
+
+def test_without_a_stated_room_as_many_passages_fit_as_are_to_be_shown(tmp_path: Path) -> None:
+    recipe = with_evaluation(tmp_path, RETRIEVAL)
+    text = recipe.read_text("utf-8").replace("[docs]}", "[docs], passage_characters: 3000}")
+    recipe.write_text(text, "utf-8")
+    for file in (tmp_path / "docs").glob("*.md"):
+        file.write_text(file.read_text("utf-8") + "\n湖は今日も静かである。" * 250, "utf-8")
+    run = run_study(recipe)
+    uses = {row.use for row in rows(run) if row.rank <= 2}
+    assert uses == {"shown"}
+    assert run.stages()["retrieval"]["notes"]["without"] == 0
+
+
+def test_a_room_for_no_passage_is_refused_at_its_line(tmp_path: Path) -> None:
+    stated = RETRIEVAL.replace("judge:", "retrieval: {characters: 1100}, judge:", 1)
+    with pytest.raises(
+        RecipeError, match=r"recipe\.yaml:\d+: evaluation\.retrieval\.characters: at"
+    ):
+        loaded(tmp_path, stated)
+    assert loaded(tmp_path, stated.replace("1100", "1200")).evaluation.retrieval.room(800) == 1200
+
+
+class _Fingerprinted:
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+
+def fingerprinted(tmp_path: Path, more: str, evaluation: str = RETRIEVAL) -> object:
+    recipe = loaded(tmp_path, evaluation, more)
+    return retrieval_fingerprint(_Fingerprinted(recipe))  # type: ignore[arg-type]
+
+
+def test_how_an_embedder_is_asked_is_no_part_of_which_it_is(tmp_path: Path) -> None:
+    first = fingerprinted(tmp_path, HTTP)
+    asked = "timeout_seconds: 9, max_retries: 1, batch_size: 2, licence: MIT, api_key_env: KEY"
+    assert fingerprinted(tmp_path, HTTP.replace("model: m,", f"model: m, {asked},")) == first
+    for other in ("model: n,", "model: m, prefix: p,", "model: m, extra: {dimensions: 8},"):
+        assert fingerprinted(tmp_path, HTTP.replace("model: m,", other)) != first
+    prefixed = RETRIEVAL.replace("judge:", "retrieval: {question_prefix: q}, judge:", 1)
+    assert fingerprinted(tmp_path, HTTP, prefixed) != first
+
+
+def test_a_folder_with_other_weights_is_another_embedder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    (folder / "1_Dense").mkdir(parents=True)
+    more = f"embedder: {{backend: sentence_transformers, model: {folder}}}\n"
+    found = []
+    for content in ("one", "two", "one"):
+        (folder / "1_Dense" / "model.safetensors").write_text(content, "utf-8")
+        found.append(fingerprinted(tmp_path, more))
+    assert found[0] == found[2] != found[1]
 
 
 def test_questions_have_a_prefix_of_their_own(

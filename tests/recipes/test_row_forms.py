@@ -126,6 +126,7 @@ def test_a_row_without_an_example_says_why(row: dict[str, Any], why: str) -> Non
 def test_columns_of_no_form_are_none() -> None:
     assert find_form(["id", "score"]) is None
     assert find_form(["question", "options"]) is None
+    assert find_form(["ID", "text", "output"]) == Form("pairs", ("text", "", "output"))
     assert find_form(["ＱＵＥＳＴＩＯＮ", "Answer"]) == Form(
         "pairs", ("ＱＵＥＳＴＩＯＮ", "", "Answer")
     )

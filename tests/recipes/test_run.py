@@ -42,6 +42,8 @@ def test_every_stage_is_finished_and_its_counts_add_up(finished: RunFolder) -> N
         "unanswerable",
         "signals",
     ]
+    # What is not finished is told from what the run says that its recipe has.
+    assert finished.read_json("run.json")["stages"] == list(stages)
     for name, summary in stages.items():
         counts = summary["counts"]
         assert counts["in"] == counts["out"] + counts["dropped"], name
@@ -211,7 +213,9 @@ def test_training_is_kept_where_only_the_choice_of_a_checkpoint_changed(tmp_path
     text = recipe.read_text("utf-8").replace(
         "checkpoint_every_steps: 2", "checkpoint_every_steps: 3"
     )
-    recipe.write_text(text.replace("evaluation: {", "evaluation: {select: last, "), "utf-8")
+    recipe.write_text(
+        text.replace("{judge: {epochs: true}", "{select: last, judge: {epochs: true}"), "utf-8"
+    )
     run = run_study(recipe)
     changed = final_files(run)
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}

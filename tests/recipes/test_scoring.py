@@ -15,6 +15,7 @@ from teichaku.backends import scripted
 from teichaku.core.errors import UserError
 from teichaku.core.records import Answer, Score
 from teichaku.core.run_folder import RunFolder
+from teichaku.recipes import scoring
 from teichaku.recipes.scoring import score_run
 
 ALL = ["exact", "containment", "character_f1", "llmjp_char_f1", "judge_absolute"]
@@ -125,6 +126,24 @@ def test_a_failed_answer_has_null_scores(run: RunFolder) -> None:
     assert [(row.failed, row.scores) for row in rows] == [(len(answers), len(answers))] * 2
 
 
+def cut(stage: str, name: str, rows: int = 1) -> Callable[[RunFolder], None]:
+    def change(run: RunFolder) -> None:
+        path = run.path / stage / f"{name}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.slice(rows), path)
+
+    return change
+
+
+def holding(name: str, content: str) -> Callable[[RunFolder], None]:
+    def change(run: RunFolder) -> None:
+        path = run.path / name
+        assert path.is_file()
+        path.write_text(content, "utf-8")
+
+    return change
+
+
 def truncated(run: RunFolder) -> None:
     path = run.path / "evaluation" / "answers.parquet"
     path.write_bytes(path.read_bytes()[:-40])
@@ -163,6 +182,19 @@ def other_questions(run: RunFolder) -> None:
             lambda run: rewrite(run, lambda rows: rows.append_column("mood", rows["text"])),
             "the column 'mood' is not known",
         ),
+        (cut("controls", "answers", 5), "controls/answers.parquet is damaged: it has"),
+        (cut("controls", "items", 3), "controls/items.parquet is damaged: it has"),
+        (cut("controls", "questions"), "controls/questions.parquet is damaged: it has"),
+        (holding("controls/sets.json", "{}"), "sets.json is damaged"),
+        (holding("controls/sets.json", "[]"), "sets.json is damaged"),
+        (holding("controls/stage.json", "x"), "controls/stage.json is damaged"),
+        (holding("evaluation/stage.json", "{}"), "evaluation/stage.json is damaged"),
+        (holding("evaluation/protocols.json", "{}"), "protocols.json is damaged"),
+        (holding("evaluation/protocols.json", "x"), "protocols.json is damaged"),
+        (holding("signals/signals.parquet", ""), "signals.parquet is damaged"),
+        (holding("run.json", "{}"), "run.json is damaged"),
+        (holding("run.json", ""), "run.json is damaged"),
+        (holding("stages.json", "["), "stages.json is damaged"),
     ],
 )
 def test_files_that_cannot_be_scored_are_named_and_nothing_changes(
@@ -173,6 +205,19 @@ def test_files_that_cannot_be_scored_are_named_and_nothing_changes(
     with pytest.raises(UserError, match=told) as refused:
         score_run(run)
     assert refused.value.hint
+    assert final_files(run) == before
+
+
+def test_a_report_that_cannot_be_made_leaves_the_scores_as_they_were(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: RunFolder) -> None:
+        raise KeyError("passages")
+
+    before = final_files(run)
+    monkeypatch.setattr(scoring, "make_report", fail)
+    with pytest.raises(UserError, match="cannot be made: KeyError"):
+        score_run(run, ["exact"])
     assert final_files(run) == before
 
 

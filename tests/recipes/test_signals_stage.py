@@ -1,5 +1,6 @@
 """What might tell right answers from wrong ones, measured on a study."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from teichaku.evaluation.signals import (
     SHORTNESS,
     AnswerSignal,
 )
+from teichaku.recipes.progress import Silent
 
 
 def write(folder: Path, **evaluation: Any) -> Path:
@@ -152,6 +154,61 @@ def test_what_gives_no_likelihood_is_counted_with_the_reason(
     assert len(dropped) == len(final(run))
     found = run.read_json("report/report.json")["signals"]
     assert found["without"] == ["base", "qa"]
+
+
+def _cut(monkeypatch: pytest.MonkeyPatch, beginning: str = "") -> list[Request]:
+    """Replies that are asked for their first tokens are cut off after one character."""
+    plain, seen = ScriptedModel.generate, []
+
+    def short(model: ScriptedModel, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        for reply in plain(model, requests):
+            if not reply.request.top_log_probabilities:
+                yield reply
+                continue
+            seen.append(reply.request)
+            yield Reply(
+                reply.request, beginning or f"{reply.text[:1]}\ufffd", "length",
+                log_probabilities=reply.log_probabilities[:1],
+            )  # fmt: skip
+
+    monkeypatch.setattr(ScriptedModel, "generate", short)
+    return seen
+
+
+def test_the_beginning_of_an_answer_is_enough_for_its_first_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _cut(monkeypatch)
+    run = run_study(write(tmp_path))
+    assert {request.sampling.max_tokens for request in seen} == {16}
+    assert {row.error for row in signals(run)} == {""}
+
+
+def test_another_beginning_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _cut(monkeypatch, "<think>")
+    run = run_study(write(tmp_path))
+    errors = {row.error for row in signals(run) if row.signal == FIRST_MEAN}
+    assert errors == {"answered otherwise when asked for it"}
+
+
+def test_the_progress_knows_of_the_second_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[str, int | None] = {}
+    done: Counter[str] = Counter()
+
+    def begin(told: Silent, stage: str, total: int | None, estimate: str = "") -> None:
+        begun[stage] = total
+        done["now"] = 0
+
+    def advance(told: Silent, records: int = 1, tokens: int = 0) -> None:
+        done["now"] += records
+        done[list(begun)[-1]] = done["now"]
+
+    monkeypatch.setattr(Silent, "begin", begin)
+    monkeypatch.setattr(Silent, "advance", advance)
+    run_study(write(tmp_path, signals={"samples": 2}))
+    assert begun["signals"] == done["signals"] > 0
 
 
 def test_an_answer_that_comes_out_otherwise_tells_nothing(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,13 +10,16 @@ import yaml
 
 from studies import final_files, run_study, write_study
 from teichaku.core.errors import RecipeError, UserError
-from teichaku.core.records import MIX, Answer, Dropped, Example, Question
-from teichaku.core.run_folder import RunFolder
+from teichaku.core.prompts import parse_prompt
+from teichaku.core.records import MIX, Answer, Dropped, Example, Message, Question
+from teichaku.core.run_folder import RunFolder, write_records
 from teichaku.recipes.before import unused
 from teichaku.recipes.export import Options, export_run
 from teichaku.recipes.forecast import forecast
 from teichaku.recipes.load import dump_recipe, limited, load_recipe
 from teichaku.recipes.progress import Silent
+from teichaku.recipes.schema import Training
+from teichaku.recipes.training_stage import _encode
 
 JAPANESE = [
     {"instruction": "日本でいちばん高い山は？", "output": "富士山です。"},
@@ -92,6 +96,23 @@ def test_a_later_turn_is_trained_behind_what_was_said_before(finished: RunFolder
     assert known["And one in Italy?"] == [2, "The Po."]
     made = {e.question: e for e in finished.stage("synthesis/mixture").read("examples", Example)}
     assert made["And one in Italy?"].history == ("Name a river in France.", "The Loire.")
+
+
+def test_a_system_message_of_the_prompt_goes_before_earlier_turns() -> None:
+    system = "version: 1\n[system]\n短く。\n[user]\n{{ question }}\n"
+    study = SimpleNamespace(
+        prompts=SimpleNamespace(load=lambda name: parse_prompt(system, f"ja/{name}"))
+    )
+    seen: list[tuple[Message, ...]] = []
+    student = SimpleNamespace(encode=lambda *given: seen.append(given[1]))
+    example = Example("e", "", "", MIX, "西は？", "左。", history=("東は？", "右。"))
+    _encode(study, student, example, Training())  # type: ignore[arg-type]
+    assert [(m.role, m.content) for m in seen[0]] == [
+        ("system", "短く。"),
+        ("user", "東は？"),
+        ("assistant", "右。"),
+        ("user", "西は？"),
+    ]
 
 
 def test_report_and_run_name_the_sources_with_their_licences(finished: RunFolder) -> None:
@@ -214,6 +235,54 @@ def test_a_data_set_of_data_of_others_has_their_licences_on_its_card(tmp_path: P
     longest = max(turns, key=len)
     assert [turn["role"] for turn in longest] == ["user", "assistant"] * 2
     assert longest[-1]["content"] == "The Po."
+
+
+def test_terms_in_words_keep_a_set_from_being_published(tmp_path: Path) -> None:
+    mix = {"mix": [{**MIXTURE["sources"][0], "terms": "it may not be passed on"}]}
+    changes = {"student": None, "arms": {"a": mix}, "training": None, "evaluation": None}
+    run = run_study(written(tmp_path, **changes))
+    with pytest.raises(UserError, match="it may not be passed on"):
+        export_run(run, tmp_path / "out", "a", Options())
+    (done,) = export_run(run, tmp_path / "out", "a", Options(private=True))
+    card = (done.folder / "README.md").read_text("utf-8")
+    assert "| ja | 3 | CC0-1.0 | 文言が禁じている |" in card
+
+
+@pytest.mark.parametrize(
+    ("licence_class", "licence"),
+    [
+        ("permissive", "license: cc0-1.0"),
+        ("", "license: cc0-1.0"),
+        ("CC0 1.0", "license: cc0-1.0"),
+        ("conditions", ""),
+        ("forbids_competing", ""),
+        ("CC BY 4.0", ""),
+    ],
+)
+def test_a_set_heeds_what_rows_of_an_earlier_export_carry(
+    tmp_path: Path, licence_class: str, licence: str
+) -> None:
+    mix = {"mix": [{**MIXTURE["sources"][0], "path": "own.parquet"}]}
+    changes = {"student": None, "arms": {"a": mix}, "training": None, "evaluation": None}
+    made = Example("e", "d", "p", "seed", "高い山は？", "富士山です。", licence_class=licence_class)
+    write_records(tmp_path / "own.parquet", Example, [made])
+    run = run_study(written(tmp_path, **changes))
+    card = (run.path / "dataset" / "a" / "README.md").read_text("utf-8")
+    front = card.split("---")[1].splitlines()
+    assert [line for line in front if line.startswith("license")] == ([licence] if licence else [])
+
+
+def test_a_mixture_that_is_smaller_than_asked_is_in_the_headline_and_its_section(
+    tmp_path: Path,
+) -> None:
+    arms = {"mixture": {"mix": {**MIXTURE, "total": 1000}}}
+    run = run_study(written(tmp_path, arms=arms))
+    report = run.read_json("report/report.json")
+    (caveat,) = report["headline"]["caveats"]
+    assert "mixture の取り入れたデータは 5 例で、指定した 1,000 例に足りません" in caveat
+    assert report["mixtures"][0]["size"]["reached"] == 5
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    assert "指定した数は 1,000 例、実際の数は 5 例です。" in page
 
 
 def test_a_limit_takes_so_many_of_each_source(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from report_run import Plan, gain, write_run
-from teichaku.core.records import Answer, Judgement, Question
+from teichaku.core.records import Answer, Judgement, Question, Score
 from teichaku.core.run_folder import RunFolder
 from teichaku.evaluation.abstention import ABSTAINS
 from teichaku.evaluation.signals import MEAN, SHORTNESS, AnswerSignal
@@ -211,6 +211,66 @@ def test_failed_answers_are_counted_and_in_no_mean(tmp_path: Path) -> None:
 
     report = build_report(write_run(tmp_path / "run", Plan(failing)), "ja")["health"]
     assert {(row["answers"], row["failed"]) for row in report["rows"]} == {(20, 4)}
+
+
+def test_failures_of_the_runs_own_questions_stand_beside_their_share(tmp_path: Path) -> None:
+    run = with_unanswerable(write_run(tmp_path / "run", Plan(gain)), base_abstains)
+    stage = run.stage("evaluation")
+    answers = list(stage.read("answers", Answer))
+    gone = [a.id for a in answers if (a.arm, a.condition) == ("base", "closed_book")][:5]
+    stage.write(
+        "answers",
+        Answer,
+        [replace(a, error="503", text="") if a.id in gone else a for a in answers],
+    )
+    row = rates(build_report(run, "en"))["base"]
+    assert row["unanswerable"] == {"empty": 0, "failed": 0, "unread": 0}
+    assert row["answerable"] == {"empty": 0, "failed": 5, "unread": 0}
+    page = page_of(run).partition('<section id="hallucination">')[2]
+    assert page.count("5 failed, in no share") == 1
+
+
+def test_further_models_stand_last(tmp_path: Path) -> None:
+    plan = Plan(gain, arms=((ARM, 0.001), ("api", 0.002)), epochs=2)
+    run = write_run(tmp_path / "run", plan)
+    for name in ("answers", "scores"):
+        kind = Answer if name == "answers" else Score
+        rows = [
+            replace(row, checkpoint="base") if row.arm == "api" else row
+            for row in run.stage("evaluation").read(name, kind)
+            if row.arm != "api" or row.checkpoint == "epoch-2"
+        ]
+        run.stage("evaluation").write(name, kind, rows)
+    described = run.read_json("run.json")
+    arms = [arm for arm in described["arms"] if arm["name"] != "api"]
+    run.write_json("run.json", {**described, "arms": arms, "further_models": ["api"]})
+    with_signals(with_unanswerable(run, base_abstains))
+    rows = list(run.stage("signals").read("signals", AnswerSignal))
+    own = [a.id for a in run.stage("evaluation").read("answers", Answer) if a.arm == "api"]
+    run.stage("signals").write(
+        "signals", AnswerSignal, [*rows, *(AnswerSignal(name, SHORTNESS, -5.0) for name in own)]
+    )
+    report = build_report(run, "ja")
+    wanted = ["base", ARM, "api"]
+    section = page_of(run).partition('<section id="signals">')[2].partition("</section>")[0]
+    places = [section.rindex(f'<th scope="row">{name}</th>') for name in wanted]
+    assert places == sorted(places)
+    assert section.index('<th scope="row">api</th>') > places[1]
+    closed = [r["arm"] for r in report["health"]["rows"] if r["condition"] == "closed_book"]
+    assert closed == wanted
+    assert list(rates(report)) == wanted
+
+
+def test_health_has_no_interval_without_width_and_no_hyphen_for_a_minus(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    rows = build_report(run, "ja")["health"]["rows"]
+    (base,) = [row for row in rows if (row["arm"], row["condition"]) == ("base", "closed_book")]
+    # Every answer of the base is the same.
+    characters = base["means"]["characters"]
+    assert (characters["value"], characters["low"], characters["high"]) == (7.0, None, None)
+    section = page_of(run).partition('<section id="health">')[2].partition("</section>")[0]
+    assert "変化 −" in section
+    assert "変化 -" not in section
 
 
 def test_a_run_without_these_stages_has_none_of_the_sections(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from report_run import Plan, gain, write_run
 from teichaku.core.records import Answer, Question, Score
 from teichaku.core.run_folder import RunFolder
 from teichaku.core.statistics import holm, paired_difference, sign_flip_test
+from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.evaluation.benchmarks.controls import (
     ControlInfo,
     Controls,
@@ -18,15 +19,19 @@ from teichaku.evaluation.benchmarks.controls import (
     write_results,
     write_sets,
 )
+from teichaku.evaluation.benchmarks.prepared import prepare
 from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.report.build import build_report
+from teichaku.report.control_figures import control_figures
 from teichaku.report.controls import control_cell, controls
 from teichaku.report.diagnosis import ability_of
 from teichaku.report.evidence import Evidence, read_evidence
+from teichaku.report.wording import Wording
 
 #: What a model says to the items of a set, by arm and set; None: the request failed.
 Said = Mapping[tuple[str, str], Sequence[str | None]]
 ARMS = (("a", 0.001), ("b", 0.0001))
+UNTRAINED = ("base", "api")
 LABELS = ("0", "1")
 CHOICE = ControlInfo(
     "choice", "choice", "Choices", "MC", "choice", "exact_match", "1", (0.0, 1.0), "match",
@@ -66,7 +71,7 @@ def with_controls(
     answers = [
         Answer(
             f"{key}-{place}-{arm}", f"{key}-{place:02}", arm,
-            "base" if arm == "base" else "epoch-2", "closed_book", text or "",
+            "base" if arm in UNTRAINED else "epoch-2", "closed_book", text or "",
             error="" if text is not None else "gone",
         )
         for (arm, key), texts in said.items()
@@ -226,3 +231,142 @@ def test_the_page_shows_it_and_leaves_it_out_where_nothing_was_asked(
     assert "&lt;b&gt;note" in page and "<b>note" not in page
     assert {row["category"] for row in report["controls"]["categories"]} == {"MC", "NLI", "QA"}
     assert 'data-chart="controls-0"' in page
+
+
+def test_a_further_judge_is_no_reading_whatever_its_name(run: RunFolder) -> None:
+    said = {("base", "choice"): BEFORE, ("a", "choice"): BEFORE}
+    with_controls(run, [CHOICE], said)
+    stage = run.stage("controls")
+    scores = list(stage.read("scores", Score))
+    marks = [
+        replace(row, scorer="judge:kind_lenient", value=0.0)
+        for row in scores
+        if row.arm == "a" and row.scorer == "exact_match"
+    ]
+    assert len(marks) == 12
+    stage.write("scores", Score, [*scores, *marks])
+    assert change(run, "a", "lenient")["after"]["value"] == 0.75
+    cell = control_cell(read_evidence(run), "base", _arm(read_evidence(run)))
+    assert cell is not None and cell.difference is not None
+    assert cell.difference.value == 0.0
+
+
+def test_a_small_p_is_never_zero_and_a_family_has_only_tests(run: RunFolder) -> None:
+    said: Said = {("base", "choice"): ["1"] * 80, ("a", "choice"): ["0"] * 80,
+                  ("b", "choice"): [None] * 80}  # fmt: skip
+    with_controls(run, [CHOICE], said)
+    row = change(run, "a", "lenient")
+    # Forty documents of one sign.
+    assert row["p"] == row["p_holm"] == pytest.approx(2 / 2**40, rel=1e-3)
+    assert row["family"] == 1
+    failed = change(run, "b", "lenient")
+    assert (failed["p"], failed["p_holm"], failed["family"]) == (None, None, 1)
+    build_report(run, "en")
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    assert "p &lt; 0.001" in page
+    assert "0.000" not in page.partition('id="controls"')[2].partition("</section>")[0]
+
+
+def with_a_further_model(run: RunFolder) -> RunFolder:
+    run.write_json("run.json", {**run.read_json("run.json"), "further_models": ["api"]})
+    return run
+
+
+def test_models_are_held_against_the_best_on_the_same_items(run: RunFolder) -> None:
+    half = ["1"] * 6 + ["0"] * 6
+    said = {
+        (arm, key): texts
+        for key in ("choice", "tasks2")
+        for arm, texts in (("base", LOST), ("a", half), ("api", BEFORE))
+    }
+    with_controls(with_a_further_model(run), [CHOICE, replace(CHOICE, key="tasks2")], said)
+    rows = found(run)["against_best"]
+    own = [row for row in rows if row["set"] == "choice"]
+    assert [(row["arm"], row["best"]) for row in own] == [("base", "api"), ("a", "api")]
+    assert [row["difference"]["value"] for row in own] == [-0.416667, -0.25]
+    clusters = [str(place // 2) for place in range(12)]
+    best = [float(text == "1") for text in BEFORE]
+    p_values = [
+        sign_flip_test(best, [float(text == "1") for text in texts], clusters)
+        for texts in (LOST, half)
+    ]
+    assert [row["p_holm"] for row in own] == pytest.approx(holm(p_values), rel=1e-3)
+    assert {row["family"] for row in own} == {2}
+    together = [row for row in rows if row["set"] == "together"]
+    assert [row["difference"]["n"] for row in together] == [24, 24]
+    means = {row["arm"]: row["value"]["value"] for row in found(run)["together"]}
+    assert means == {"base": pytest.approx(1 / 3, abs=1e-6), "a": 0.5, "api": 0.75}
+
+
+def test_one_untrained_model_is_the_one_to_be_held_against(run: RunFolder) -> None:
+    with_controls(run, [CHOICE], {("base", "choice"): BEFORE, ("a", "choice"): LOST})
+    assert found(run)["against_best"] == []
+    assert found(run)["together"] == []
+
+
+def drawn(values: Mapping[str, Sequence[float | None]]) -> Any:
+    """The only chart of models with values in as many categories."""
+    rows = [
+        {"category": category, "arm": arm, "lenient": value, "is_published": False}
+        for arm, own in values.items()
+        for category, value in zip(("MC", "NLI", "QA"), own, strict=False)
+    ]
+    (figure,) = control_figures({"controls": {"categories": rows}}, Wording("en"))
+    return figure
+
+
+def test_a_model_that_lacks_a_value_is_named_and_the_others_stay_polygons() -> None:
+    figure = drawn({"x": [0.1, 0.2, 0.3], "y": [0.3, None, 0.1], "z": [0.5, 0.5, 0.5]})
+    assert "layer" in figure.spec
+    assert list(figure.legend) == ["x", "z"]
+    assert "not drawn: y;" in figure.title
+    # Where most lack one, all are bars and nobody is left out.
+    bars = drawn({"x": [0.1, 0.2, 0.3], "y": [0.3, None, 0.1]})
+    assert "layer" not in bars.spec
+    assert list(bars.legend) == ["x", "y"]
+    assert "not drawn" not in bars.title
+
+
+def test_more_models_than_the_chart_has_room_for_are_named() -> None:
+    figure = drawn({f"m{place}": [0.1, 0.2, 0.3] for place in range(10)})
+    assert list(figure.legend) == [f"m{place}" for place in range(8)]
+    assert "not drawn: m8, m9;" in figure.title
+
+
+def test_every_note_of_a_shipped_set_has_words_in_both_languages(run: RunFolder) -> None:
+    notes = tuple({note for name in shipped() for note in prepare(name).notes})
+    assert any("stands in for chabsa" in note for note in notes)
+    about = replace(CHOICE, notes=(*notes, "of the user's own"))
+    with_controls(run, [about], {("base", "choice"): BEFORE, ("a", "choice"): LOST})
+    told = found(run)["sets"][0]["notes"]
+    for note in told[:-1]:
+        # English words say exactly what the note says, so that they cannot drift apart.
+        key = f"control_notes.{note['name']}"
+        assert Wording("en")(key, **note["values"]) == note["text"]
+        assert Wording("ja")(key, **note["values"]) != note["text"]
+    assert told[-1]["name"] == ""
+    build_report(run, "ja")
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    assert "chabsa そのものではありません" in page
+    assert "of the user&#39;s own" in page
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_compact_tables_have_a_row_for_each_model(run: RunFolder, language: str) -> None:
+    said = {
+        (arm, key): texts
+        for key in ("choice", "choice@published")
+        for arm, texts in (("base", BEFORE), ("a", LOST), ("api", WORDY))
+    }
+    with_controls(with_a_further_model(run), [CHOICE, PUBLISHED], said)
+    build_report(run, language)
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    changes, values = page.split('<table class="matrix"')[1:]
+    assert changes.partition("</table>")[0].count("<tr>") == 2
+    head, _, rest = values.partition("</table>")
+    # The header, three models, and what guessing reaches.
+    assert head.count("<tr>") == 5
+    assert [head.index(f'<th scope="row">{arm}</th>') for arm in ("base", "a", "api")] == sorted(
+        head.index(f'<th scope="row">{arm}</th>') for arm in ("base", "a", "api")
+    )
+    assert rest.count("<details>") >= 2

@@ -9,7 +9,10 @@ from hypothesis import given
 
 from languages import texts
 from report_run import Plan, gain, write_run
+from teichaku.core.records import Answer, Score
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
+from teichaku.evaluation.benchmarks.controls import Controls, write_results, write_sets
+from teichaku.evaluation.benchmarks.conversations import NOT_ASKED
 from teichaku.report.build import build_report
 from teichaku.report.page import _environment
 from teichaku.report.wording import Wording
@@ -93,12 +96,82 @@ def test_a_run_without_a_rendered_prompt_has_no_such_part(tmp_path: Path) -> Non
     assert 'id="prompt"' not in page_of(run)
 
 
+def with_sets(
+    run: RunFolder, *prompts: dict[str, Any], models: Any = None, errors: Any = None
+) -> RunFolder:
+    """``run`` with what the controls wrote: a set without an item, and how it was asked."""
+    folder = run.stage("controls")
+    folder.begin("controls")
+    write_sets(folder, [], [])
+    write_results(folder, Controls({}, {}, [], [], {}), [])
+    folder.write("scores", Score, [])
+    told = [
+        Answer(f"{arm}-{place}", f"q{place}", arm, "base", "closed_book", "", error=error)
+        for arm, given in (errors or {}).items()
+        for place, error in enumerate(given)
+    ]
+    folder.write("answers", Answer, told)
+    write_aside(folder.path / "models.json", json_bytes({"models": models or {}}))
+    content = {"prompts": prompts, "by_servers": []}
+    write_aside(folder.path / "prompt.json", json_bytes(content))
+    folder.finish("controls", {"counts": {"in": 0, "out": 0, "dropped": 0, "reasons": {}}})
+    run.add_stage("controls", "controls")
+    return run
+
+
+def of_set(**changes: Any) -> dict[str, Any]:
+    one = rendered(**{"set": "jnli", "question_id": "c0", "put": "chat", **changes})
+    return {key: value for key, value in one.items() if key != "condition"}
+
+
+def test_of_benchmarks_alone_the_prompts_are_shown_too(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain, unfinished=("evaluation", "questions")))
+    with_sets(run, of_set(), of_set(put="plain", text="<bos>前提と仮説"))
+    report = build_report(run, "en")
+    assert [one["put"] for one in report["prompt"]["of_sets"]] == ["chat", "plain"]
+    assert report["prompt"]["prompts"] == []
+    page = page_of(run)
+    assert "<h3>The first item of each benchmark</h3>" in page
+    assert "&lt;bos&gt;前提と仮説" in page and "<b>2</b> 901 902" in page
+    assert "jnli · the plain frame as it stands" in page
+    assert "The text as it stands, without any template." in page
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_faults_of_benchmark_prompts_are_told_once_by_model_and_set(
+    tmp_path: Path, language: str
+) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain))
+    with_prompts(run, rendered(faults=["doubled_bos"]))
+    faults = {"jnli": {"doubled_bos": 4}, "jsquad": {"missing_chat_template": 7}}
+    with_sets(run, of_set(), models={arm: {"put": {}, "faults": faults} for arm in ("base", "qa")})
+    words = Wording(language)
+    caveats = build_report(run, language)["headline"]["caveats"]
+    (told,) = [
+        one for one in caveats if words.label("prompt_faults", "missing_chat_template") in one
+    ]
+    assert caveats.index(told) == 1
+    assert "base" in told and "jsquad 7" in told and "jnli" not in told
+    assert sum(words.label("prompt_faults", "doubled_bos") in one for one in caveats) == 1
+
+
+def test_a_further_model_that_answered_no_benchmark_is_told_with_its_first_error(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain))
+    run.write_json("run.json", {**run.read_json("run.json"), "further_models": ["gpt", "large"]})
+    with_sets(run, errors={"gpt": [NOT_ASKED, "gone"], "large": ["slow", ""]})
+    caveats = build_report(run, "en")["headline"]["caveats"]
+    assert caveats[0].startswith("gpt gave no answer at all") and "(gone)" in caveats[0]
+    assert not any("large" in caveat for caveat in caveats)
+
+
 @given(texts)
 def test_any_text_of_a_prompt_stays_text(text: str) -> None:
     template = _environment().from_string(
         '{% import "macros.html.j2" as m %}{% include "prompt.html.j2" %}'
     )
-    shown = {"prompts": [rendered(text=text)], "by_servers": [], "question": text}
+    shown = {"prompts": [rendered(text=text)], "of_sets": [], "by_servers": [], "question": text}
     page = template.render(report={"prompt": shown}, words=Wording("en"))
     assert (
         f'<div class="text">{html.escape(text)}</div>'.replace("&#x27;", "&#39;").replace(

@@ -86,3 +86,20 @@ def test_without_retrieval_there_is_no_such_part(tmp_path: Path) -> None:
     assert build_report(run, "en")["retrieval"] == {}
     page = (run.path / "report" / "index.html").read_text("utf-8")
     assert 'id="retrieval"' not in page and 'href="#retrieval"' not in page
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_retrieval_that_showed_nothing_is_told_and_not_weighed(
+    tmp_path: Path, language: str
+) -> None:
+    plan = Plan(gain, conditions=("closed_book", "open_book", "retrieval"))
+    found = {}
+    for without in (1, 2):
+        run = write_run(tmp_path / str(without), plan)
+        with_quality(run, ["characters"], {"all": quality(without=without)})
+        found[without] = build_report(run, language)["headline"]
+    told = [len(found[without]["caveats"]) for without in (1, 2)]
+    assert told[1] == told[0] + 1
+    assert any("evaluation.retrieval.characters" in one for one in found[2]["caveats"])
+    assert found[1]["diagnosis"]["against"]["instead"] is not None
+    assert found[2]["diagnosis"]["against"]["instead"] is None

@@ -177,3 +177,14 @@ def test_the_order_is_fair_and_goes_by_what_is_asked(asked: list[str], first: in
     there = [[str(one.kind) for one in questions].count(kind) for kind in kinds]
     for count, whole in zip(counts, there, strict=True):
         assert count >= min(whole, max(counts) - 1)
+
+
+@pytest.mark.parametrize(("reached", "is_bad"), [(0.85, False), (0.7, True)])
+def test_right_is_what_the_signals_take_for_right(
+    tmp_path: Path, reached: float, is_bad: bool
+) -> None:
+    def nearly(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
+        return 0.0 if checkpoint == "base" else reached
+
+    run = write_run(tmp_path / "run", Plan(nearly, judged=False, scorer="character_f1"))
+    assert bool(build_report(run, "ja")["side_by_side"]["bad"]) == is_bad

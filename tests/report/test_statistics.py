@@ -127,3 +127,66 @@ def test_the_page_says_that_one_seed_is_one_training_run(
 
 def test_without_a_trained_arm_there_is_nothing_to_test(tmp_path: Path) -> None:
     assert statistics_of(write_run(tmp_path / "run", Plan(gain, arms=()))) is None
+
+
+def in_the_words_of_one(
+    arm: str, checkpoint: str, condition: str, question: Question
+) -> float | None:
+    """Arm ``a`` answers what stands in its own examples, and nothing else sets the arms apart."""
+    if question.kind == "trained_by_some":
+        return float(arm == "a")
+    return 0.0 if checkpoint == "base" else 0.5
+
+
+def test_questions_in_the_words_of_some_arms_compare_no_arms(tmp_path: Path) -> None:
+    plan = Plan(
+        in_the_words_of_one,
+        documents=8,
+        kinds=("held_out", "trained_by_some"),
+        arms=[("a", 0.001), ("b", 0.003)],
+        scorer="character_f1",
+    )
+    run = write_run(tmp_path / "run", plan)
+    report = build_report(with_settings(run, a={"seed": 0}, b={"seed": 1}), "ja")
+    found = report["statistics"]
+    assert {row["question_kind"] for row in found["among_arms"]} == {"held_out", "all"}
+    assert row(found["among_arms"], "all")["difference"]["value"] == 0.0
+    assert row(found["against_base"], "trained_by_some", after="a")["won"] == 16
+    # All questions are the same ones everywhere on the page.
+    everywhere = [
+        *(row(found["against_base"], "all", after=arm)["difference"]["value"] for arm in "ab"),
+        row(found["seeds"], "all")["difference"]["value"],
+        *(
+            line["difference"]["value"]
+            for line in report["headline"]["rows"]
+            if (line["question_kind"], line["condition"]) == ("all", "closed_book")
+        ),
+        *(
+            line["value"]
+            for line in report["scores"]
+            if line["question_kind"] == "all"
+            and (line["scorer"], line["condition"]) == ("character_f1", "closed_book")
+            and line["checkpoint"] == "epoch-2"
+        ),
+    ]
+    assert everywhere == [0.5] * len(everywhere) and len(everywhere) == 6
+
+
+def one_arm_failed(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
+    return None if arm == "b" else gain(arm, checkpoint, condition, question)
+
+
+def test_what_was_not_tested_makes_chance_no_likelier(tmp_path: Path) -> None:
+    arms = [(name, 0.001) for name in "abc"]
+    run = write_run(tmp_path / "run", Plan(one_arm_failed, documents=8, arms=arms))
+    assert row(statistics_of(run)["against_base"], after="a")["family"] == 2
+
+
+@pytest.mark.parametrize(("documents", "is_grey"), [(4, True), (8, False)])
+def test_rows_of_few_documents_are_grey(tmp_path: Path, documents: int, is_grey: bool) -> None:
+    run = write_run(tmp_path / "run", Plan(gain, documents=documents))
+    build_report(run, "ja")
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    section = page.partition('<section id="statistics">')[2].partition("</section>")[0]
+    assert ('<tr class="small">' in section) == is_grey
+    assert "増減のあった文書が六つ未満では" in section

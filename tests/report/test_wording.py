@@ -53,6 +53,14 @@ def test_a_change_carries_its_sign_and_zero_carries_none() -> None:
     assert words.change({"value": 1.26}, "judge") == "+1.3 marks"
 
 
+def test_a_further_judge_is_named_and_explained() -> None:
+    names = [Wording(language).label("scorers", "judge:first") for language in ("ja", "en")]
+    assert names == ["審査モデル（first）", "Judge (first)"]
+    words = Wording("en")
+    assert words.label("control_metrics", "judge:first") == "Judge (first)"
+    assert words.label("scorers_help", "judge:first") == words.label("scorers_help", "judge")
+
+
 def test_missing_values_are_told_apart_from_those_that_count() -> None:
     words = Wording("en")
     assert words.size({"n": 1200, "documents": 8, "failed": 0}) == (

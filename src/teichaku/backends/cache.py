@@ -53,6 +53,8 @@ def request_key(identity: str, request: Request) -> str:
         asked["top_log_probabilities"] = request.top_log_probabilities
     if request.plain:
         asked["plain"] = True
+    if request.several_lines:
+        asked["several_lines"] = True
     # dict(...) takes any other mapping; ASCII escapes hold for lone surrogates as well.
     # Keys keep their order: that of a schema's properties steers constrained decoding.
     return sha256(_KEY_ENCODER.encode(asked).encode("ascii")).hexdigest()

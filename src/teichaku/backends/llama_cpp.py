@@ -98,14 +98,14 @@ class LlamaCppModel:
 
     def _answer(self, server: Any, request: Request, stopped: threading.Event) -> Reply:
         chunks = _Chunks(stopped)
-        fields = {
-            **request_fields(request),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            # Chunks while a long prompt is read, so that it can be stopped there too.
-            "return_progress": True,
-        }
         try:
+            fields = {
+                **request_fields(request),
+                "stream": True,
+                "stream_options": {"include_usage": True},
+                # Chunks while a long prompt is read, so that it can be stopped there too.
+                "return_progress": True,
+            }
             server.handle_chat_completions(fields, chunks.take)
         except (RuntimeError, TypeError, ValueError) as error:
             return Reply(request, "", error=f"llama.cpp: {error}")

@@ -4,8 +4,10 @@ Not run in the project's own tests. It was tried with sentence-transformers 6.2 
 made on the spot, not with real weights.
 """
 
+import hashlib
 from collections.abc import Sequence
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,14 +27,14 @@ class SentenceEmbedder:
     def __init__(
         self, name: str, *, prefix: str = "", batch_size: int = 32, device: str = ""
     ) -> None:
-        self.identity = f"sentence_transformers:{name}#{prefix}"
-        self._name, self._prefix, self._batch_size = name, prefix, batch_size
+        self._weights, self._prefix, self._batch_size = identity_of(name), prefix, batch_size
+        self.identity = f"{self._weights}#{prefix}"
         self._model = _loaded(name, device)
 
     def with_prefix(self, prefix: str) -> "SentenceEmbedder":
         """The same weights with another prefix."""
         other = copy(self)
-        other._prefix, other.identity = prefix, f"sentence_transformers:{self._name}#{prefix}"
+        other._prefix, other.identity = prefix, f"{self._weights}#{prefix}"
         return other
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -49,6 +51,24 @@ class SentenceEmbedder:
             show_progress_bar=False,
         )
         return np.asarray(vectors, np.float32)
+
+
+def identity_of(name: str) -> str:
+    """What tells a model from others without loading it: its name, and of a folder the contents of
+    its files, those in its folders among them (pooling and dense layers lie there).
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return f"sentence_transformers:{name}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        own = path.relative_to(folder)
+        is_hidden = any(part.startswith(".") for part in own.parts)
+        if path.is_file() and not is_hidden and path.suffix != ".md":
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{own.as_posix()} {content}\n".encode("utf-8", "surrogateescape"))
+    return f"sentence_transformers:sha256:{digest.hexdigest()}"
 
 
 def _loaded(name: str, device: str) -> Any:

@@ -239,18 +239,34 @@ def _take(row: Row, token: int, end_tokens: frozenset[int], renderer: Renderer) 
 
 
 def _stopped_text(row: Row, renderer: Renderer) -> str | None:
-    """The text before the first stop string, or before the line break that ends it."""
+    """The text before the first stop string, or before what ends the answer of a model without a
+    chat template.
+    """
     stops = row.request.sampling.stop
-    # What follows a plain text is the asker's to read, line breaks and all.
-    ends_line = not row.request.plain and renderer.ends_line(row.tokens[-1])
-    if not stops and not ends_line:
+    end = _end(row, renderer)
+    if not stops and not end:
         return None
     text = renderer.text(row.tokens)
     found = [text.index(stop) for stop in stops if stop in text]
-    # Line breaks before the first word do not count.
-    end = text.find("\n", len(text) - len(text.lstrip())) if ends_line else -1
-    found += [end] if end >= 0 else []
+    # What stands before the first word does not count.
+    place = text.find(end, len(text) - len(text.lstrip())) if end else -1
+    found += [place] if place >= 0 else []
     return text[: min(found)] if found else None
+
+
+def _end(row: Row, renderer: Renderer) -> str:
+    """What ends the answer if it stands in it behind a word: a line break, or the heading of a
+    next question. Empty where the last token cannot have brought it.
+    """
+    # What follows a plain text is the asker's to read, line breaks and all.
+    if row.request.plain:
+        return ""
+    if not row.request.several_lines:
+        return "\n" if renderer.ends_line(row.tokens[-1]) else ""
+    heading = renderer.next_question
+    # No token is shorter than a byte, so that these many hold the heading if it is at the end.
+    last = row.tokens[-len(heading.encode("utf-8")) - 1 :]
+    return heading if heading and heading in renderer.text(last) else ""
 
 
 def _generator(request: Request) -> torch.Generator | None:

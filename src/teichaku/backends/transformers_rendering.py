@@ -123,6 +123,16 @@ class Renderer:
             self._line_breaks[token] = "\n" in self.text([token])
         return self._line_breaks[token]
 
+    @cached_property
+    def next_question(self) -> str:
+        """The line break and the heading with which a model without a chat template begins a
+        question of its own: what stands before the question in the plain template, on its last
+        line that is not blank. Empty where there is none, and for models with a chat template.
+        """
+        before = self._plain_template.partition(_QUESTION)[0].rstrip()
+        heading = before.rpartition("\n")[2].strip()
+        return f"\n{heading}" if heading and not self.is_chat else ""
+
     def text(self, tokens: Sequence[int]) -> str:
         """The text of generated ``tokens``, without those that are no text and without what
         the model thinks.

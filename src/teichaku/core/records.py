@@ -385,6 +385,9 @@ class Request:
     ``plain`` hands the text of the messages on as it stands: no template is put around it, and
     nothing is added but the token that every text of the model begins with. Only a model in
     process can do that; see :func:`~teichaku.evaluation.benchmarks.conversations.ask_items`.
+
+    ``several_lines``: the answer may have several. A model without a chat template is then not
+    stopped at the first line break after a word, but where it goes on with a question of its own.
     """
 
     messages: tuple[Message, ...]
@@ -396,6 +399,7 @@ class Request:
     attempt: int = field(default=0, compare=False)
     top_log_probabilities: int = 0
     plain: bool = False
+    several_lines: bool = False
 
 
 #: So many tokens of a reply have their log-probabilities kept. A score that opens a JSON object

@@ -65,6 +65,26 @@ def write_aside(path: Path, data: bytes) -> None:
         raise unwritable(path, error) from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in the file at ``path``. Raises ``UserError`` where it holds none."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, "it cannot be read as JSON") from error
+    if not isinstance(loaded, dict):
+        raise damaged(path, "it holds no JSON object")
+    return loaded
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """What to tell a person whose run has a file that cannot be what was written."""
+    return UserError(
+        f"{path} is damaged: {what}.",
+        "Copy it from where the run was made; or remove the folder of a stage, and the same "
+        "command makes that stage anew.",
+    )
+
+
 def unwritable(path: Path, error: Exception) -> UserError:
     """What to tell a person whose disk refused a file."""
     return UserError(
@@ -159,8 +179,7 @@ class StageFolder:
         """What ``stage.json`` says, or None where the stage is not finished."""
         if not self.marker.is_file():
             return None
-        loaded: dict[str, Any] = json.loads(self.marker.read_text(encoding="utf-8"))
-        return loaded
+        return read_object(self.marker)
 
     def is_finished(self, made_from: str) -> bool:
         """Whether the stage is finished and was made from just this."""
@@ -292,6 +311,9 @@ class RunFolder:
             return {}
         listed = self.read_json(_STAGES)
         found = {name: self.stage(name).summary() for name in listed}
+        for name, summary in found.items():
+            if summary is not None and "fingerprint" not in summary:
+                raise damaged(self.stage(name).marker, "it has no 'fingerprint'")
         return {
             name: summary
             for name, summary in found.items()
@@ -300,8 +322,7 @@ class RunFolder:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object of the run."""
-        loaded: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
-        return loaded
+        return read_object(self.path / name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON object of the run."""

@@ -133,9 +133,10 @@ def comparable(text: str) -> str:
 
     What changes the meaning of a number or a name stays: marks between digits (``1-4`` and
     ``1/4`` are not ``14``; ``10, 20`` and ``10、20`` are one list), a minus
-    (:func:`~teichaku.core.numerals.minuses`), a sign of currency before a number (¥ becomes 円
-    behind it), and ``%``, ``+`` and ``#`` after a letter or digit (``C++`` is not ``C``).
-    What else a symbol may tell (○ is not ×), :func:`symbols` tells.
+    (:func:`~teichaku.core.numerals.minuses`, :func:`letter_minuses`), a sign of currency before a
+    number (¥ becomes 円 behind it), and ``%``, ``+`` and ``#`` after a letter or digit (``C++`` is
+    not ``C``). What else a symbol may tell (○ is not ×),
+    :func:`symbols` tells.
     """
     return _folded(text, "")
 
@@ -145,6 +146,22 @@ def words_apart(text: str) -> str:
     spaces it is that.
     """
     return _folded(text, " ")
+
+
+def is_signed(text: str) -> bool:
+    """Whether ``text`` may have a sign that :func:`signed_words` keeps; without, that is
+    :func:`words_apart`.
+    """
+    return _SIGNED.search(text) is not None
+
+
+def signed_words(text: str) -> str:
+    """:func:`words_apart` with the signs that change what they touch: what compares (``≥5``,
+    ``x≠1``), ♯ and ♭, and the minus of a grade (``A-``); where :func:`is_signed`.
+    """
+    whole = _BULLET.sub("", unicodedata.normalize("NFKC", text).translate(_SAME))
+    whole = _GRADE_MINUS.sub(_GRADED, whole.translate(_SAME_SYMBOLS))
+    return _folded(_NO_SIGN.sub(" ", whole), " ", _SIGNS)
 
 
 def contains(text: str, part: str) -> bool:
@@ -158,7 +175,9 @@ def contains(text: str, part: str) -> bool:
 
 
 def stands_in(whole: str, wanted: str) -> bool:
-    """:func:`contains` of texts that :func:`words_apart` has read already."""
+    """:func:`contains` of texts that :func:`words_apart` or :func:`signed_words` has read already:
+    with their signs, 5 is not in ``≥5`` and A not in ``A-``.
+    """
     start = whole.find(wanted) if wanted else -1
     while start >= 0:
         if _stands_alone(whole, start, start + len(wanted)):
@@ -207,21 +226,76 @@ def marks(text: str) -> str:
     )
 
 
+def symbol_runs(text: str) -> list[str]:
+    """The :func:`marks` of ``text`` in their order, as runs of one and the same (★★★); an emoji
+    with its colour or of several joined ones (👨‍👩‍👧), and a flag, are one.
+    """
+    whole = _TIMES.sub("×", normalise(text)).translate(_SAME_SYMBOLS)
+    clusters: list[tuple[str, int, int]] = []
+    for found in _CLUSTER.finditer(whole):
+        first = found[0][0]
+        if first in "%‰#&@" or unicodedata.category(first)[0] == "S":
+            clusters.append((found[0], *found.span()))
+    runs: list[str] = []
+    for place, (cluster, start, _) in enumerate(clusters):
+        before, _, end = clusters[place - 1] if place else ("", 0, -1)
+        if before == cluster and end == start:
+            runs[-1] += cluster
+        else:
+            runs.append(cluster)
+    return runs
+
+
+_COLOUR = "[\U0001f3fb-\U0001f3ff]"
+_CLUSTER = re.compile(
+    "[\U0001f1e6-\U0001f1ff]{2}"
+    rf"|[☀-❧➡{_EMOJI}]{_COLOUR}?(?:\u200d[☀-❧➡{_EMOJI}]{_COLOUR}?)*|.",
+    re.DOTALL,
+)
 _YEN = re.compile(r"¥\s*(\d[\d.]*)")
 _LIST_MARKS = dict.fromkeys(map(ord, ",;"), "、") | {ord("*"): "×"}
 _SUFFIXES = "%‰+#"
+#: The minus of a grade among the signs; no character of any text.
+_GRADED = "\ufdd0"
+#: What :func:`signed_words` keeps.
+_BEFORE_NUMBERS, _BEHIND_LETTERS = "±≥≤≠<>", f"♯♭{_GRADED}"
+_SIGNS = _BEFORE_NUMBERS + _BEHIND_LETTERS
+_SIGNED = re.compile(
+    rf"[{_BEFORE_NUMBERS}≧≦＜＞♯♭]|(?<=[A-Za-zＡ-Ｚａ-ｚ])[‐‑‒–—―−－-](?=[^\w-]|\Z|です|だ)"
+)
+#: Angles that do not compare: brackets, arrows, and what stands before no number.
+_NO_SIGN = re.compile(r"<(?=[^<>]*>(?!=? ?-?\d))|(?<=[-=])>|[<>](?!=? ?-?\d)")
+_GRADE_MINUS = re.compile(
+    r"(?:(?<=(?<![A-Za-z])[A-Z])|(?<=(?<![A-Za-z])[A-Z][A-Za-z])|(?<=(?<![A-Za-z])[A-Z]{3}))"
+    r"-(?=[^\w-]|\Z|です|だ)"
+)
+#: A letter that may have a minus behind it: one that stands alone (``x-1``) or behind its number
+#: (``2x-1``, ``1e-4``), not the end of a name (``GPT-4``, ``PX-20A-3``).
+_LONE_LETTER = r"[^\W\d_ぁ-ヿ㐀-鿿฀-๿가-힣]"
+_LETTER_MINUS = re.compile(
+    rf"(?<!{_LONE_LETTER})(?<!{_LONE_LETTER}-)(?<![\d.])[\d.]*{_LONE_LETTER}"
+    r"(?P<minus>[-‐‒–−]| [-‐‒–−] )(?=\d)"
+)
 #: A minus while marks are read; no character of any text.
 _MINUS = "\uffff"
 
 
-def _folded(text: str, word_gap: str) -> str:
+def letter_minuses(text: str) -> list[int]:
+    """The places of the dashes in ``text`` (NFKC) that stand between a letter and a number and are
+    no hyphens: of exponents (``1e-4``), and behind a letter that stands alone (``x-1``, ``x - 1``).
+    """
+    found = (match.span("minus") for match in _LETTER_MINUS.finditer(text))
+    return [start + (end - start) // 2 for start, end in found]
+
+
+def _folded(text: str, word_gap: str, signs: str = "") -> str:
     """``text`` as :func:`comparable`, with ``word_gap`` between two words of letters that
-    stand apart.
+    stand apart, and with its ``signs``.
     """
     kept: list[str] = []
     marks = ""
     for character in _YEN.sub(r"\1円", normalise(_with_minuses(text))):
-        if unicodedata.category(character)[0] in "LNM":
+        if unicodedata.category(character)[0] in "LNM" or character in signs:
             kept.append(_meaning(kept[-1][-1:] if kept else "", marks, character, word_gap))
             kept[-1] += character
             marks = ""
@@ -235,7 +309,7 @@ def _folded(text: str, word_gap: str) -> str:
 def _with_minuses(text: str) -> str:
     """``text`` in NFKC with another character for the minus of a number."""
     whole = unicodedata.normalize("NFKC", text.replace(_MINUS, "\ufffe"))
-    if found := minuses(whole):
+    if found := [*minuses(whole), *letter_minuses(whole)]:
         letters = list(whole)
         for place in found:
             letters[place] = _MINUS
@@ -272,14 +346,14 @@ def _stands_alone(whole: str, start: int, end: int) -> bool:
     if first.isdigit() and (
         before.isdigit()
         or (before == "." and further.isdigit())
-        or (before == "-" and not further.isdigit())
+        or (before and before in "-" + _BEFORE_NUMBERS and not further.isdigit())
     ):
         return False
     if last.isdigit() and (
         after.isdigit() or (after == "." and whole[end + 1 : end + 2].isdigit())
     ):
         return False
-    if last.isalpha() and after and after in "+#":
+    if last.isalpha() and after and after in "+#" + _BEHIND_LETTERS:
         return False
     return not (_is_one_word(before, first) or _is_one_word(last, after))
 

@@ -19,7 +19,15 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
 from teichaku.core.numerals import MINUS_MARKS, NUMERAL_KANJI, Numeral, read_numerals
-from teichaku.core.text import SYMBOLS, comparable, kana, script, sentences, symbols
+from teichaku.core.text import (
+    SYMBOLS,
+    comparable,
+    kana,
+    letter_minuses,
+    script,
+    sentences,
+    symbols,
+)
 from teichaku.curation.figures import measured
 from teichaku.curation.names import mentions
 from teichaku.curation.negations import negations
@@ -37,6 +45,10 @@ _NUMBER = re.compile(rf"[\d.,]+|[{NUMERAL_KANJI}]+")
 #: What may stand before a number and change it, beside a minus.
 _PREFIX = re.compile(r"(?:[±≧≦≥≤≠]|(?<![+A-Za-z\d])\+) ?$")
 _MAY_END_PREFIX = frozenset("±≧≦≥≤≠+ ")
+#: A grade, a blood group or an ion with its sign: A-, Rh+, Na+.
+_GRADE = re.compile(
+    r"(?<![A-Za-z])([A-Z]{1,3}[a-z]?)(\+(?![+\dA-Za-z])|[-‐‒–−](?=[^\w-]|\Z|です|だ))"
+)
 _PREFIXES = str.maketrans("≧≦", "≥≤", " ")
 #: A number below one without its zero; a full-width point mostly ends a sentence.
 _POINT = re.compile(r"(?<![\d.A-Za-z)\]])\.(?=\d)")
@@ -56,7 +68,8 @@ def difference(left: str, right: str) -> str:
 
     Numbers differ where their sequences do, kanji numerals and digits alike, with their signs; or
     where one number counts two things (5%, 5円). Symbols (○, ↑, 👍) do where each text has one
-    that the other has not, or the same ones in another order. Negations do where one text has
+    that the other has not, or the same ones in another order; the sign of a grade (A-, Rh+) also
+    where the other text has none there. Negations do where one text has
     more of them. Named things do where each text has an identifier (``PX-20A``, ``GPU``, the A of
     プランA) that the other has not; or a name, with names in its place that are two edits away or,
     in up to three kanji, of one length; or where a noun stands in place of another one and
@@ -78,6 +91,8 @@ def difference(left: str, right: str) -> str:
     shown, instead = symbols(left), symbols(right)
     if not _is_part(shown, instead) and not _is_part(instead, shown):
         return _told(shown, instead)
+    if graded := _grades(left, right):
+        return graded
     denied, others = negations(left), negations(right)
     if len(denied) != len(others):
         return _told(denied, others)
@@ -200,9 +215,11 @@ def _numbers(text: str) -> list[tuple[str, Numeral]]:
     # Most sentences have none, and to look for a sign before one takes time.
     if not _NUMERIC.search(text):
         return []
-    found = []
+    found, signs = [], set(letter_minuses(text))
     for numeral in read_numerals(text):
         value, start = numeral.value, numeral.start
+        if signs & {start - 1, start - 2} and value.strip("0."):
+            value = f"-{value.lstrip('-')}"
         if text[start - 1 : start] in _MAY_END_PREFIX:
             before = _PREFIX.search(text, max(0, start - 2), start)
             value = before.group().translate(_PREFIXES) + value if before else value
@@ -214,6 +231,24 @@ def _is_part(some: list[str], others: list[str]) -> bool:
     """Whether ``some`` stand among ``others`` in their order."""
     rest = iter(others)
     return all(each in rest for each in some)
+
+
+def _grades(left: str, right: str) -> str:
+    """The signed grades whose letters have another sign, or none, in the other text."""
+    ours, theirs = map(_signed, (left, right))
+    only_ours = [one for one in ours if one not in theirs and _names_it(right, ours[one])]
+    only_theirs = [one for one in theirs if one not in ours and _names_it(left, theirs[one])]
+    return _told(only_ours, only_theirs)
+
+
+def _signed(text: str) -> dict[str, str]:
+    """The grades of a text, all with one kind of minus, and their letters."""
+    found = (match.groups() for match in _GRADE.finditer(text))
+    return {f"{letters}{'+' if sign == '+' else '-'}": letters for letters, sign in found}
+
+
+def _names_it(text: str, letters: str) -> bool:
+    return re.search(rf"(?<![A-Za-z]){letters}(?![A-Za-z\d])", text) is not None
 
 
 def _units(

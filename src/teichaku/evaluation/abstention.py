@@ -176,6 +176,17 @@ ABSTAINS: Form[float] = Form(
 
 
 @dataclass(frozen=True, slots=True)
+class Unsaid:
+    """Answers that say neither: ``empty`` ones, those that ``failed``, and ``unread`` ones of
+    which nobody could say. Only the first count in the rates, among all answers.
+    """
+
+    empty: int
+    failed: int
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
 class AbstentionRates:
     """How an arm deals with what it cannot know, and with what it can.
 
@@ -183,8 +194,8 @@ class AbstentionRates:
     ``false_answers`` the share that answer, and of those ``from_source`` the share whose answer is
     that of the question before its name was swapped: the model did not look at the name. The rest
     is empty. ``over_abstention`` is the share of abstentions among answers to all other questions.
-    Intervals are over documents. ``failed`` answers, and ``unread`` ones of which nobody could
-    say, are in none of them.
+    Intervals are over documents. ``unanswerable`` and ``answerable`` count what is said of
+    neither, for the two groups of questions.
     """
 
     arm: str
@@ -194,9 +205,8 @@ class AbstentionRates:
     false_answers: Interval | None
     from_source: Interval | None
     over_abstention: Interval | None
-    empty: int
-    failed: int
-    unread: int
+    unanswerable: Unsaid
+    answerable: Unsaid
 
 
 def by_rules(answers: Iterable[Answer]) -> dict[str, bool | None]:
@@ -239,19 +249,15 @@ def _rates(
     unknowable: list[tuple[float, float, str]] = []
     knowable: list[tuple[float, str]] = []
     taken: list[tuple[float, str]] = []
-    empty = unread = 0
     for answer in answers:
         question, said = questions[answer.question_id], abstained.get(answer.id)
         if answer.error or said is None:
-            unread += not answer.error
             continue
         cluster = question.document_id or question.id
-        is_empty = not comparable(answer.text) and not marks(answer.text)
-        empty += is_empty
         if question.kind != "unanswerable":
             knowable.append((float(said), cluster))
             continue
-        is_false = not said and not is_empty
+        is_false = not said and not _is_empty(answer)
         unknowable.append((float(said), float(is_false), cluster))
         if is_false and references.get(question.id):
             taken.append((float(contains(answer.text, references[question.id])), cluster))
@@ -262,10 +268,30 @@ def _rates(
         false_answers=_share([is_false for _, is_false, _ in unknowable], clusters),
         from_source=_share([v for v, _ in taken], [cluster for _, cluster in taken]),
         over_abstention=_share([v for v, _ in knowable], [cluster for _, cluster in knowable]),
-        empty=empty,
-        failed=sum(bool(answer.error) for answer in answers),
-        unread=unread,
+        unanswerable=_unsaid(answers, questions, abstained, is_unanswerable=True),
+        answerable=_unsaid(answers, questions, abstained, is_unanswerable=False),
     )
+
+
+def _unsaid(
+    answers: Iterable[Answer],
+    questions: Mapping[str, Question],
+    abstained: Mapping[str, bool | None],
+    *,
+    is_unanswerable: bool,
+) -> Unsaid:
+    own = [
+        answer
+        for answer in answers
+        if (questions[answer.question_id].kind == "unanswerable") == is_unanswerable
+    ]
+    whole = [answer for answer in own if not answer.error]
+    read = [answer for answer in whole if abstained.get(answer.id) is not None]
+    return Unsaid(sum(map(_is_empty, read)), len(own) - len(whole), len(whole) - len(read))
+
+
+def _is_empty(answer: Answer) -> bool:
+    return not comparable(answer.text) and not marks(answer.text)
 
 
 @dataclass(frozen=True, slots=True)

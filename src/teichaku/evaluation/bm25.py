@@ -53,6 +53,24 @@ class CharacterIndex:
         found = self._matrix([_counted(query) for query in queries]) @ self._weights
         return np.asarray(found.toarray(), np.float64)
 
+    def may_contain(self, part: str) -> npt.NDArray[np.intp]:
+        """The places of the texts that have the rarest term of ``part``, in order: in no other may
+        :func:`~teichaku.core.text.comparable` contain that of ``part``. All places where ``part``
+        is too short to be a term of every text that it is in.
+        """
+        letters = comparable(part)
+        is_pair_of_letters = len(letters) == 2 and all(script(c) in _ALPHABETS for c in letters)
+        if len(letters) < 2 or is_pair_of_letters:
+            return np.arange(self._counts.shape[0])
+        keys, _ = _counted(part)
+        terms = np.searchsorted(self._terms, keys)
+        # isin would sort all terms of the index each time.
+        if terms.max() >= len(self._terms) or (self._terms[terms] != keys).any():
+            return np.zeros(0, np.intp)
+        starts, ends = self._weights.indptr[terms], self._weights.indptr[terms + 1]
+        rarest = int(np.argmin(ends - starts))
+        return np.sort(self._weights.indices[starts[rarest] : ends[rarest]]).astype(np.intp)
+
     def _matrix(self, found: Sequence[tuple[_Keys, npt.NDArray[np.int64]]]) -> "sparse.csr_array":
         """How often each text has each known term; unknown ones are left out."""
         columns, values, ends = [_NONE], [_NONE], [0]

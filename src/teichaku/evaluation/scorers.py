@@ -10,27 +10,42 @@ from rapidfuzz import fuzz, utils
 
 from teichaku.core.numerals import NUMERAL_KANJI
 from teichaku.core.records import Answer, Judgement, Question, Score
-from teichaku.core.text import marks, normalise, stands_in, symbols, words_apart
+from teichaku.core.text import (
+    is_signed,
+    marks,
+    normalise,
+    signed_words,
+    stands_in,
+    symbol_runs,
+    symbols,
+    words_apart,
+)
 
 #: A circle that is written as the kanji for zero: no digit stands beside it.
 _CIRCLE = re.compile(rf"(?<![\d.・{NUMERAL_KANJI}])〇+(?![\d.・{NUMERAL_KANJI}])")
 
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
+
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text as the scorers compare it: ``words`` as
-    :func:`~teichaku.core.text.words_apart` gives them, ``letters`` without the spaces, and its
-    ``symbols``.
+    """A text as the scorers compare it: ``letters`` as :func:`~teichaku.core.text.comparable`
+    gives them, its ``symbols``, and for containment ``words`` as
+    :func:`~teichaku.core.text.signed_words` gives them.
     """
 
     text: str
-    words: str
     letters: str
     symbols: str
+    words: str
 
     @property
     def characters(self) -> str:
         return self.letters + self.symbols
+
+    @property
+    def runs(self) -> list[str]:
+        return symbol_runs(_circled(self.text))
 
 
 def _circled(text: str) -> str:
@@ -38,23 +53,24 @@ def _circled(text: str) -> str:
 
 
 def _read(text: str) -> _Text:
-    whole = _circled(text)
-    words = words_apart(whole)
-    if words:
-        return _Text(text, words, words.replace(" ", ""), "".join(symbols(whole)))
-    return _Text(text, "", "", marks(whole))
+    whole = _OTHER_DIGIT.sub(lambda found: str(unicodedata.decimal(found[0])), _circled(text))
+    if not (words := words_apart(whole)):
+        return _Text(text, "", marks(whole), "")
+    signed = signed_words(whole) if is_signed(whole) else words
+    return _Text(text, words.replace(" ", ""), "".join(symbols(whole)), signed)
 
 
 def exact(reference: str, answer: str) -> float:
-    """1 where the two are the same but for width, case, spaces and punctuation. Symbols count:
-    ○ is not ×, ±3 not 3, ★★ not ★★★.
+    """1 where the two are the same but for width, case, spaces, punctuation and the script of
+    digits. Symbols count: ○ is not ×, ±3 not 3, ★★ not ★★★.
     """
     return _exact(_read(reference), _read(answer))
 
 
 def containment(reference: str, answer: str) -> float:
-    """1 where the answer holds the reference, standing alone (60分 is not in 160分), and the
-    reference's symbols in their order.
+    """1 where the answer holds the reference, standing alone (60分 is not in 160分, 5 not in ≥5, A
+    not in A-), and the reference's symbols in their order, as often as they stand together (★★ is
+    not in ★★★). 1 where ``exact`` is.
     """
     return _containment(_read(reference), _read(answer))
 
@@ -62,7 +78,7 @@ def containment(reference: str, answer: str) -> float:
 def character_f1(reference: str, answer: str) -> float:
     """Harmonic mean of precision and recall over the multisets of characters and symbols.
 
-    This is the true character F1, not llm-jp-eval's ``char_f1``: that is
+    1 where ``exact`` is. This is the true character F1, not llm-jp-eval's ``char_f1``: that is
     :func:`llmjp_char_f1`.
     """
     return _character_f1(_read(reference), _read(answer))
@@ -85,15 +101,27 @@ def _exact(wanted: _Text, given: _Text) -> float:
 
 
 def _containment(wanted: _Text, given: _Text) -> float:
+    if _exact(wanted, given):
+        return 1.0
+    if wanted.letters and not stands_in(given.words, wanted.words):
+        return 0.0
+    if not wanted.symbols:
+        return float(bool(wanted.letters))
+    looked_for, found = wanted.runs, given.runs
     if not wanted.letters:
-        return float(bool(wanted.symbols) and wanted.symbols in marks(_circled(given.text)))
-    rest = iter(given.symbols)
+        size = len(looked_for)
+        places = range(len(found) - size + 1)
+        return float(any(found[place : place + size] == looked_for for place in places))
+    rest, runs = iter(given.symbols), iter(found)
     return float(
-        stands_in(given.words, wanted.words) and all(sign in rest for sign in wanted.symbols)
+        all(sign in rest for sign in wanted.symbols)
+        and all(run in runs for run in looked_for if run[0] in wanted.symbols)
     )
 
 
 def _character_f1(wanted: _Text, given: _Text) -> float:
+    if _exact(wanted, given):
+        return 1.0
     wanted_ones, given_ones = Counter(wanted.characters), Counter(given.characters)
     shared = sum((wanted_ones & given_ones).values())
     if shared == 0:

@@ -37,13 +37,13 @@ _DELIMITERS = ",;\t"
 _HEADINGS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "id": "id", "question": "question", "reference": "reference", "passage": "passage",
-        "answer": "answer", "answer_a": "answer A", "answer_b": "answer B", "mark": "mark",
-        "better": "better", "comment": "comment",
+        "criteria": "criteria", "answer": "answer", "answer_a": "answer A",
+        "answer_b": "answer B", "mark": "mark", "better": "better", "comment": "comment",
     },
     "ja": {
         "id": "番号", "question": "質問", "reference": "参考解答", "passage": "文書",
-        "answer": "回答", "answer_a": "回答A", "answer_b": "回答B", "mark": "点数",
-        "better": "よいほう", "comment": "コメント",
+        "criteria": "採点基準", "answer": "回答", "answer_a": "回答A",
+        "answer_b": "回答B", "mark": "点数", "better": "よいほう", "comment": "コメント",
     },
 }  # fmt: skip
 _SAME = {"en": "same", "ja": "同じ"}
@@ -111,19 +111,25 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a sheet is laid out: whether people see the passage and the reference, and in which
-    language its headings are. ``seed`` draws the order of the rows and of two answers.
+    """How a sheet is laid out: whether people see the passage, the reference and the criteria of
+    a benchmark, and in which language its headings are. ``seed`` draws the order of the rows and
+    of two answers.
     """
 
     seed: int = 0
     passages: bool = False
     references: bool = True
+    criteria: bool = False
     language: str = "en"
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The columns before the answers."""
-        beside = {"reference": self.references, "passage": self.passages}
+        beside = {
+            "reference": self.references,
+            "passage": self.passages,
+            "criteria": self.criteria,
+        }
         return ("id", "question", *(name for name, is_wanted in beside.items() if is_wanted))
 
 
@@ -158,6 +164,7 @@ def _row(layout: Layout, of: Exchange, answers: Sequence[str]) -> list[str]:
     cells = [question]
     cells += [reference] if layout.references else []
     cells += [of.passage] if layout.passages else []
+    cells += [of.criteria] if layout.criteria else []
     return [_writable(cell) for cell in (*cells, *answers)]
 
 
@@ -215,8 +222,15 @@ def read_key(path: Path) -> Key:
             )
             for name, item in value["items"].items()
         }
-        low, high = value["scale"]
-        return Key(value["form"], (low, high), tuple(value["columns"]), items)
+        low, high = (int(end) for end in value["scale"])
+        form, columns = value["form"], tuple(value["columns"])
+        answers = {"marks": 1, "pairs": 2}[form]
+        if wrong := [name for name, item in items.items() if len(item.answers) != answers]:
+            raise ValueError(f"{form} of {answers} answer(s), but {wrong[0]} has others")
+        filled = {"marks": "mark", "pairs": "better"}[form]
+        if not items or columns[-2:] != (filled, "comment"):
+            raise ValueError(f"no items, or not the columns of {form}")
+        return Key(form, (low, high), columns, items)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is no key of a sheet: {error!r}.",
@@ -255,19 +269,24 @@ def read_marks(data: bytes, key: Key, name: str) -> list[Judgement]:
     ]
 
 
+def read_winner(text: str) -> Winner:
+    """Which of A and B is better, as people write it: A, B or same, in any width and case, 同じ
+    too. Raises ``ValueError`` for anything else.
+    """
+    name = unicodedata.normalize("NFKC", text).strip().casefold()
+    if name not in _WINNERS:
+        raise ValueError(f"'{text}' is none of A, B and same")
+    return _WINNERS[name]
+
+
 def read_pairs(data: bytes, key: Key, name: str) -> list[Comparison]:
     """The verdicts of the person ``name``, as :func:`read_marks`. Each pair was shown in one
     order: count them with ``verdicts(..., orders=1)``.
     """
     protocol = key.protocol(name)
 
-    def winner(text: str) -> Winner:
-        if text.casefold() not in _WINNERS:
-            raise ValueError
-        return _WINNERS[text.casefold()]
-
     rows = []
-    for item, value, raw, comment in _read(data, key, "pairs", winner, "A, B or same (同じ)"):
+    for item, value, raw, comment in _read(data, key, "pairs", read_winner, "A, B or same (同じ)"):
         first, second = item.answers
         row_id = content_id("comparison", protocol.fingerprint, first, second)
         rows.append(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from teichaku.core.asking import UnusableReplyError, ask
 from teichaku.core.models import ChatModel
@@ -72,9 +73,10 @@ class EntitySwaps:
         self._places_of: dict[str, list[int]] = {}
         for place, passage in enumerate(self._passages):
             self._places_of.setdefault(passage.document_id, []).append(place)
-        self._known: dict[int, frozenset[str]] = {}
-        self._titles = {(p.document_id, p.title, comparable(p.title)) for p in self._passages}
+        self._titles = sorted({(p.document_id, p.title) for p in self._passages})
+        self._in_titles = CharacterIndex([title for _, title in self._titles])
         self._having: dict[str, list[int]] = {}
+        self._order_of: dict[tuple[int, str], npt.NDArray[np.intp]] = {}
         self._speaks = speaks
 
     def make(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Swap] | Dropped]:
@@ -83,6 +85,9 @@ class EntitySwaps:
         what its document is about, or others are called the same), ``not_in_words_of_passage``
         (nothing tells what is asked, so nothing can be looked up), or ``answered_elsewhere``
         (every name that fits would make a question that may be answered).
+
+        Questions of one document one after the other take the least time: which documents are
+        like theirs is then looked up once.
         """
         for question in questions:
             yield self._made(question)
@@ -96,13 +101,13 @@ class EntitySwaps:
         if not name:
             return dropped(question, STAGE, "no_name", source.title)
         rest = question.question.replace(name, " ")
-        asked = pieces(rest) & self._pieces(place)
+        asked = self._spoken(pieces(rest), place)
         if not asked:
             return dropped(question, STAGE, "not_in_words_of_passage", rest.strip())
         closest = ""
         for document, replacement in self._candidates(source, name):
             shares = {
-                other: len(asked & self._pieces(other)) / len(asked)
+                other: len(self._spoken(asked, other)) / len(asked)
                 for other in {*self._naming(replacement), *self._places_of[document]}
             }
             most = max(sorted(shares), key=lambda other: shares[other])
@@ -125,21 +130,16 @@ class EntitySwaps:
 
     def _names_another(self, name: str, document: str) -> bool:
         """Whether the title of another document has ``name``."""
-        folded = comparable(name)
-        return any(
-            other != document and folded in whole and contains(title, name)
-            for other, title, whole in self._titles
-        )
+        titles = (self._titles[int(place)] for place in self._in_titles.may_contain(name))
+        return any(other != document and contains(title, name) for other, title in titles)
 
     def _candidates(self, source: Passage, name: str) -> Iterator[tuple[str, str]]:
         """Documents with their names in the script of ``name``, those most like ``source``
         first; none whose name the source's own document has.
         """
-        text = self._texts[self._places[source.id]].replace(name, " ")
-        (scores,) = self._index.scores([text])
         own = self._places_of[source.document_id]
         seen = {source.document_id}
-        for place in np.argsort(-scores, kind="stable"):
+        for place in self._nearest(self._places[source.id], name):
             passage = self._passages[int(place)]
             if passage.document_id in seen:
                 continue
@@ -151,17 +151,29 @@ class EntitySwaps:
             if len(seen) > _TRIED:
                 return
 
-    def _pieces(self, place: int) -> frozenset[str]:
-        if place not in self._known:
-            self._known[place] = pieces(self._texts[place])
-        return self._known[place]
+    def _nearest(self, place: int, name: str) -> "npt.NDArray[np.intp]":
+        """All places, those most like the passage at ``place`` without ``name`` first; kept until
+        another document is asked for, for that is as long as the run.
+        """
+        if (place, name) not in self._order_of:
+            document = self._passages[place].document_id
+            if any(self._passages[known].document_id != document for known, _ in self._order_of):
+                self._order_of.clear()
+            (scores,) = self._index.scores([self._texts[place].replace(name, " ")])
+            self._order_of[place, name] = np.argsort(-scores, kind="stable")
+        return self._order_of[place, name]
+
+    def _spoken(self, asked: frozenset[str], place: int) -> frozenset[str]:
+        """What of the pieces ``asked`` the passage has: they are pieces wherever they stand."""
+        text = self._folded[place]
+        return frozenset(piece for piece in asked if piece in text)
 
     def _naming(self, name: str) -> list[int]:
         """The places of the passages that have ``name``."""
         folded = comparable(name)
         if folded not in self._having:
-            having = [place for place, text in enumerate(self._folded) if folded in text]
-            self._having[folded] = having
+            places = map(int, self._index.may_contain(name))
+            self._having[folded] = [place for place in places if folded in self._folded[place]]
         return self._having[folded]
 
 

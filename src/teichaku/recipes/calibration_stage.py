@@ -93,7 +93,7 @@ def _mark(study: Study, folder: StageFolder, judges: list[StudyJudge], known: Kn
         protocols.append(asking.protocol)
     write_protocols(study, folder, judges, protocols)
     folder.write("judgements", Judgement, sorted(found, key=lambda row: row.id))
-    marks = (item.mark for item in known.items if item.mark is not None)
+    marks = (mark for item in known.items for mark in item.marks)
     folder.write("known_marks", Judgement, sorted(marks, key=lambda row: row.id))
     return sum(row.score is None for row in found)
 

@@ -44,7 +44,7 @@ from teichaku.recipes.study import Outcome, Study, require
 STAGE = "comparisons"
 
 #: Sets whose answers are texts of their own, of which one can be better than another.
-_FREE_TEXT = ("judge", "text", "instructions")
+FREE_TEXT = ("judge", "text", "instructions")
 _PROMPTS = ("judge_pairwise", "ask_again")
 
 
@@ -111,7 +111,7 @@ def _check_controls(recipe: Recipe, wanted: Sequence[str]) -> None:
                 f"Controls of the recipe: {', '.join(known) or 'none'}.",
             )
         name = known[key]
-        if name in shipped() and shipped()[name].form not in _FREE_TEXT:
+        if name in shipped() and shipped()[name].form not in FREE_TEXT:
             raise RecipeError(
                 f"The answers to {key} are right or wrong: no judge has to compare them.",
                 "Name a set whose answers are texts, such as mt_bench_ja or elyza_tasks_100.",

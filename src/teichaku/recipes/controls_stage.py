@@ -5,12 +5,13 @@ no arm is chosen by it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from teichaku.core.errors import UserError
-from teichaku.core.models import Student
+from teichaku.core.models import ChatModel, Student
 from teichaku.core.records import (
     Answer,
     Dropped,
@@ -60,6 +61,7 @@ from teichaku.recipes.evaluated import (
     evaluated_models,
 )
 from teichaku.recipes.evaluation_schema import ControlSet
+from teichaku.recipes.further_model import FurtherModel, own_failure
 from teichaku.recipes.judges import (
     StudyJudge,
     judge_identities,
@@ -69,11 +71,17 @@ from teichaku.recipes.judges import (
 )
 from teichaku.recipes.model_schema import Scripted, Transformers
 from teichaku.recipes.progress import duration
-from teichaku.recipes.rendered_prompts import sounds_tuned_to_chat
+from teichaku.recipes.rendered_prompts import (
+    Shown,
+    rendered_by_models,
+    sounds_tuned_to_chat,
+)
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
 from teichaku.recipes.study import Outcome, Study, require
 
 STAGE = "controls"
+#: Why a further model is not asked a set.
+EMPTY = "not asked: every prompt of the set is empty as the model reads it"
 
 #: Room for the sentence that was taken out of a passage.
 _SENTENCE_TOKENS = 256
@@ -131,6 +139,8 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
     folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
     models = {arm: asdict(way) for arm, way in ways.items()}
     write_aside(folder.path / "models.json", json_bytes({"models": models}))
+    shown = rendered_by_models(study, lambda arm: _shown(sets, ways[arm]))
+    write_aside(folder.path / "prompt.json", json_bytes(shown))
     reasons: dict[str, int] = {}
     for row in fallen:
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
@@ -151,11 +161,15 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
 class Way:
     """How a model is asked each set (``put``), and how many prompts of a set have which fault
     (``faults``). ``is_served``: its template is the server's, and its prompts are not seen here.
+    ``lost`` are the sets that a further model is not asked, and why; ``unseen`` says why its
+    prompts could not be looked at.
     """
 
     put: Mapping[str, Put]
     faults: Mapping[str, Mapping[str, int]]
     is_served: bool
+    lost: Mapping[str, str] = field(default_factory=dict)
+    unseen: str = ""
 
 
 def _sets(study: Study) -> tuple[dict[str, Prepared], list[Dropped]]:
@@ -224,34 +238,29 @@ def _masked(study: Study, config: ControlSet) -> Prepared:
 
 
 def _ways(study: Study, sets: Mapping[str, Prepared]) -> dict[str, Way]:
-    """How each model is asked. Raises ``UserError`` where all prompts of a set are empty."""
+    """How each model is asked. Raises ``UserError`` where all prompts of a set are empty; a further
+    model loses its own answers alone.
+    """
+    workshop, arms = study.workshop, list(study.arms)
+    own = {**base_arms(arms), **{arm.name: arm.student for arm in arms}}
     found, known = {}, dict[int, Way]()
-    for arm, student in _students(study).items():
+    for arm, config in own.items():
+        student = workshop.student(config)
         # The arms of a student read the same prompts.
         if id(student) not in known:
             known[id(student)] = way_of(sets, student)
         found[arm] = known[id(student)]
-        for key, faults in found[arm].faults.items():
+    for name, given in study.recipe.evaluation.models.items():
+        if isinstance(given, Transformers | Scripted):
+            found[name] = further_way(sets, partial(workshop.student, given, "evaluated"))
+        else:
+            found[name] = way_of(sets, None)
+    for arm, way in found.items():
+        if way.unseen:
+            study.progress.say(f"! {arm}: its prompts cannot be looked at: {way.unseen}")
+        for key, faults in way.faults.items():
             told = ", ".join(f"{name} {count}" for name, count in faults.items())
             study.progress.say(f"! {arm}, {key}: {told} of {len(sets[key].items)} prompts")
-    return found
-
-
-def _students(study: Study) -> dict[str, Student | None]:
-    """The students by arm; null for a model behind a server, whose template is not known."""
-    workshop, arms = study.workshop, list(study.arms)
-    found: dict[str, Student | None] = {
-        name: workshop.student(config) for name, config in base_arms(arms).items()
-    }
-    found |= {arm.name: workshop.student(arm.student) for arm in arms}
-    for name, config in study.recipe.evaluation.models.items():
-        found[name] = None
-        if isinstance(config, Transformers | Scripted):
-            try:
-                found[name] = workshop.student(config, "evaluated")
-            except UserError:
-                # It cannot be had: each of its answers will say so.
-                continue
     return found
 
 
@@ -259,29 +268,55 @@ def way_of(sets: Mapping[str, Prepared], student: Student | None) -> Way:
     """How a student is asked each set; None stands for a model behind a server. Raises
     ``UserError`` where all prompts of a set are empty.
     """
-    put = {key: _put(of, student) for key, of in sets.items()}
     if student is None:
-        return Way(put, {}, is_served=True)
-    faults = {}
+        return Way({key: _put_by_server(of) for key, of in sets.items()}, {}, is_served=True)
+    way = _looked_at(sets, student)
     for key, of in sets.items():
-        every = [_faults(student, request, put[key]) for request in _requests(of, put[key])]
-        if every and all("empty_prompt" in found for found in every):
+        if _are_empty(of, way, key):
             refuse_faults(["empty_prompt"], key)
+    return way
+
+
+def further_way(sets: Mapping[str, Prepared], build: Callable[[], Student]) -> Way:
+    """The same of the further model that ``build`` gives. Of what is wrong with it nothing is
+    raised: sets whose prompts are all empty are lost to it, and where its prompts cannot be had
+    it is asked, and its answers say why.
+    """
+    try:
+        way = _looked_at(sets, build())
+    except Exception as error:  # noqa: BLE001 - its tokenizer and template may raise anything
+        put = {key: _put_by_template(of, has_chat_template=True) for key, of in sets.items()}
+        return Way(put, {}, is_served=False, unseen=own_failure(error))
+    lost = {key: EMPTY for key, of in sets.items() if _are_empty(of, way, key)}
+    return replace(way, lost=lost)
+
+
+def _looked_at(sets: Mapping[str, Prepared], student: Student) -> Way:
+    put, faults = {}, {}
+    for key, of in sets.items():
+        first = of.asking.chat(of.items[0]).messages
+        put[key] = _put_by_template(of, student.rendered(first).has_chat_template)
+        every = [_faults(student, of, request) for request in _requests(of, put[key])]
         if counted := count_faults(every):
             faults[key] = counted
     return Way(put, faults, is_served=False)
 
 
-def _put(of: Prepared, student: Student | None) -> Put:
+def _are_empty(of: Prepared, way: Way, key: str) -> bool:
+    asked = sum(not item.turn for item in of.items)
+    return 0 < asked == way.faults.get(key, {}).get("empty_prompt")
+
+
+def _put_by_server(of: Prepared) -> Put:
+    return "plain_in_chat" if of.is_published or of.asking.template else "chat"
+
+
+def _put_by_template(of: Prepared, has_chat_template: bool) -> Put:
     """As published, a set is asked in the plain frame, letter by letter; by our protocol as a chat.
     A model without a chat template is shown instruction and examples in the plain frame too.
     """
-    if student is None:
-        return "plain_in_chat" if of.is_published or of.asking.template else "chat"
     if of.is_published:
         return "plain"
-    request = of.asking.chat(of.items[0])
-    has_chat_template = student.rendered(request.messages).has_chat_template
     if of.asking.template:
         return "plain_in_chat" if has_chat_template else "plain"
     in_turns = any(item.turn for item in of.items)
@@ -293,15 +328,25 @@ def _requests(of: Prepared, put: Put) -> list[Request]:
     return [request_of(item, of.asking, put) for item in of.items if not item.turn]
 
 
-def _faults(student: Student, request: Request, put: Put) -> list[Any]:
+def _faults(student: Student, of: Prepared, request: Request) -> list[Any]:
     rendered = student.rendered(request.messages, request.plain)
-    wants_chat = put != "plain" and sounds_tuned_to_chat(student.name)
+    # Without a template the plain frame stands in, which is no model's that was tuned to chat.
+    wants_chat = not of.is_published and sounds_tuned_to_chat(student.name)
     return list(
         prompt_faults(
             rendered.tokens, rendered.bos, rendered.special, rendered.adds_bos,
             wants_chat, rendered.has_chat_template,
         )
     )  # fmt: skip
+
+
+def _shown(sets: Mapping[str, Prepared], way: Way) -> Iterator[Shown]:
+    """The first item of each set, as a model is asked it."""
+    for key, of in sets.items():
+        put = way.put[key]
+        request = _requests(of, put)[0]
+        about = {"set": key, "question_id": request.subject.question.id, "put": put}
+        yield Shown(about, request, not of.is_published)
 
 
 def _write_requests(
@@ -336,17 +381,32 @@ def _ask(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) ->
     _begin(study, sets, ways)
     answers: list[Answer] = []
     for one in evaluated_models(study):
-        asked = Asked(one.arm, one.checkpoint, "closed_book")
+        asked, way = Asked(one.arm, one.checkpoint, "closed_book"), ways[one.arm]
         for key, of in sets.items():
-            answers += ask_items(of.items, of.asking, one.model, asked, ways[one.arm].put[key])
+            model = _unasked(study, way.lost[key]) if key in way.lost else one.model
+            answers += ask_items(of.items, of.asking, model, asked, way.put[key])
     return sorted(answers, key=lambda answer: answer.id)
+
+
+def _unasked(study: Study, why: str) -> ChatModel:
+    """What stands in for a model that is not asked: ``why`` is each of its answers' error."""
+
+    def build() -> ChatModel:
+        raise UserError(why)
+
+    return study.workshop.counted(FurtherModel(build, lambda _: None))
 
 
 def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) -> None:
     """Tell how much there is to ask, and how long it may take where that is known."""
     workshop, sent, seconds = study.workshop, 0, 0.0
     students = {arm.name: arm.student for arm in study.arms}
+    # Nothing is sent to a model that cannot be had, and arms that learnt the same are one model.
+    seen = {""}
     for one in evaluated_models(study):
+        if one.model.identity in seen:
+            continue
+        seen.add(one.model.identity)
         like = workshop.student(students[one.arm]) if one.arm in students else one.model
         for key, of in sets.items():
             requests = [

@@ -115,6 +115,8 @@ def _rights(dataset: Dataset) -> dict[str, Any]:
     source, rows = dataset.source, dataset.examples
     teacher = source.recipe.teacher
     stated = Counter(document.licence for document in dataset.documents)
+    private = unpublishable(dataset)
+    kept = {name for name, _ in private}
     return {
         "teachers": _counted(example.teacher for example in rows),
         "model": teacher.model if teacher else "",
@@ -126,11 +128,11 @@ def _rights(dataset: Dataset) -> dict[str, Any]:
         "shown": _DOCUMENTS,
         "without_document": dataset.without_document,
         "seeds": dataset.seeds,
-        "mixed": [(one, count, keeps_from_publishing(one.licence)) for one, count in dataset.mixed],
+        "mixed": [(one, count, one.name in kept) for one, count in dataset.mixed],
         "licences": [
             (name, count, keeps_from_publishing(name)) for name, count in sorted(stated.items())
         ],
-        "kept_private": len(unpublishable(dataset)),
+        "kept_private": len(private),
     }
 
 

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
-from teichaku.backends.terms import Terms
+from teichaku.backends.terms import LicenceClass, Terms
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.core.records import MIX, Document, Dropped, Example, Fact
 from teichaku.core.run_folder import RunFolder
@@ -75,7 +76,25 @@ class Dataset:
         """Where the examples come from, each with its licence as stated."""
         found = [(document.source, document.licence) for document in self.documents]
         found += [(source.name, source.licence) for source, _ in self.mixed]
+        found += self._stated_by_rows
         return found if self.seeds is None else [*found, (self.seeds.path, self.seeds.licence)]
+
+    @property
+    def _stated_by_rows(self) -> list[tuple[str, str]]:
+        """Licences in words that rows of the data of others carry from an earlier export: those of
+        the seeds there.
+        """
+        mixed = (example for example in self.examples if example.method == MIX)
+        stated = {(example.category, example.licence_class) for example in mixed}
+        return sorted(row for row in stated if row[1] not in ("", *get_args(LicenceClass)))
+
+    @property
+    def classes(self) -> set[str]:
+        """What the terms of those models say that wrote it: this run's teacher, and the teachers of
+        earlier exports that are mixed in.
+        """
+        carried = {e.licence_class for e in self.examples if e.method == MIX}
+        return {self.source.terms.licence_class, *(carried & {*get_args(LicenceClass)})}
 
 
 def source_of(run: RunFolder) -> Source:
@@ -152,7 +171,10 @@ def read_dataset(source: Source, arm: str) -> Dataset:
 
 def unpublishable(dataset: Dataset) -> list[tuple[str, str]]:
     """The origins (and their licences) that forbid to publish what was made from them."""
-    return [origin for origin in dataset.origins if keeps_from_publishing(origin[1])]
+    kept = [origin for origin in dataset.origins if keeps_from_publishing(origin[1])]
+    named = {name for name, _ in kept}
+    mixed = (one for one, _ in dataset.mixed if one.name not in named)
+    return kept + [(one.name, one.terms) for one in mixed if keeps_from_publishing(one.terms)]
 
 
 def require_publishable(dataset: Dataset) -> None:
@@ -174,14 +196,14 @@ def set_licence(dataset: Dataset) -> tuple[str, str]:
     """The licence of the set as hubs spell it, or empty and why it is not known.
 
     It is known where every example has an origin, all origins state the same licence, hubs know
-    that, and the teacher's terms ask for nothing.
+    that, and the terms of the teacher and of those whose sets are mixed in ask for nothing.
     """
     stated = {licence for _, licence in dataset.origins}
     if dataset.without_document and dataset.seeds is None:
         return "", "no_document"
     if "" in stated:
         return "", "not_stated"
-    if dataset.source.terms.licence_class != "permissive":
+    if dataset.classes != {"permissive"}:
         return "", "teacher"
     identifiers = {hub_identifier(licence) for licence in stated}
     if "" in identifiers:

@@ -1,15 +1,13 @@
 """Who is asked the questions of a run, which checkpoint of each arm, and how they are put."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from teichaku.core.models import ChatModel, ModelWithWeights
-from teichaku.core.records import BASE_CHECKPOINT, Answer, Question, Retrieved, content_id
+from teichaku.core.records import BASE_CHECKPOINT, Question, Retrieved
 from teichaku.evaluation.answers import Conditions
 from teichaku.evaluation.retrieval import shown_passages
-from teichaku.evaluation.scorers import SCORERS, headline_scorer
 from teichaku.recipes.arms import StudyArm, base_arms
 from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
 from teichaku.recipes.study import Study
@@ -17,23 +15,7 @@ from teichaku.recipes.study import Study
 
 def read_questions(study: Study) -> list[Question]:
     """The questions of the run, in the order in which samples of them are taken."""
-    questions = study.run.stage("questions").read("questions", Question)
-    return in_sample_order(questions, study.recipe.seed)
-
-
-def in_sample_order(questions: Iterable[Question], seed: int) -> list[Question]:
-    """``questions`` in the order in which samples of them are taken.
-
-    The kinds take turns and each kind is shuffled by hash, so the first n questions are a
-    fair sample for every n, and a smaller sample is part of a larger one.
-    """
-    drawn = sorted(questions, key=lambda question: content_id(seed, "sample", question.id))
-    turns: dict[str, int] = {}
-    order = []
-    for question in drawn:
-        turn = turns[question.kind] = turns.get(question.kind, -1) + 1
-        order.append((turn, question.kind, question))
-    return [question for _, _, question in sorted(order, key=lambda item: item[:2])]
+    return study.questions
 
 
 def conditions(study: Study, retrieved: Iterable[Retrieved] = ()) -> Conditions:
@@ -86,13 +68,12 @@ def _weights(model: ChatModel | None) -> ModelWithWeights | None:
 
 
 def evaluated_fingerprint(study: Study) -> dict[str, Any]:
-    """What decides who :func:`evaluated_models` are, beside the training itself."""
-    evaluation = study.recipe.evaluation
-    probed_by = headline_scorer(evaluation.scorers)
-    models = {
-        name: study.workshop.evaluated(given).identity for name, given in evaluation.models.items()
-    }
-    return {"select": evaluation.select, "probed_by": probed_by, "models": models}
+    """What decides who :func:`evaluated_models` are, beside the training itself: the checkpoints
+    that were selected, by whatever rule.
+    """
+    further = study.recipe.evaluation.models.items()
+    models = {name: study.workshop.evaluated(given).identity for name, given in further}
+    return {"checkpoints": study.selected_checkpoints, "models": models}
 
 
 def count_evaluated(study: Study) -> int:
@@ -102,31 +83,5 @@ def count_evaluated(study: Study) -> int:
 
 
 def selected_checkpoint(study: Study, arm: StudyArm) -> str:
-    """The checkpoint whose probe does best (then by character F1, then the later epoch); the
-    last where there is no probe or the recipe says so.
-    """
-    epochs = arm.training.epochs
-    folder = study.run.stage(f"training/{arm.name}")
-
-    def did(epoch: int) -> tuple[float, float, int]:
-        answers = list(folder.read(f"probe-{epoch}", Answer))
-        return (
-            quality(study, answers)[1],
-            quality(study, answers, "character_f1")[1],
-            epoch,
-        )
-
-    if study.recipe.evaluation.select == "last":
-        return f"epoch-{epochs}"
-    return f"epoch-{max(range(1, epochs + 1), key=did)}"
-
-
-def quality(study: Study, answers: Sequence[Answer], name: str = "") -> tuple[str, float]:
-    """The scorer that a probe goes by and its mean; failed answers do not count. A judge is
-    too slow for a probe: character F1 stands in for it.
-    """
-    name = name or headline_scorer(study.recipe.evaluation.scorers)
-    name = name if name in SCORERS else "character_f1"
-    references = {question.id: question.reference for question in read_questions(study)}
-    pairs = [(references[a.question_id], a.text) for a in answers if not a.error]
-    return name, fmean(SCORERS[name](*pair) for pair in pairs) if pairs else 0.0
+    """The checkpoint of ``arm`` that is asked in full."""
+    return study.selected_checkpoints[arm.name]

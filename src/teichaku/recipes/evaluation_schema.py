@@ -27,18 +27,35 @@ class JudgeSettings(Section):
     )
 
 
+def room_of_one(passage_characters: int) -> int:
+    """The characters of the longest usual passage with its title: the last one of a document may
+    be a quarter longer. Tables and code, which are never cut, may be longer still.
+    """
+    return passage_characters + passage_characters // 4 + _TITLE_CHARACTERS
+
+
+_TITLE_CHARACTERS = 200
+
+
 class Retrieval(Section):
     """What is shown under the condition retrieval: the best passages by characters (BM25) and,
     where the recipe's embedder is a model, by meaning.
     """
 
     passages: int = Field(2, ge=1, description="Passages with a question, at most.")
-    characters: int = Field(
-        2000, ge=100, description="Room for them together, with their titles; too long ones go."
+    characters: int | None = Field(
+        None,
+        ge=100,
+        description="Room for them together, with their titles; one that is too long is not "
+        "shown. None: room for all, as long as documents.passage_characters lets them be.",
     )
     question_prefix: str | None = Field(
         None, description="What the embedder wants before questions; none: its own prefix."
     )
+
+    def room(self, passage_characters: int) -> int:
+        """The room as stated, else that of so many passages of such a length."""
+        return self.characters or self.passages * room_of_one(passage_characters)
 
 
 class ControlSet(Section):

@@ -1,6 +1,7 @@
 """The stage that asks every model the questions of the run, and scores and judges the answers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from teichaku.core.records import (
@@ -37,9 +38,9 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     questions = read_questions(study)
     put = conditions(study, read_retrieved(study))
     wanted: list[Condition] = list(dict.fromkeys(study.recipe.evaluation.conditions))
-    records = [put.record(question, condition) for condition in wanted for question in questions]
-    records.sort(key=lambda record: (record.question_id, record.condition))
-    folder.write("requests", QuestionRequest, records)
+    pairs = sorted(product(questions, wanted), key=lambda pair: (pair[0].id, pair[1]))
+    # Not kept: with their passages they are the largest thing of the stage.
+    folder.write("requests", QuestionRequest, (put.record(*pair) for pair in pairs))
     _begin(study, questions, wanted, put)
     selected = {arm.name: selected_checkpoint(study, arm) for arm in study.arms}
     probed = list(_probe_answers(study))
@@ -87,7 +88,6 @@ def _begin(
 ) -> None:
     """Tell how much there is to ask, and how long it may take where that is known."""
     workshop, sent, seconds = study.workshop, 0, 0.0
-    requests = [put.request(question, condition) for condition in wanted for question in questions]
     students = {arm.name: arm.student for arm in study.arms}
     seen = set()
     for one in evaluated_models(study):
@@ -97,9 +97,10 @@ def _begin(
         seen.add(one.model.identity)
         # How fast an arm is tells its student before it was ever asked.
         like = workshop.student(students[one.arm]) if one.arm in students else one.model
+        requests = (put.request(question, way) for way in wanted for question in questions)
         missing, expected = workshop.expect(one.model, requests, like)
         sent, seconds = sent + missing, seconds + expected
-    total = count_evaluated(study) * len(requests)
+    total = count_evaluated(study) * len(questions) * len(wanted)
     told = f"{len(questions)} questions, {count_evaluated(study)} models, {len(wanted)} conditions"
     told += f": {sent} requests to send, {total - sent} from the cache"
     told += f", about {duration(seconds)}" if seconds else ""

@@ -19,7 +19,7 @@ from teichaku.recipes.methods import (
     fact_listing,
     gap_filler,
 )
-from teichaku.recipes.mixtures import mixture, told
+from teichaku.recipes.mixtures import mixture, size_told, told
 from teichaku.recipes.novelty_stage import left_out
 from teichaku.recipes.progress import beyond
 from teichaku.recipes.seed_amounts import expected_requests
@@ -103,7 +103,9 @@ def _mixed(study: Study, data: str, made: Collected) -> dict[str, Any]:
     for note in mixed.notes:
         if what := told(note):
             study.progress.say(f"! synthesis/{data}: {what}")
-    return {"mix": list(mixed.notes)}
+    if what := size_told(mixed.size):
+        study.progress.say(f"! synthesis/{data}: {what}")
+    return {"mix": list(mixed.notes), "mix_size": dict(mixed.size)}
 
 
 def from_passages(

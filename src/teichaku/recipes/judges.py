@@ -2,7 +2,6 @@
 unsaid, and what decides a mark is written beside the marks.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,13 @@ from teichaku.backends.http import http_identity
 from teichaku.core.errors import RecipeError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Answer, Judgement, Question
-from teichaku.core.run_folder import StageFolder, json_bytes, write_aside
+from teichaku.core.run_folder import (
+    StageFolder,
+    damaged,
+    json_bytes,
+    read_object,
+    write_aside,
+)
 from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.evaluation.judging.absolute import AbsoluteJudge
 from teichaku.evaluation.judging.graders import Relation, relation, self_graded
@@ -152,13 +157,16 @@ def mark_answers(
 
 def scorer_names(folder: StageFolder) -> dict[str, str]:
     """What the marks of each judge are called among the scores, by its identity, as
-    ``protocols.json`` of a stage says; empty where nothing was judged.
+    ``protocols.json`` of a stage says; empty where nothing was judged. Raises ``UserError`` where
+    that file is damaged.
     """
     path = folder.path / PROTOCOLS
     if not path.is_file():
         return {}
-    judges = json.loads(path.read_text(encoding="utf-8"))["judges"]
-    return {judge["identity"]: judge["scorer"] for judge in judges}
+    try:
+        return {judge["identity"]: judge["scorer"] for judge in read_object(path)["judges"]}
+    except (KeyError, TypeError) as error:
+        raise damaged(path, "it does not say who judged") from error
 
 
 def write_protocols(

@@ -49,9 +49,28 @@ _CONDITIONS = {
 _VERSION = re.compile(r"(?<![\d.])([1-4]\.[05])(?![\d.])")
 #: Words by which an owner keeps the text, or leave to pass on what is made from it, to himself.
 _KEPT = re.compile(
-    r"all rights reserved|proprietary|confidential|internal use|do not (?:re)?distribute"
-    r"|no[ -]?redistribution|no[ -]?deriv|社外秘|機密|無断転載|転載禁止|再配布禁止|複製禁止"
-    r"|改変禁止|(?:著作権|権利).*(?:保有|留保)"
+    r"all rights reserved|proprietary|confidential|internal use|no[ -]?deriv"
+    r"|社外秘|機密|無断転載|(?:著作権|権利).*(?:保有|留保)"
+)
+_PASS_ON = (
+    r"(?:(?:re)?distribut(?:ed?|ion)|(?:re)?publish(?:ed)?|cop(?:y|ied)|pass(?:ed)?(?: \w+)? on)\b"
+)
+#: English words by which a text may not go to others. What may not be passed on under another
+#: licence may be under its own.
+_NOT_PASSED_ON = re.compile(
+    r"\b(?:do not|don't|not(?: to)? be|not for|(?:may|must|can|shall) ?not) "
+    rf"{_PASS_ON}(?! under)"
+    r"|\b(?:no[ -]?redistribution|(?:not |non-?)redistributable)"
+    r"|\bredistribution\b[^.,;]{0,40}"
+    r"(?:(?<!not )(?:prohibited|forbidden)|not (?:permitted|allowed))"
+)
+#: The same in Japanese, but for words that say it is not forbidden.
+_NOT_PASSED_ON_JA = re.compile(
+    r"(?:再配布|再頒布|頒布|配布|転載|複製|改変|譲渡|公開)(?:する)?(?:こと)?(?:[をはもが、]|\s)*"
+    r"(?:一切|固く|堅く)?(?:不可|禁止|厳禁|禁じ|禁ず|できません|できない|認めない|認めません|認められ"
+    r"(?:ない|ません|ていま?せん)|しないで|してはな|してはいけ|お断り|お控え)"
+    r"(?!(?:は|を|も|が)?(?:され|し)?(?:て)?(?:は)?(?:い)?(?:ない|ません)|られてい(?:ない|ません)"
+    r"|では(?:ない|ありません))"
 )
 
 
@@ -79,7 +98,8 @@ def keeps_from_publishing(stated: str) -> bool:
     words = _plain(stated)
     if _BY.search(words) and _CONDITIONS["nd"].search(words):
         return True
-    return _KEPT.search(words) is not None
+    patterns = (_KEPT, _NOT_PASSED_ON, _NOT_PASSED_ON_JA)
+    return any(pattern.search(words) for pattern in patterns)
 
 
 def _plain(stated: str) -> str:

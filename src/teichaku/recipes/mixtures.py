@@ -1,12 +1,13 @@
 """Data of others in an arm: rows of files to examples, and how many of each source by weights.
 
-The draw goes by the hash of each example, without replacement, so a smaller mixture is a part of
-a larger one, and the order of files and rows changes nothing.
+The draw goes by the hash of each example, without replacement, and whole numbers are by a divisor
+method, so a smaller mixture is a part of a larger one, and the order of files and rows changes
+nothing.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heapreplace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,13 @@ from teichaku.recipes.shard_input import plan_input
 
 _BY_PIECES = (".jsonl", ".ndjson", ".parquet")
 _WHOLE = (".csv", ".tsv", ".json", ".yaml", ".yml")
-#: So many rows of a small file say which columns its rows have.
+#: Columns whose words go to the model before all turns.
+_SYSTEM = ("system", "system_prompt")
+#: So many rows of a file say which columns its rows have.
 _HEAD = 1000
 _BETWEEN = "\n\n"
+#: The share of the characters asked for that whole examples reach where there is enough.
+_REACHED = 0.99
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,16 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class Mixed:
-    """The examples of a mixture, what was not taken, and a note about each source."""
+    """The examples of a mixture, what was not taken, and a note about each source.
+
+    ``size`` tells what was ``asked`` for (null where the recipe names no size) and ``reached``, in
+    examples or characters (``unit``), and whether that is too little (``short``).
+    """
 
     examples: Sequence[Example]
     fallen: Sequence[Dropped]
     notes: Sequence[Mapping[str, Any]]
+    size: Mapping[str, Any]
 
 
 def source_files(source: MixSource, root: Path) -> list[Path]:
@@ -216,12 +226,17 @@ def _form_of(path: Path, stated: Form | None) -> Form:
         if plan.form is None:
             why = "; ".join(why for _, why in plan.faults)
             raise UserError(f"{path} cannot be read: {why}.", "Mend the file.")
+        if stated:
+            rows = (given.values for piece in plan.pieces for given in given_rows(piece))
+            _require_columns(path, stated, {key for row in islice(rows, _HEAD) for key in row})
         return plan.form
     columns: dict[str, None] = {}
     for row in islice(read_rows(path), _HEAD):
         columns |= dict.fromkeys(row.values)
     # Their names are normalised where they are read.
     form = stated and Form("pairs", tuple(map(normalise, stated.keys)))
+    if form:
+        _require_columns(path, form, columns)
     form = form or find_form(list(columns))
     if form is None:
         raise UserError(
@@ -230,6 +245,16 @@ def _form_of(path: Path, stated: Form | None) -> Form:
             "'question' and 'answer' (an 'input' beside them), and 'text'.",
         )
     return form
+
+
+def _require_columns(path: Path, form: Form, columns: Collection[str]) -> None:
+    """Raise ``UserError`` where the recipe names columns that no row has."""
+    absent = [key for key in form.keys if key and key not in columns]
+    if absent and columns:
+        raise UserError(
+            f"{path} has no column {', '.join(map(repr, absent))}; it has {', '.join(columns)}.",
+            "Mend 'columns' of the source in the recipe.",
+        )
 
 
 def _read(form: Form, values: Mapping[str, Any], fault: str, line: str) -> _Texts | _BadRow:
@@ -242,8 +267,47 @@ def _read(form: Form, values: Mapping[str, Any], fault: str, line: str) -> _Text
     except RowError as error:
         return _BadRow(str(error), line or as_json(values))
     history = tuple(given.own.get("history", ()))
+    question = given.question
+    try:
+        if form.name == "pairs":
+            history = _earlier(form, values)
+            if system := _system(form, values):
+                first = history[0] if history else question
+                first = f"{system}{_BETWEEN}{first}"
+                history, question = (
+                    ((first, *history[1:]), question) if history else (history, first)
+                )
+    except RowError as error:
+        return _BadRow(str(error), line or as_json(values))
     own = (str(given.own.get("id", "")), str(given.own.get("licence_class", "")))
-    return _Texts([_Text(given.question, given.answer, given.input, history, *own)])
+    return _Texts([_Text(question, given.answer, given.input, history, *own)])
+
+
+def _system(form: Form, values: Mapping[str, Any]) -> str:
+    """What a column of its own says to the model before all turns. Raises ``RowError``."""
+    for key in _SYSTEM:
+        found = values.get(key)
+        if key in form.keys or found is None or found != found:  # not a number: pandas has none
+            continue
+        if not isinstance(found, str):
+            raise RowError(f"'{key}' is no text")
+        if found.strip():
+            return found
+    return ""
+
+
+def _earlier(form: Form, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The turns before the question, in a column of pairs. Raises ``RowError``."""
+    found = values.get("history")
+    if not found or found != found or "history" in form.keys:
+        return ()
+    pairs = found if isinstance(found, list) else [found]
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise RowError("'history' is no list of pairs of question and answer")
+    texts = tuple(text for pair in pairs for text in pair)
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise RowError("a turn in 'history' is no text, or empty")
+    return texts
 
 
 def _conversation(form: Form, values: Mapping[str, Any]) -> _Texts:
@@ -251,7 +315,12 @@ def _conversation(form: Form, values: Mapping[str, Any]) -> _Texts:
     says goes before the next words of a person. Raises ``RowError``.
     """
     said: list[tuple[bool, str]] = []
-    for role, text in form.turns(values):
+    turns = form.turns(values)
+    if (system := _system(form, values)) and "system" not in {role for role, _ in turns}:
+        turns.insert(0, ("system", system))
+    for role, text in turns:
+        if role == "system" and not text.strip():
+            continue
         is_model = role in MODELS
         if not is_model and role not in PEOPLE and role != "system":
             raise RowError(f"a turn is by '{role}', neither a person nor a model")
@@ -288,11 +357,12 @@ def mixture(mix: Mix, root: Path, language: str, seed: int) -> Mixed:
     sizes = {name: float(size(found)) for name, found in order.items()}
     is_weighed = any(source.weight is not None for source in mix.sources)
     total = float(mix.total or mix.characters or largest(sizes, weights, is_weighed))
-    parts = allotted(sizes, weights, total)
     if mix.characters:
+        parts = allotted(sizes, weights, total)
         taken = {name: _within(order[name], part) for name, part in parts.items()}
     else:
-        taken = {name: order[name][:count] for name, count in whole(parts, sizes).items()}
+        counts = whole({name: len(found) for name, found in order.items()}, weights, round(total))
+        taken = {name: order[name][:count] for name, count in counts.items()}
     examples: list[Example] = []
     fallen: list[Dropped] = []
     for source in mix.sources:
@@ -301,7 +371,15 @@ def mixture(mix: Mix, root: Path, language: str, seed: int) -> Mixed:
         fallen += rows[source.name].fallen
         fallen += _not_taken(source, order[source.name], rows[source.name], kept)
     notes = [_note(source, rows[source.name], taken, weights, mix) for source in mix.sources]
-    return Mixed(examples, fallen, notes)
+    return Mixed(examples, fallen, notes, _size(mix, examples))
+
+
+def _size(mix: Mix, examples: Sequence[Example]) -> dict[str, Any]:
+    asked = mix.characters or mix.total
+    reached = characters(examples) if mix.characters else len(examples)
+    is_short = asked is not None and reached < asked * (_REACHED if mix.characters else 1)
+    unit = "characters" if mix.characters else "examples"
+    return {"asked": asked, "reached": reached, "unit": unit, "short": is_short}
 
 
 def _drawn(examples: Any, seed: int) -> list[Example]:
@@ -336,26 +414,35 @@ def allotted(
     return {name: parts[name] for name in sizes}
 
 
-def whole(parts: Mapping[str, float], sizes: Mapping[str, float]) -> dict[str, int]:
-    """``parts`` as whole numbers with the same sum, by the largest remainders."""
-    # A part that is whole but for the last bit of the arithmetic is whole.
-    counts = {name: math.floor(part + 1e-9) for name, part in parts.items()}
-    missing = round(sum(parts.values())) - sum(counts.values())
-    by_rest = sorted(parts, key=lambda name: (counts[name] - parts[name], name))
-    for name in [name for name in by_rest if counts[name] < sizes[name]][:missing]:
+def whole(sizes: Mapping[str, int], weights: Mapping[str, float], total: int) -> dict[str, int]:
+    """How many of each source make a mixture of ``total`` examples, by the divisor method of
+    Sainte-Laguë (Balinski and Young 1982, "Fair Representation"): one after the other goes to the
+    source with the largest weight over (2 n + 1) that has more than the n it gave. So no source
+    gives fewer to a larger mixture.
+    """
+    counts = dict.fromkeys(sizes, 0)
+    waiting = [(1 / weights[name], name) for name, size in sizes.items() if size]
+    heapify(waiting)
+    for _ in range(min(total, sum(sizes.values()))):
+        name = waiting[0][1]
         counts[name] += 1
+        is_left = counts[name] < sizes[name]
+        rank = (2 * counts[name] + 1) / weights[name] if is_left else float("inf")
+        heapreplace(waiting, (rank, name))
     return counts
 
 
 def _within(order: Sequence[Example], limit: float) -> list[Example]:
-    """Of ``order`` what fits into so many characters, in turn."""
+    """Of ``order`` what fits into so many characters, up to the first that does not: shorter ones
+    behind it would not be in a larger mixture.
+    """
     taken: list[Example] = []
     total = 0
     for example in order:
-        size = characters([example])
-        if total + size <= limit:
-            taken.append(example)
-            total += size
+        total += characters([example])
+        if total > limit:
+            break
+        taken.append(example)
     return taken
 
 
@@ -403,8 +490,15 @@ def _note(
         "wanted": wanted,
         "got": share,
         # By less than one example is no shortage, but what whole examples allow.
-        "short": wanted is not None and is_all and wanted * of - got >= 1,
+        "short": wanted is not None and (is_all or not own) and wanted * of - got >= 1,
     }
+
+
+def size_told(size: Mapping[str, Any]) -> str:
+    """What to say of a mixture that is smaller than the recipe asks for; empty where it is not."""
+    if not size["short"]:
+        return ""
+    return f"the mixture has {size['reached']} of the {size['asked']} {size['unit']} asked for"
 
 
 def told(note: Mapping[str, Any]) -> str:

@@ -1,17 +1,17 @@
 """One question as it reaches each model of a study, token by token."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from teichaku.core.errors import UserError
 from teichaku.core.models import Student
-from teichaku.core.records import Condition, Question
+from teichaku.core.records import Condition, Question, Request
 from teichaku.evaluation.answers import Conditions
 from teichaku.evaluation.benchmarks.prompt_checks import prompt_faults
 from teichaku.recipes.arms import base_arms
+from teichaku.recipes.further_model import own_failure
 from teichaku.recipes.model_schema import Scripted, Transformers
 from teichaku.recipes.study import Study
 
@@ -25,7 +25,25 @@ def rendered_prompts(
     """As ``prompt.json`` has it: the ``prompts`` of each student and condition with their faults,
     and the models ``by_servers``, whose template this program does not see.
     """
-    models: dict[str, Any] = {**base_arms(list(study.arms)), **study.recipe.evaluation.models}
+    asked = [Shown({"condition": name}, put.request(question, name)) for name in conditions]
+    return {"question_id": question.id, **rendered_by_models(study, lambda arm: asked)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A request to show as a student reads it, and what is said ``about`` it; ``wants_chat``:
+    a model that was tuned to chat should have a template for it.
+    """
+
+    about: Mapping[str, Any]
+    request: Request
+    wants_chat: bool = True
+
+
+def rendered_by_models(study: Study, asked: Callable[[str], Iterable[Shown]]) -> dict[str, Any]:
+    """The ``prompts`` of each student and further model by name, and the models ``by_servers``."""
+    further = study.recipe.evaluation.models
+    models: dict[str, Any] = {**base_arms(list(study.arms)), **further}
     prompts: list[dict[str, Any]] = []
     by_servers = []
     for name, config in models.items():
@@ -35,29 +53,29 @@ def rendered_prompts(
             continue
         try:
             student = study.workshop.student(config)
-            found = [_rendered(student, question, condition, put) for condition in conditions]
-        except UserError as error:
-            # A further model that cannot be had; a student's own fault stops the training before.
-            found = [{"error": error.message}]
+            found = [_rendered(student, one) for one in asked(name)]
+        except Exception as error:
+            # A student's own fault is no further model's.
+            if name not in further:
+                raise
+            found = [{"error": own_failure(error)}]
         prompts += [{**about, **one} for one in found]
-    return {"question_id": question.id, "prompts": prompts, "by_servers": by_servers}
+    return {"prompts": prompts, "by_servers": by_servers}
 
 
-def _rendered(
-    student: Student, question: Question, condition: Condition, put: Conditions
-) -> dict[str, Any]:
-    request = put.request(question, condition)
-    rendered = student.rendered(request.messages)
+def _rendered(student: Student, one: Shown) -> dict[str, Any]:
+    request = one.request
+    rendered = student.rendered(request.messages, request.plain)
     faults = prompt_faults(
         rendered.tokens,
         rendered.bos,
         rendered.special,
         rendered.adds_bos,
-        sounds_tuned_to_chat(student.name),
+        one.wants_chat and sounds_tuned_to_chat(student.name),
         rendered.has_chat_template,
     )
     return {
-        "condition": condition,
+        **one.about,
         "prompt": request.prompt,
         "messages": [asdict(message) for message in request.messages],
         "text": rendered.text,

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from teichaku.backends.http import http_identity
+from teichaku.backends.sentence_embedding import identity_of
 from teichaku.core.models import Embedder
 from teichaku.core.records import Question, Retrieved
 from teichaku.core.run_folder import StageFolder, json_bytes, write_aside
@@ -15,6 +17,7 @@ from teichaku.evaluation.retrieval import (
     retrieval_quality,
     retrieve,
 )
+from teichaku.recipes.embedder_schema import EmbedderModel, HttpEmbedder, SentenceTransformers
 from teichaku.recipes.evaluated import read_questions
 from teichaku.recipes.study import Outcome, Study
 
@@ -40,7 +43,7 @@ def find_passages(study: Study, folder: StageFolder) -> Outcome:
         "searches": ["characters", "meaning"] if by_meaning else ["characters"],
         "passages": len(study.passages),
         "to_show": config.passages,
-        "room": config.characters,
+        "room": _room(study),
         "kinds": _quality(rows, questions, config.passages),
     }
     write_aside(folder.path / "quality.json", json_bytes(quality))
@@ -66,7 +69,14 @@ def retrieve_for(
     if embedders is None:
         tell(len(questions))
     depth = max(_DEPTH, config.passages)
-    return retrieve(index, questions, config.passages, config.characters, depth)
+    return retrieve(index, questions, config.passages, _room(study), depth)
+
+
+def _room(study: Study) -> int:
+    documents = study.recipe.documents
+    if documents is None:
+        raise AssertionError("a recipe that retrieves")
+    return study.recipe.evaluation.retrieval.room(documents.passage_characters)
 
 
 def read_retrieved(study: Study) -> list[Retrieved]:
@@ -77,14 +87,28 @@ def read_retrieved(study: Study) -> list[Retrieved]:
 
 
 def retrieval_fingerprint(study: Study) -> dict[str, Any]:
-    """What the passages that are found depend on, beside questions and passages."""
+    """What the passages that are found depend on, beside questions and passages. Of an embedder
+    that is which one it is, not how it is asked: a longer timeout searches nothing anew.
+    """
     recipe = study.recipe
-    found: dict[str, Any] = {"retrieval": recipe.evaluation.retrieval.model_dump()}
+    config = recipe.evaluation.retrieval
+    found: dict[str, Any] = {"retrieval": {"passages": config.passages, "room": _room(study)}}
     if recipe.retrieves_by_meaning:
-        found["embedder"] = recipe.embedder.model_dump()
-    else:
-        del found["retrieval"]["question_prefix"]
+        found["embedder"] = _which(recipe.embedder, config.question_prefix)
     return found
+
+
+def _which(embedder: EmbedderModel, question_prefix: str | None) -> dict[str, str]:
+    """Which model embeds, and the prefixes of passages and of questions."""
+    if isinstance(embedder, HttpEmbedder):
+        identity = http_identity(embedder.base_url, embedder.model, embedder.extra)
+    elif isinstance(embedder, SentenceTransformers):
+        identity = identity_of(embedder.model)
+    else:
+        # It is one model, and its prefix is its own.
+        return {"identity": embedder.backend}
+    of_questions = embedder.prefix if question_prefix is None else question_prefix
+    return {"identity": identity, "passages": embedder.prefix, "questions": of_questions}
 
 
 def _quality(

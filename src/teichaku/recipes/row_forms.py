@@ -155,6 +155,8 @@ def find_form(columns: Sequence[str]) -> Form | None:
     if question and answer:
         return Form("pairs", (question, first(_INPUTS), answer))
     text = first(_TEXTS)
+    if text and answer:  # What is answered is no running text.
+        return Form("pairs", (text, first(_INPUTS), answer))
     return Form("text", (text,)) if text else None
 
 

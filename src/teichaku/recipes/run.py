@@ -13,9 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
+from teichaku.core.records import Dropped
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
 from teichaku.recipes import data_stages
 from teichaku.recipes.arms import StudyArm, expand_arms
@@ -106,6 +109,7 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
     line = StageLine(study)
     # A judge that would mark itself is refused before anything is spent.
     judges_of(study)
+    _render_for_students(study)
     curated = _make_data(study, line, inputs)
     if study.recipe.ends_with_data:
         _write_datasets(study, line, curated)
@@ -113,9 +117,8 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
     # Without documents there are no questions, and benchmarks alone are asked.
     questions = _ask(study, line, curated) if study.recipe.asks_questions else ""
     retrieved = _retrieve(study, line, questions) if study.recipe.retrieves else ""
-    trained = {
-        arm.name: _train(study, line, arm, [curated[arm.data], questions]) for arm in study.arms
-    }
+    apart = _read_of_questions(study)
+    trained = {arm.name: _train(study, line, arm, curated[arm.data], apart) for arm in study.arms}
     if study.recipe.asks_questions:
         after = [trained, questions, retrieved]
         made_from = {"after": after, **evaluation_fingerprint(study)}
@@ -269,11 +272,43 @@ def _curation(study: Study, data: str) -> dict[str, Any]:
     }
 
 
-def _train(study: Study, line: StageLine, arm: StudyArm, after: list[str]) -> str:
+def _render_for_students(study: Study) -> None:
+    """Put a prompt into the words of each student that is yet to train, so that a tokenizer or a
+    chat template at fault shows before anything is spent. No weights are loaded.
+    """
+    messages = study.prompts.load("closed_book").messages(question="1")
+    for arm in study.arms:
+        student = study.workshop.student(arm.student)
+        trained = study.run.stage(f"training/{arm.name}").summary() or {"arguments": {}}
+        if trained["arguments"].get("student") == student.identity:
+            continue
+        try:
+            student.rendered(messages)
+        except TemplateError as error:
+            raise UserError(
+                f"The chat template of {student.name} cannot be filled in: {error}.",
+                "Mend it in the model's folder (chat_template.jinja or tokenizer_config.json), or "
+                "name another student.",
+            ) from error
+
+
+def _read_of_questions(study: Study) -> str:
+    """A fingerprint of what training reads of the questions: what is probed, and what it leaves
+    out for them. Where another arm changes none of it, what was trained stays.
+    """
+    if not study.recipe.asks_questions:
+        return ""
+    siblings = study.run.stage("questions").read("siblings", Dropped)
+    apart = [(row.record_id, row.reason, row.evidence) for row in siblings]
+    return fingerprint([[asdict(question) for question in study.questions], apart])
+
+
+def _train(study: Study, line: StageLine, arm: StudyArm, curated: str, apart: str) -> str:
     return line.stage(
         f"training/{arm.name}",
         {
-            "after": after,
+            "after": curated,
+            "questions": apart,
             "training": arm.training.model_dump(exclude={"checkpoint_every_steps"}),
             "max_tokens": study.recipe.evaluation.max_tokens,
             "student": study.workshop.student(arm.student).identity,

@@ -17,8 +17,11 @@ from teichaku.core.records import Document
 from teichaku.core.run_folder import RunFolder
 from teichaku.evaluation.scorers import headline_scorer
 from teichaku.recipes.arms import base_arms
+from teichaku.recipes.controls_stage import asks_controls
+from teichaku.recipes.signals_stage import asks_signals
 from teichaku.recipes.study import Study
 from teichaku.recipes.training_stage import describe_arms
+from teichaku.recipes.unanswerable_stage import asks_unanswerable
 from teichaku.recipes.workshop import ModelCard
 
 #: A report names so many documents; all of them stand in documents.parquet.
@@ -52,7 +55,7 @@ def describe(
             "inputs": dict(inputs),
             "models": [_card(card, study.terms) for card in study.workshop.cards.values()],
             "arms": describe_arms(study),
-            "has_documents": recipe.documents is not None,
+            "stages": stages_of(study),
             "asks_questions": recipe.asks_questions,
             "mixtures": _mixtures(study.run),
             "base_arms": list(base_arms(list(study.arms))),
@@ -61,6 +64,31 @@ def describe(
             "documents": _attributions(study.run),
         },
     )
+
+
+def stages_of(study: Study) -> list[str]:
+    """The stages of the recipe by name, in their order."""
+    recipe, evaluation = study.recipe, study.recipe.evaluation
+    asks, data = recipe.asks_questions, study.data_arms()
+    wanted = {
+        "documents": recipe.documents is not None,
+        "novelty": recipe.novelty is not None,
+        **{f"{stage}/{name}": True for name in data for stage in ("synthesis", "curation")},
+        **{f"curation/{name}": True for name in study.controls()},
+        **{f"dataset/{name}": recipe.ends_with_data for name in data},
+        "questions": asks,
+        "retrieval": recipe.retrieves,
+        **{f"training/{arm.name}": True for arm in study.arms},
+        "evaluation": asks,
+        "controls": asks_controls(study),
+        "unanswerable": asks_unanswerable(study),
+        "signals": asks_signals(study),
+        "comparisons": evaluation.pairwise is not None,
+        "calibration": evaluation.calibration is not None,
+    }
+    # What ends with data asks nobody, whatever its evaluation says.
+    asked = () if not recipe.ends_with_data else ("controls", "comparisons", "calibration")
+    return [name for name, is_wanted in wanted.items() if is_wanted and name not in asked]
 
 
 def _card(card: ModelCard, terms: Terms) -> dict[str, Any]:

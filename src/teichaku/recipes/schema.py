@@ -16,7 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.recipes.embedder_schema import EmbedderModel, HttpEmbedder, NgramEmbedder
-from teichaku.recipes.evaluation_schema import Evaluation
+from teichaku.recipes.evaluation_schema import Evaluation, room_of_one
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS, Filter
 from teichaku.recipes.language_model_schema import (
     LanguageModelSection,
@@ -296,6 +296,7 @@ class Recipe(Section):
                 *self._selections(),
                 *self._further_models(),
                 *self._prices(),
+                *self._retrieval(),
             ]
         )
         return self
@@ -361,6 +362,20 @@ class Recipe(Section):
             )
         if self.teacher is None and isinstance(self.judge, SameAs) and (why := self._judged()):
             yield ("judge",), f"name one, for there is no teacher to be it, and {why}"
+
+    def _retrieval(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """A room in which hardly a passage could be shown."""
+        stated = self.evaluation.retrieval.characters
+        if stated is None or self.documents is None or not self.retrieves:
+            return
+        least = room_of_one(self.documents.passage_characters)
+        if stated < least:
+            yield (
+                ("evaluation", "retrieval", "characters"),
+                f"at least {least}, or leave it out: a passage is shown whole or not at all, and "
+                f"with documents.passage_characters: {self.documents.passage_characters} one may "
+                f"have {least} with its title",
+            )
 
     def _judged(self) -> str:
         """What the judge is needed for; empty where it is not."""

@@ -1,7 +1,9 @@
 """The scores of a run computed anew from its files: no model is asked, and nothing is sent."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -10,10 +12,11 @@ import pyarrow.parquet as pq
 
 from teichaku.core.errors import UserError
 from teichaku.core.records import Answer, Judgement, Question, Score
-from teichaku.core.run_folder import RunFolder, read_records
+from teichaku.core.run_folder import RunFolder, StageFolder, read_records, write_aside
 from teichaku.evaluation.benchmarks.controls import (
     ControlItem,
     Controls,
+    control_results,
     control_scores,
     read_controls,
     write_results,
@@ -61,18 +64,64 @@ def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
             raise no_student(run)
         own: Sequence[str] = recipe.evaluation.scorers
         names = _known(scorers) if scorers else own
+        if scorers and not recipe.asks_questions:
+            raise UserError(
+                f"{run.path} asked benchmarks alone, and what marks those is no choice.",
+                "Leave --scorers out.",
+            )
         scores = _question_scores(run, names, bool(scorers)) if recipe.asks_questions else None
         controls = _controls(run, is_needed=scores is None)
+        marked = _marked(run, controls) if controls is not None else []
+        _check_others(run)
         found = []
-        if scores is not None:
-            found += _write(run, "evaluation", scores, [] if names == own else names)
-        if controls is not None:
-            # What marks a benchmark is no choice of a recipe's.
-            marked = control_scores(controls)
-            found += _write(run, _CONTROLS, marked, [])
-            write_results(run.stage(_CONTROLS), controls, marked)
-        make_report(run)
+        with _all_or_nothing(run):
+            if scores is not None:
+                found += _write(run, "evaluation", scores, [] if names == own else names)
+            if controls is not None:
+                # What marks a benchmark is no choice of a recipe's.
+                found += _write(run, _CONTROLS, marked, [])
+                write_results(run.stage(_CONTROLS), controls, marked)
+            make_report(run)
     return found
+
+
+def _check_others(run: RunFolder) -> None:
+    """That the report, which is made of all stages, can be made."""
+    about = run.read_json("run.json")
+    for key in ("language", "root"):
+        if key not in about:
+            raise _damaged(run, run.path / "run.json", f"it has no '{key}'")
+    # The scores themselves are made anew.
+    for stage in run.stages():
+        for path in sorted(run.stage(stage).path.glob("*.parquet")):
+            if path.name == "scores.parquet" and stage in ("evaluation", _CONTROLS):
+                continue
+            try:
+                pq.read_schema(path)
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(run, path, "it cannot be read") from error
+
+
+@contextmanager
+def _all_or_nothing(run: RunFolder) -> Iterator[None]:
+    """Put the scores back as they were where they, or the report, cannot be written."""
+    names = ("scores.parquet", "results.json", "stage.json")
+    paths = [run.stage(stage).path / name for stage in ("evaluation", _CONTROLS) for name in names]
+    before = {path: path.read_bytes() if path.is_file() else None for path in paths}
+    try:
+        yield
+    except BaseException as error:
+        for path, content in before.items():
+            if content is not None:
+                write_aside(path, content)
+            elif path.is_file():
+                path.unlink()
+        if isinstance(error, pa.ArrowException | KeyError | ValueError):
+            raise UserError(
+                f"The report of {run.path} cannot be made: {type(error).__name__}: {error}.",
+                f"A file of the run is damaged; its scores are as they were. {go_on(run)}",
+            ) from error
+        raise
 
 
 def _finished(run: RunFolder, stage: str) -> dict[str, Any]:
@@ -80,6 +129,9 @@ def _finished(run: RunFolder, stage: str) -> dict[str, Any]:
     stages = run.stages()
     if stage not in stages:
         raise UserError(f"The {stage} of {run.path} is not finished.", go_on(run))
+    for key in ("counts", "notes"):
+        if key not in stages[stage]:
+            raise _damaged(run, run.stage(stage).marker, f"it has no '{key}'")
     return stages[stage]
 
 
@@ -90,14 +142,58 @@ def _controls(run: RunFolder, is_needed: bool) -> Controls | None:
     elif _CONTROLS not in run.stages():
         return None
     folder = run.stage(_CONTROLS)
-    kinds = {"questions": Question, "items": ControlItem, "answers": Answer,
+    kinds: dict[str, type[Any]] = {"questions": Question, "items": ControlItem, "answers": Answer,
              "judgements": Judgement}  # fmt: skip
-    for name, kind in kinds.items():
-        _read(run, folder.path, name, kind)
+    read: dict[str, list[Any]] = {
+        name: _read(run, folder.path, name, kind) for name, kind in kinds.items()
+    }
+    _check_items(run, folder, read["questions"], read["items"])
     try:
-        return read_controls(folder, scorer_names(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        controls = read_controls(folder, scorer_names(folder))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(run, folder.path / "sets.json", "it cannot be read") from error
+    _check_answers(run, folder, controls)
+    return controls
+
+
+def _check_items(
+    run: RunFolder, folder: StageFolder, questions: Sequence[Any], items: Sequence[Any]
+) -> None:
+    asked = Counter(question.benchmark for question in questions)
+    for key, stated in _finished(run, _CONTROLS)["notes"].get("sets", {}).items():
+        _check_count(run, folder.path / "questions.parquet", asked[key], stated, f" of {key}")
+    _check_count(run, folder.path / "items.parquet", len(items), len(questions))
+    if {item.question_id for item in items} != {question.id for question in questions}:
+        path = folder.path / "items.parquet"
+        raise _damaged(run, path, "its items are not those of questions.parquet")
+
+
+def _check_answers(run: RunFolder, folder: StageFolder, controls: Controls) -> None:
+    """That no answer or judgement is lacking, and that each belongs to an item that was asked."""
+    summary = _finished(run, _CONTROLS)
+    counts, path = summary["counts"], folder.path / "answers.parquet"
+    stated = counts["out"] + counts.get("reasons", {}).get("request_failed", 0)
+    _check_count(run, path, len(controls.answers), stated)
+    for answer in controls.answers:
+        if answer.question_id not in controls.items:
+            raise _damaged(run, path, f"it answers {answer.question_id}, which no item is")
+    for item in controls.items.values():
+        if item.question.benchmark not in controls.sets:
+            told = f"it does not tell of {item.question.benchmark}"
+            raise _damaged(run, folder.path / "sets.json", told)
+    marks = summary["notes"].get("judgements")
+    _check_count(run, folder.path / "judgements.parquet", len(controls.judgements), marks)
+
+
+def _marked(run: RunFolder, controls: Controls) -> list[Score]:
+    """The scores of benchmarks, from which their figures can be made."""
+    try:
+        marked = control_scores(controls)
+        control_results(controls, marked)
+    except (KeyError, ValueError, TypeError) as error:
+        path = run.stage(_CONTROLS).path / "items.parquet"
+        raise _damaged(run, path, "its answers cannot be marked by it") from error
+    return marked
 
 
 def _known(scorers: Sequence[str]) -> list[str]:
@@ -139,9 +235,11 @@ def _question_scores(run: RunFolder, names: Sequence[str], are_chosen: bool) -> 
     return list(score_answers(answers, questions, names, used, scorer_names(folder)))
 
 
-def _check_count(run: RunFolder, path: Path, rows: int, stated: int | None) -> None:
+def _check_count(
+    run: RunFolder, path: Path, rows: int, stated: int | None, which: str = ""
+) -> None:
     if stated is not None and rows != stated:
-        raise _damaged(run, path, f"it has {rows} rows, and its stage says {stated}")
+        raise _damaged(run, path, f"it has {rows} rows{which}, and its stage says {stated}")
 
 
 def _read(run: RunFolder, folder: Path, name: str, kind: type[Record]) -> list[Record]:

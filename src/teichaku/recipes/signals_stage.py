@@ -40,10 +40,13 @@ from teichaku.recipes.evaluated import (
     read_questions,
 )
 from teichaku.recipes.evaluation_schema import Signals
+from teichaku.recipes.further_model import own_failure
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
 from teichaku.recipes.study import Outcome, Study
 
 STAGE = "signals"
+#: Of so many tokens log-probabilities are kept; a reply asked for them needs no more.
+_FIRST_TOKENS = 16
 _LIKELIHOODS = frozenset({MEAN, LEAST, FIRST_MEAN, FIRST_LEAST})
 
 
@@ -62,6 +65,7 @@ def signals_fingerprint(study: Study) -> dict[str, Any]:
     return {
         "signals": settings.model_dump(),
         "max_tokens": evaluation.max_tokens,
+        "first_tokens": _FIRST_TOKENS,
         "prompts": prompt_fingerprints(study, ["closed_book"]),
         **evaluated_fingerprint(study),
         **scope(study.recipe),
@@ -78,7 +82,9 @@ def measure_signals(study: Study, folder: StageFolder) -> Outcome:
     rounds = 1 + settings.samples
     told = f"{len(questions)} questions, {models} models"
     told += f", {settings.samples} samples each" if settings.samples else ""
-    study.progress.begin(STAGE, len(questions) * models * rounds, told)
+    # Those without weights are asked once more, for their first tokens.
+    rounds = models * rounds + sum(one.weights is None for one in evaluated_models(study))
+    study.progress.begin(STAGE, len(questions) * rounds, told)
     signals: list[AnswerSignal] = []
     answers: list[Answer] = []
     samples: list[Answer] = []
@@ -112,9 +118,19 @@ def _of_model(
     by_id = {question.id: question for question in questions}
     given = sorted(answer_questions(questions, one.model, asked, put), key=lambda row: row.id)
     if one.weights is not None:
-        likelihoods = list(_behind_prompts(one.weights, given, by_id, put))
+        try:
+            likelihoods = list(_behind_prompts(one.weights, given, by_id, put))
+        except Exception as error:
+            if one.arm not in study.recipe.evaluation.models:
+                raise
+            why = own_failure(error)
+            sound = [answer.id for answer in given if not answer.error]
+            likelihoods = [
+                AnswerSignal(key, name, None, why) for key in sound for name in (MEAN, LEAST)
+            ]
     else:
         likelihoods = list(_at_start(one, given, by_id, put))
+        study.progress.advance(sum(bool(answer.error) for answer in given))
     drawn = []
     if settings.samples:
         seed = study.recipe.seed
@@ -149,15 +165,27 @@ def _at_start(
     known = {answer.id: answer for answer in answers}
     asked = Asked(one.arm, one.checkpoint, "closed_book")
     sound = [questions[answer.question_id] for answer in answers if not answer.error]
-    again = answers_with_replies(sound, one.model, asked, replace(put, top_log_probabilities=1))
+    length = min(put.max_tokens, _FIRST_TOKENS)
+    short = replace(put, top_log_probabilities=1, max_tokens=length)
+    again = answers_with_replies(sound, one.model, asked, short)
     replies = sorted(again, key=lambda pair: pair[0].id)
-    is_same = {answer.id: answer.text == known[answer.id].text for answer, _ in replies}
+    is_same = {answer.id: _begins(known[answer.id], answer) for answer, _ in replies}
     # An answer that failed this time is the one that is known, without a signal.
     pairs = [(known[answer.id], reply) for answer, reply in replies]
     for signal in first_token_signals(pairs):
         if signal.value is not None and not is_same[signal.answer_id]:
             signal = replace(signal, value=None, error="answered otherwise when asked for it")
         yield signal
+
+
+def _begins(known: Answer, short: Answer) -> bool:
+    """Whether ``short`` is ``known``, or where it was cut off, some beginning of it; a token may
+    end within a character.
+    """
+    if short.finish_reason != "length" or not known.text:
+        return known.text == short.text
+    beginning = short.text.rstrip("\ufffd")
+    return bool(beginning) and known.text.startswith(beginning)
 
 
 def _fallen(answers: Sequence[Answer], signals: Sequence[AnswerSignal]) -> list[Dropped]:

@@ -10,9 +10,10 @@ from typing import Any
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Dropped, Example, Passage, Question
+from teichaku.core.records import Answer, Dropped, Example, Passage, Question, content_id
 from teichaku.core.run_folder import RunFolder, StageFolder, dropped
 from teichaku.recipes.arms import StudyArm
+from teichaku.recipes.probes import best_epoch, probe_scorer
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.seeds import read_seeds
@@ -48,6 +49,38 @@ class Study:
         found = read_seeds(path, self.recipe.language, config.licence)
         return sorted(found, key=lambda seed: seed.id)[: config.limit]
 
+    @cached_property
+    def questions(self) -> list[Question]:
+        """The questions of the run (once they are made), in the order in which samples of them are
+        taken; none where the recipe asks none.
+        """
+        if not self.recipe.asks_questions:
+            return []
+        found = self.run.stage("questions").read("questions", Question)
+        return in_sample_order(found, self.recipe.seed)
+
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """The right answers by question id (once the questions are made)."""
+        return {question.id: question.reference for question in self.questions}
+
+    @cached_property
+    def selected_checkpoints(self) -> dict[str, str]:
+        """The checkpoint of each arm that is asked in full (once all are trained): that whose probe
+        does best, or the last where there is no probe or the recipe says so.
+        """
+        return {arm.name: self._selected_checkpoint(arm) for arm in self.arms}
+
+    def _selected_checkpoint(self, arm: StudyArm) -> str:
+        epochs, evaluation = arm.training.epochs, self.recipe.evaluation
+        if evaluation.select == "last":
+            return f"epoch-{epochs}"
+        folder = self.run.stage(f"training/{arm.name}")
+        probes = {
+            epoch: list(folder.read(f"probe-{epoch}", Answer)) for epoch in range(1, epochs + 1)
+        }
+        return f"epoch-{best_epoch(probes, self.references, probe_scorer(evaluation.scorers))}"
+
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""
         return list(self.recipe.arms)
@@ -73,6 +106,21 @@ def go_on(run: RunFolder) -> str:
     """How to go on with ``run``, for people: the command that it was last called with."""
     command = run.read_json("run.json").get("command", "")
     return f"Go on: {command}" if command.startswith("teichaku run ") else "Run its recipe again."
+
+
+def in_sample_order(questions: Iterable[Question], seed: int) -> list[Question]:
+    """``questions`` in the order in which samples of them are taken.
+
+    The kinds take turns and each kind is shuffled by hash, so the first n questions are a
+    fair sample for every n, and a smaller sample is part of a larger one.
+    """
+    drawn = sorted(questions, key=lambda question: content_id(seed, "sample", question.id))
+    turns: dict[str, int] = {}
+    order = []
+    for question in drawn:
+        turn = turns[question.kind] = turns.get(question.kind, -1) + 1
+        order.append((turn, question.kind, question))
+    return [question for _, _, question in sorted(order, key=lambda item: item[:2])]
 
 
 def kept_apart(

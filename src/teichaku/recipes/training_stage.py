@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from teichaku.core.models import AdapterSettings, OptimizerSettings, Student, Trainer
+from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings, Student, Trainer
 from teichaku.core.records import (
     BASE_CHECKPOINT,
     Answer,
@@ -20,21 +20,22 @@ from teichaku.core.records import (
 from teichaku.core.run_folder import StageFolder, dropped
 from teichaku.evaluation.answers import Asked, answer_questions
 from teichaku.recipes.arms import StudyArm
-from teichaku.recipes.evaluated import (
-    conditions,
-    quality,
-    read_questions,
-)
+from teichaku.recipes.evaluated import conditions
+from teichaku.recipes.probes import probe_quality, probe_scorer
 from teichaku.recipes.schema import Training
 from teichaku.recipes.study import Outcome, Study, kept_apart, require
 from teichaku.training.fine_tune import TrainingPlan, fine_tune
 
 
 def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
-    """Curated examples to an adapter, with a probe before training and after each epoch."""
+    """Curated examples to an adapter, with a probe before training and after each epoch. What
+    failed of the probes of an earlier attempt is asked again.
+    """
     stage = f"training/{arm.name}"
     curated = list(study.run.stage(f"curation/{arm.data}").read("examples", Example))
-    examples, held_out, fallen = kept_apart(study.run, curated)
+    examples, held_out, fallen = curated, list[Example](), list[Dropped]()
+    if study.recipe.asks_questions:
+        examples, held_out, fallen = kept_apart(study.run, curated)
     fallen += [
         dropped(example, "training", "kept_for_evaluation", "an unseen question")
         for example in held_out
@@ -52,15 +53,15 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
         done += loss.tokens
         study.progress.advance(1, loss.tokens)
 
-    def on_epoch(epoch: int, trainer: Trainer) -> None:
-        _probe(study, arm, student, folder, epoch, trainer)
-
+    probes = _Probes(study, arm, student, folder)
     adapter, optimizer = _settings(study, arm.training)
     start = time.monotonic()
     result = fine_tune(
-        student.trainer(adapter, optimizer), tokenized, plan, folder.path, on_epoch, on_step
+        student.trainer(adapter, optimizer), tokenized, plan, folder.path, probes.ask, on_step
     )
-    study.workshop.note_training_speed(student.identity, done, time.monotonic() - start)
+    if done:
+        study.workshop.note_training_speed(student.identity, done, time.monotonic() - start)
+    probes.ask_again()
     unlabelled = set(result.unlabelled)
     fallen += [
         dropped(e, "training", "no_labelled_token", f"max_tokens {arm.training.max_tokens} cuts it")
@@ -87,7 +88,10 @@ def _encode(
     study: Study, student: Student, example: Example, training: Training
 ) -> TokenizedExample:
     before = tuple(map(Message, cycle(("user", "assistant")), example.history))
-    asked = (*before, *study.prompts.load("closed_book").messages(question=example.turn))
+    prompt = study.prompts.load("closed_book").messages(question=example.turn)
+    system = tuple(message for message in prompt if message.role == "system")
+    # Templates want the system's words first, before all turns.
+    asked = (*system, *before, *prompt[len(system) :])
     messages = () if example.is_text else asked
     return student.encode(example.id, messages, example.answer, training.max_tokens)
 
@@ -128,35 +132,54 @@ def _training_estimate(
     return study.workshop.training_estimate(student.identity, tokens)
 
 
-def _probe_questions(study: Study, training: Training) -> list[Question]:
-    questions = read_questions(study)
-    count = training.probe.questions
-    return questions if count is None else questions[:count]
-
-
-def _probe(
-    study: Study,
-    arm: StudyArm,
-    student: Student,
-    folder: StageFolder,
-    epoch: int,
-    trainer: Trainer,
-) -> None:
-    """Ask the probe's questions closed book. Before training the student is the base model,
-    whose answers all arms share through the cache.
+class _Probes:
+    """The probe's questions, asked closed book before training and after each epoch. Before
+    training the student is the base model, whose answers all arms share through the cache.
     """
-    questions = _probe_questions(study, arm.training)
-    if not questions:
-        return
-    model = student if epoch == 0 else trainer.chat_model()
-    checkpoint = BASE_CHECKPOINT if epoch == 0 else f"epoch-{epoch}"
-    asked = Asked(arm.name, checkpoint, "closed_book")
-    answers = list(
-        answer_questions(questions, study.workshop.quietly(model), asked, conditions(study))
-    )
-    folder.write(f"probe-{epoch}", Answer, sorted(answers, key=lambda answer: answer.id))
-    scorer, value = quality(study, answers)
-    study.progress.say(f"  {arm.name} after epoch {epoch}: {scorer} {value:.2f}")
+
+    def __init__(self, study: Study, arm: StudyArm, student: Student, folder: StageFolder) -> None:
+        self._study, self._arm, self._student, self._folder = study, arm, student, folder
+        self._questions = study.questions[: arm.training.probe.questions]
+        self._asked: set[int] = set()
+
+    def ask(self, epoch: int, trainer: Trainer) -> None:
+        """Ask the student as it is after ``epoch``."""
+        self._asked.add(epoch)
+        self._ask(epoch, self._student if epoch == 0 else trainer.chat_model(), self._questions)
+
+    def ask_again(self) -> None:
+        """Ask what failed in an earlier attempt at the training, of the adapter of its epoch.
+
+        So each request that is still failed has failed in this attempt, and is counted in it.
+        """
+        for epoch in range(self._arm.training.epochs + 1):
+            if epoch in self._asked:
+                continue
+            known = self._folder.read(f"probe-{epoch}", Answer)
+            failed = {answer.question_id for answer in known if answer.error}
+            if not failed:
+                continue
+            model: ChatModel = self._student
+            if epoch > 0:
+                model = self._student.with_adapter(self._folder.path / f"epoch-{epoch}")
+            self._ask(epoch, model, [one for one in self._questions if one.id in failed])
+
+    def _ask(self, epoch: int, model: ChatModel, questions: Sequence[Question]) -> None:
+        """Write the answers to ``questions`` over those that are known."""
+        if not questions:
+            return
+        study, arm = self._study, self._arm
+        checkpoint = BASE_CHECKPOINT if epoch == 0 else f"epoch-{epoch}"
+        asked = Asked(arm.name, checkpoint, "closed_book")
+        quiet = study.workshop.quietly(model)
+        given = answer_questions(questions, quiet, asked, conditions(study))
+        file = f"probe-{epoch}"
+        known = {answer.id: answer for answer in (*self._folder.read(file, Answer), *given)}
+        answers = [known[name] for name in sorted(known)]
+        self._folder.write(file, Answer, answers)
+        scorer = probe_scorer(study.recipe.evaluation.scorers)
+        value = probe_quality(answers, study.references, scorer)
+        study.progress.say(f"  {arm.name} after epoch {epoch}: {scorer} {value:.2f}")
 
 
 def describe_arms(study: Study) -> list[dict[str, Any]]:

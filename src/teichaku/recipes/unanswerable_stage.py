@@ -3,7 +3,8 @@
 These questions stand apart: they are in no score of knowledge, and no arm is chosen by them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from teichaku.core.records import (
@@ -99,12 +100,13 @@ def _make(
     study: Study, sources: Sequence[Question], settings: Unanswerable
 ) -> tuple[list[Question], list[Swap], list[Dropped]]:
     """At most ``per_document`` of each document, about other facts first; which ones is a draw."""
-    study.progress.begin(STAGE, None, f"names are swapped in {len(sources)} questions")
+    study.progress.begin(STAGE, len(sources), f"names are swapped in {len(sources)} questions")
     swapping = EntitySwaps(study.passages.values())
     made: dict[str, list[Question]] = {}
     swaps, fallen = [], []
-    for source in _in_fair_order(study.recipe.seed, sources):
+    for source in _by_document(_in_fair_order(study.recipe.seed, sources)):
         own = made.setdefault(source.document_id, [])
+        study.progress.advance()
         if len(own) >= settings.per_document:
             fallen.append(dropped(source, STAGE, "over_limit", str(settings.per_document)))
             continue
@@ -116,6 +118,16 @@ def _make(
             swaps.append(found[1])
     questions = [question for own in made.values() for question in own]
     return questions, sorted(swaps, key=lambda swap: swap.question_id), fallen
+
+
+def _by_document(sources: Iterable[Question]) -> Iterator[Question]:
+    """The questions of a document one after the other, which changes nothing in what is made of
+    them; its limit is its own.
+    """
+    of: dict[str, list[Question]] = {}
+    for source in sources:
+        of.setdefault(source.document_id, []).append(source)
+    return chain.from_iterable(of.values())
 
 
 def _in_fair_order(seed: int, sources: Sequence[Question]) -> list[Question]:

@@ -266,19 +266,18 @@ class Workshop:
         """A model that only answers, counted; the same one for the same configuration."""
         key = config.model_dump_json()
         if key not in self._evaluated:
-            build = partial(self._build_evaluated, config)
+            price = None if isinstance(config, Transformers) else price_per_token(config)
+            build = partial(self._build_evaluated, config, price)
             model = FurtherModel(build, lambda why: self._progress.say(f"! {config.model}: {why}"))
-            price = _FREE if isinstance(config, Transformers) else price_per_token(config)
-            self._evaluated[key] = CountedModel(model, partial(self._count, price))
+            count = partial(self._count, price or _FREE)
+            self._evaluated[key] = CountedModel(self._kept(model, price), count)
         return self._evaluated[key]
 
-    def _build_evaluated(self, config: EvaluatedModel) -> ChatModel:
+    def _build_evaluated(self, config: EvaluatedModel, price: Price | None) -> ChatModel:
         """A scripted one answers as a student does, and costs what the recipe says."""
-        if isinstance(config, Transformers):
-            return CachedModel(self.student(config, "evaluated"), self.cache)
-        if isinstance(config, Scripted):
-            return self._bought(self.student(config, "evaluated"), config.price)
-        return self._bought(self._chat("evaluated", config), price_per_token(config))
+        if isinstance(config, Transformers | Scripted):
+            return self._within_budget(self.student(config, "evaluated"), price)
+        return self._within_budget(self._chat("evaluated", config), price)
 
     def free_engines(self) -> None:
         """Free the memory of models in llama.cpp; one that is asked again is loaded again."""
@@ -391,12 +390,20 @@ class Workshop:
 
     def _bought(self, model: ChatModel, price: Price) -> ChatModel:
         """``model`` behind the cache; what it costs is charged to the run."""
+        return self._kept(self._within_budget(model, price), price)
+
+    def _within_budget(self, model: ChatModel, price: Price | None) -> ChatModel:
+        """``model``, asked as long as the run may spend; always where it has no price."""
         spending = self._spending
-        if spending is None:
+        if price is None or spending is None or not spending.is_limited:
+            return model
+        return BudgetedModel(model, price, spending)
+
+    def _kept(self, model: ChatModel, price: Price | None) -> ChatModel:
+        """``model`` behind the cache, which keeps what each reply cost."""
+        if price is None or self._spending is None:
             return CachedModel(model, self.cache)
-        if spending.is_limited:
-            model = BudgetedModel(model, price, spending)
-        return CachedModel(model, self.cache, partial(spending.charge, price))
+        return CachedModel(model, self.cache, partial(self._spending.charge, price))
 
     def _purse(self, price: embedder_schema.TextPrice) -> TextPurse:
         """What pays for texts that a server reads, and counts them as requests."""
@@ -425,14 +432,21 @@ class Workshop:
         where it is as fast as it was before, else as ``like``; 0 where nothing is known. Long
         prompts take their time.
         """
-        asked = list(requests)
-        missing = self.cache.count_missing(model.identity, asked)
+        asked, tokens = 0, 0.0
+
+        def counting() -> Iterator[Request]:
+            nonlocal asked, tokens
+            for request in requests:
+                name = request.prompt.partition("/")[2].partition("@")[0]
+                read = sum(len(turn.content) for turn in request.messages)
+                asked += 1
+                tokens += _USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS)
+                tokens += READ_AS_WRITTEN * _TOKENS_OF_A_CHARACTER * read
+                yield request
+
+        missing = self.cache.count_missing(model.identity, counting())
         pace = self.cache.pace(model.identity) or self.cache.pace(like.identity)
-        names = (request.prompt.partition("/")[2].partition("@")[0] for request in asked)
-        tokens = float(sum(_USUAL_REPLY_TOKENS.get(name, _USUAL_TEXT_TOKENS) for name in names))
-        read = sum(len(turn.content) for request in asked for turn in request.messages)
-        tokens += READ_AS_WRITTEN * _TOKENS_OF_A_CHARACTER * read
-        return missing, tokens * missing / len(asked) / pace if pace and asked else 0.0
+        return missing, tokens * missing / asked / pace if pace and asked else 0.0
 
     def rough_estimate(self, model: ChatModel, expected: Mapping[str, float]) -> tuple[int, str]:
         """The same where the requests follow from replies: of ``expected``, about how many by

@@ -14,12 +14,12 @@ from teichaku.report.evidence import Arm, Evidence, read_evidence
 from teichaku.report.hallucination import hallucination
 from teichaku.report.health import Repeated, health
 from teichaku.report.judges import judge_account, judges, judging_caveats
-from teichaku.report.mixtures import mixtures
+from teichaku.report.mixtures import mixture_caveats, mixtures
 from teichaku.report.novelty import leaks, novelty
 from teichaku.report.page import render
 from teichaku.report.pairwise import pairwise
 from teichaku.report.prompt import prompt, prompt_caveats
-from teichaku.report.retrieval import retrieval
+from teichaku.report.retrieval import is_retrieval, retrieval, retrieval_caveats
 from teichaku.report.sentences import caveats, diagnosis_in_words, sentences, told_in_text
 from teichaku.report.sentences import summary_lines as summary_lines
 from teichaku.report.side_by_side import side_by_side
@@ -47,6 +47,11 @@ def build_report(run: RunFolder, language: str, repeated: Repeated | None = None
     write_aside(run.path / "report" / "report.json", json_bytes(report))
     write_aside(run.path / "report" / "index.html", page.encode("utf-8"))
     return report
+
+
+def _caveats_of_parts(evidence: Evidence, words: Wording) -> list[str]:
+    parts = (prompt_caveats, judging_caveats, retrieval_caveats, mixture_caveats)
+    return [caveat for part in parts for caveat in part(evidence, words)]
 
 
 def report_content(
@@ -77,8 +82,7 @@ def report_content(
         "headline": {
             **_headline(evidence, weighed, rows, base, best, scorer, words),
             "caveats": [
-                *prompt_caveats(evidence, words),
-                *judging_caveats(evidence, words),
+                *_caveats_of_parts(evidence, words),
                 *caveats(evidence, best, scorer, judge, counts, words, weighed is not scores),
             ],
             "category_kind": _category_kind(evidence),
@@ -169,7 +173,8 @@ def _headline(
     told = told_in_text(evidence, best)
     is_taught = any(row.question_id in told for group in weighed.values() for row in group)
     verdict = decide(compared, gaps, is_taught) if is_evaluated else UNFINISHED
-    verdict = verdict if evidence.asks_questions else NO_QUESTIONS
+    if not evidence.asks_questions:
+        verdict = UNFINISHED if "controls" in evidence.unfinished else NO_QUESTIONS
     diagnosis = _diagnosis(evidence, weighed, compared, base, best, scorer, verdict)
     said = sentences(verdict, scorer, words, diagnosis)
     return {
@@ -198,13 +203,22 @@ def _diagnosis(
     scorer: str,
     verdict: Verdict,
 ) -> Diagnosis | None:
-    """The diagnosis that goes with the verdict; None where nothing was trained and measured."""
+    """The diagnosis that goes with the verdict; None where nothing was trained and measured.
+
+    Of benchmarks alone it speaks where one arm was trained: nothing chooses among several.
+    """
+    if verdict is NO_QUESTIONS:
+        trained = [arm for arm in evidence.arms() if arm.checkpoint != BASE_CHECKPOINT]
+        found = [control_cell(evidence, arm.base, arm) for arm in trained[:1]]
+        cells = [cell for cell in found if cell]
+        return diagnose(verdict, cells) if cells and len(trained) == 1 else None
     if best is None or verdict.shown is None or verdict.shown.tuned is None:
         return None
     rows = [row for row in compared if row.question_kind not in tables.APART]
     general = control_cell(evidence, base, best)
     rows += [general] if general else []
-    return diagnose(verdict, rows, against_retrieval(weighed, base, best, scorer))
+    against = against_retrieval(weighed, base, best, scorer) if is_retrieval(evidence) else {}
+    return diagnose(verdict, rows, against)
 
 
 def _told(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:

@@ -3,7 +3,7 @@ or bars where there are too few of them for a polygon.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -38,20 +38,35 @@ def control_figures(report: dict[str, Any], words: Wording) -> list[Figure]:
             for row in found["categories"]
             if row["is_published"] == is_published
         ]
-        models = list(dict.fromkeys(row["series"] for row in rows))[:_MOST_MODELS]
-        # A polygon with a corner missing would show another shape than the model has.
-        lacks = {row["series"] for row in rows if row["value"] is None}
         names = list(dict.fromkeys(row["category"] for row in rows))
+        models, is_radar = _models(rows, names)
         shown = [row for row in rows if row["series"] in models and row["value"] is not None]
         if not shown:
             continue
-        is_radar = len(names) >= _LEAST_CORNERS and not lacks
         draw = _radar if is_radar else _bars
         chart = draw(altair, shown, names, palette(models), words)
         title = words("controls.as_published" if is_published else "controls.radar")
+        if missing := [
+            row for row in dict.fromkeys(r["series"] for r in rows) if row not in models
+        ]:
+            title += words("controls.not_drawn", models=words("units.and").join(missing))
         name = f"controls-{len(made)}"
         made.append(Figure(name, "controls", title, specification(chart), palette(models)))
     return made
+
+
+def _models(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[str], bool]:
+    """The models that are drawn, and whether as polygons: a polygon with a corner missing would
+    show another shape than the model has, so that model is left out, or most lack one and all
+    are bars.
+    """
+    corners: dict[str, int] = {}
+    for row in rows:
+        corners[row["series"]] = corners.get(row["series"], 0) + (row["value"] is not None)
+    complete = [model for model, count in corners.items() if count == len(names)]
+    is_radar = len(names) >= _LEAST_CORNERS and 2 * len(complete) > len(corners)
+    drawn = complete if is_radar else [model for model, count in corners.items() if count]
+    return drawn[:_MOST_MODELS], is_radar
 
 
 def _radar(

@@ -1,8 +1,9 @@
 """General ability before and after: what every model makes of the control sets, and what each arm
-won and lost there against its untuned model.
+won and lost there against its untuned model, and models side by side against the best of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from teichaku.core.statistics import (
 )
 from teichaku.evaluation.benchmarks.controls import ControlInfo, as_share, read_sets
 from teichaku.report.evidence import Arm, Evidence
-from teichaku.report.intervals import as_figure, rounded
+from teichaku.report.intervals import as_figure, model_order, probability, rounded
 from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
 
@@ -32,6 +33,19 @@ READINGS = ("lenient", "strict")
 TOGETHER = "together"
 _SHARES = (0.0, 1.0)
 _CORRELATIONS = ("pearson", "spearman")
+#: What the notes of sets say (evaluation/benchmarks), by the report's words for it.
+_NOTES: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(said)
+    for name, said in {
+        "stands_in": r"(?P<set>.+) stands in for (?P<other>.+), and is not it",
+        "judge_only": r"the references were written by a model of OpenAI: do not train on them",
+        "doubtful": r"(?P<count>\d+) references are reported wrong",
+        "first_rows": r"the first rows of the published file, which the package does not have as "
+        r"a whole",
+        "no_pattern": r"answer_pattern_id (?P<pattern>.+) names a pattern that is not in the file: "
+        r"the answer is cut at the first blank line instead",
+    }.items()
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +69,12 @@ def controls(evidence: Evidence, arms: Sequence[Arm]) -> dict[str, Any] | None:
     results = evidence.finished.json(STAGE, "results.json")
     models = evidence.finished.json(STAGE, "models.json").get("models", {})
     by_model = _by_model(evidence, sets)
-    order = _order(evidence, arms)
+    order = model_order(evidence, arms)
     return {
-        "sets": [{**asdict(one), "unit": _unit(one)} for one in sets.values()],
+        "sets": [
+            {**asdict(one), "unit": _unit(one), "notes": [_note(text) for text in one.notes]}
+            for one in sets.values()
+        ],
         "rows": [
             _row(row, sets, models, evidence)
             for row in sorted(
@@ -66,6 +83,8 @@ def controls(evidence: Evidence, arms: Sequence[Arm]) -> dict[str, Any] | None:
             )
         ],
         "changes": _changes(sets, by_model, arms, results.get("results", ())),
+        "together": _together(sets, by_model, order),
+        "against_best": _against_best(sets, by_model, order),
         "categories": sorted(
             results.get("categories", ()), key=lambda row: (row["is_published"], order(row["arm"]))
         ),
@@ -105,9 +124,11 @@ def _by_model(evidence: Evidence, sets: Mapping[str, ControlInfo]) -> dict[tuple
     strict: list[tuple[Score, ControlInfo]] = []
     for score in evidence.finished.read(STAGE, "scores", Score):
         about = sets[questions[score.question_id]]
+        if ":" in score.scorer:
+            continue
         if score.scorer.endswith("_lenient"):
             _add(found, score, about, "lenient", twice)
-        elif ":" not in score.scorer:
+        else:
             _add(found, score, about, "strict", twice)
             strict.append((score, about))
     for score, about in strict:
@@ -189,12 +210,18 @@ def _changes(
                 for arm in trained
                 if (row := _change(key, reading, arm, sets.get(key), by_model, results))
             ]
-            adjusted = holm([row["p"] for row in family])
-            made += [
-                {**row, "p_holm": rounded(p), "family": len(family)}
-                for row, p in zip(family, adjusted, strict=True)
-            ]
+            made += _adjusted(family)
     return made
+
+
+def _adjusted(family: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of one family of tests with their p-values after Holm."""
+    p_values = [row["p"] for row in family]
+    tests = sum(p is not None for p in p_values)
+    return [
+        {**row, "p": probability(row["p"]), "p_holm": probability(p), "family": tests}
+        for row, p in zip(family, holm(p_values), strict=True)
+    ]
 
 
 def _change(
@@ -246,8 +273,67 @@ def _tested(both: _Pairs, scale: tuple[float, float]) -> dict[str, Any]:
         "won": counted.won,
         "lost": counted.lost,
         "tied": counted.tied,
-        "p": rounded(sign_flip_test(before, after, both.clusters)),
+        "p": sign_flip_test(before, after, both.clusters),
     }
+
+
+def _values(items: _Items, key: str) -> dict[str, Score]:
+    return {n: row for n, row in items.of(key, READINGS[0]).items() if row.value is not None}
+
+
+def _together(
+    sets: Mapping[str, ControlInfo],
+    by_model: Mapping[tuple[str, str], _Items],
+    order: Callable[[str], tuple[int, str]],
+) -> list[dict[str, Any]]:
+    """Each model's mean over the items of all sets, where there are several."""
+    found = []
+    for arm, checkpoint in sorted(by_model, key=lambda who: order(who[0])):
+        rows = list(_values(by_model[arm, checkpoint], TOGETHER).values())
+        clusters = [row.document_id for row in rows]
+        mean = clustered_mean([row.value or 0.0 for row in rows], clusters, _SHARES)
+        figure = as_figure(mean, len(set(clusters)))
+        found.append({"arm": arm, "checkpoint": checkpoint, "value": figure})
+    return found if len(sets) > 1 else []
+
+
+def _against_best(
+    sets: Mapping[str, ControlInfo],
+    by_model: Mapping[tuple[str, str], _Items],
+    order: Callable[[str], tuple[int, str]],
+) -> list[dict[str, Any]]:
+    """Every model against the one with the highest mean, by set, on the items that both have a
+    value for; p-values are adjusted (Holm) over the models of one set.
+
+    Empty where there is one untrained model: the arms are held against that.
+    """
+    if sum(checkpoint == BASE_CHECKPOINT for _, checkpoint in by_model) < 2:
+        return []
+    made: list[dict[str, Any]] = []
+    for key in [*([TOGETHER] if len(sets) > 1 else []), *sets]:
+        about = sets.get(key)
+        own = {
+            who: rows
+            for who in sorted(by_model, key=lambda who: order(who[0]))
+            if (rows := _values(by_model[who], key))
+        }
+        if len(own) < 2:
+            continue
+        best = max(own, key=lambda who: np.mean([row.value for row in own[who].values()]))
+        family = []
+        for who, rows in own.items():
+            both = _paired(own[best], rows)
+            if who == best or not both.ids:
+                continue
+            scale = about.scale if about else _SHARES
+            change = both.estimate(paired_difference(*both.sides, both.clusters, scale))
+            family.append(
+                {"set": key, "arm": who[0], "checkpoint": who[1], "best": best[0],
+                 "unit": _unit(about) if about else "share", "difference": asdict(change),
+                 "p": sign_flip_test(*both.sides, both.clusters)}
+            )  # fmt: skip
+        made += _adjusted(family)
+    return made
 
 
 def _relative(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -264,6 +350,14 @@ def _of_set(
         if is_it and row[reading] is not None and ":" not in row["metric"]:
             return Interval(**row[reading])
     return None
+
+
+def _note(text: str) -> dict[str, Any]:
+    """A note with the name of the words for it and their values; another's note has no name."""
+    for name, said in _NOTES.items():
+        if found := said.fullmatch(text):
+            return {"text": text, "name": name, "values": found.groupdict()}
+    return {"text": text, "name": "", "values": {}}
 
 
 def _row(
@@ -285,6 +379,7 @@ def _row(
             for reading in READINGS
         },
         "has_readings": _has_readings(about),
+        "is_further_judge": ":" in row["metric"],
         "asked": row["asked"],
         "failed": row["failed"],
         **{
@@ -307,13 +402,3 @@ def _unit(about: ControlInfo) -> str:
     if about.form == "judge":
         return "judge"
     return "number" if about.metric.endswith(_CORRELATIONS) else "share"
-
-
-def _order(evidence: Evidence, arms: Sequence[Arm]) -> Any:
-    """Untuned models, arms in their order, further models."""
-    names = [*evidence.base_arms, *(arm.name for arm in arms), *evidence.further_models]
-
-    def place(arm: str) -> tuple[int, str]:
-        return (names.index(arm) if arm in names else len(names), arm)
-
-    return place

@@ -33,11 +33,14 @@ Knowledge = Literal[
     "not_learnt",
     "wording_untested",
     "harmed",
+    "task_gained",
+    "unasked",
     "untold",
 ]
-#: What became of general ability: a loss beyond the tolerance, a smaller one, none beyond it, a
-#: gain; too wide an interval to tell, or not asked often enough.
-Ability = Literal["forgets", "slips", "kept", "gained", "unclear", "unasked"]
+#: What became of general ability: a loss beyond the tolerance, one that may be more or less than
+#: it, a smaller one, none beyond it, a gain; too wide an interval to tell, or not asked often
+#: enough.
+Ability = Literal["forgets", "loses", "slips", "kept", "gained", "unclear", "unasked"]
 Remedy = Literal[
     "diverse_data",
     "raise_learning_rate",
@@ -52,7 +55,7 @@ Remedy = Literal[
     "ask_more",
     "ask_controls",
 ]
-Way = Literal["train", "retrieve", "both", "open_book", "not_yet", "undecided"]
+Way = Literal["train", "retrieve", "both", "open_book", "not_yet", "undecided", "benchmarks"]
 
 #: The share of a scale up to which a loss on controls makes none to the user. A few hundred items
 #: can show that a loss is smaller than this, and hardly that it is smaller than 0.02.
@@ -96,13 +99,22 @@ REMEDIES: tuple[tuple[str, str, tuple[Remedy, ...]], ...] = (
     ("not_learnt", "*", ("ask_trained",)),
     ("wording_untested", "forgets", ("ask_other_wording", "replay")),
     ("wording_untested", "*", ("ask_other_wording",)),
+    ("task_gained", "forgets", ("ask_trained", "ask_other_wording", "replay")),
+    ("task_gained", "*", ("ask_trained", "ask_other_wording")),
+    ("unasked", "forgets", ("replay",)),
+    ("unasked", "slips", ("replay",)),
+    ("unasked", "unclear", ("ask_controls",)),
+    ("unasked", "unasked", ("ask_controls",)),
+    ("unasked", "*", ()),
     ("untold", "forgets", ("ask_more", "replay")),
     ("untold", "*", ("ask_more",)),
 )
 
 #: Whether training brought a gain (``gain``, ``harm``, ``none``); how the base model with
 #: retrieval does against the tuned model without (``better``, ``close``, ``worse``, ``wide``;
-#: ``absent`` where that was not measured, ``open_book`` where then the open book does better);
+#: ``absent`` where that was not measured, ``open_book`` where then the open book does better;
+#: ``short`` for close or worse and ``unclear`` for wide where there is no gain and the open book
+#: does better: it is no advice where retrieval was measured and is not shown to come near it);
 #: whether the tuned model with retrieval does clearly better than either (``yes``, ``no``); and
 #: ability. ``as_before``: what the verdict decides without retrieval holds.
 WAYS: tuple[tuple[str, str, str, str, Way | Literal["as_before"], str], ...] = (
@@ -112,11 +124,15 @@ WAYS: tuple[tuple[str, str, str, str, Way | Literal["as_before"], str], ...] = (
     ("*", "better", "*", "forgets", "retrieve", "training_forgets"),
     ("gain", "close", "*", "forgets", "retrieve", "training_forgets"),
     ("*", "*", "*", "forgets", "not_yet", "training_forgets"),
-    ("*", "*", "yes", "*", "both", "each_adds"),
+    ("gain", "*", "yes", "*", "both", "each_adds"),
+    # Without a passage no gain is shown: what training brought is the use of passages.
+    ("none", "*", "yes", "*", "both", "uses_passages"),
     ("*", "better", "*", "*", "retrieve", "retrieval_better"),
     ("gain", "worse", "*", "*", "train", "training_better"),
     ("gain", "close", "*", "*", "train", "training_close"),
     ("gain", "wide", "*", "*", "undecided", "retrieval_unclear"),
+    ("none", "unclear", "*", "*", "undecided", "retrieval_unclear"),
+    ("none", "short", "*", "*", "not_yet", "retrieval_short"),
     ("*", "*", "*", "*", "as_before", "as_before"),
 )
 _AGAINST: Mapping[Reading, str] = {
@@ -127,8 +143,10 @@ _ABILITIES: Mapping[Reading, Ability] = {
     "up": "forgets", "slight": "slips", "flat": "kept", "down": "gained", "wide": "unclear",
     "absent": "unasked",
 }  # fmt: skip
+#: What the open book's lead over no gain makes of a comparison with retrieval.
+_BESIDE_OPEN_BOOK: Mapping[str, str] = {"close": "short", "worse": "short", "wide": "unclear"}
 #: Verdicts in which nothing was trained or measured.
-_NOTHING = ("no_training", "no_scores", "unfinished", "no_questions")
+_NOTHING = ("no_training", "no_scores", "unfinished")
 
 
 @dataclass(frozen=True)
@@ -180,10 +198,10 @@ def diagnose(
     controls = closed.get("control")
     ability = ability_of(controls, tolerance)
     knowledge = _knowledge(verdict, closed)
-    remedies = () if verdict.outcome in _NOTHING else _remedies(knowledge, ability)
     kind = verdict.shown.question_kind if verdict.shown else ALL_KINDS
     against = (retrieval or {}).get(kind, AgainstRetrieval())
     way, reason = _way(verdict, knowledge, ability, against)
+    remedies = () if verdict.outcome in _NOTHING else _remedies(knowledge, ability, reason)
     return Diagnosis(knowledge, ability, remedies, way, reason, controls, against)
 
 
@@ -197,7 +215,9 @@ def ability_of(controls: Cell | None, tolerance: float = TOLERANCE) -> Ability:
         found.documents, found.failed,
     )  # fmt: skip
     limit = share_of_scale(controls.scorer, tolerance)
-    return _ABILITIES[reading_of(replace(controls, difference=loss), limit)]
+    reading = reading_of(replace(controls, difference=loss), limit)
+    # It forgets only where the whole interval lies beyond the tolerance.
+    return "loses" if reading == "up" and (loss.low or 0.0) <= limit else _ABILITIES[reading]
 
 
 def against_retrieval(
@@ -231,29 +251,39 @@ def against_retrieval(
 def _knowledge(verdict: Verdict, closed: Mapping[str, Cell]) -> Knowledge:
     if verdict.outcome == "worse":
         return "harmed"
+    if verdict.outcome == "no_questions":
+        return "unasked"
     if verdict.outcome in (*_NOTHING, "independent_only"):
         return "untold"
     trained, held_out = (reading_of(closed.get(kind)) for kind in ("trained", "held_out"))
     # As in the verdict: questions made apart ask in other words, too.
     other = held_out if held_out != "absent" else reading_of(closed.get("independent"))
-    return next(knowledge for *wanted, knowledge in KNOWLEDGE if _fits(wanted, (trained, other)))
+    found = next(knowledge for *wanted, knowledge in KNOWLEDGE if _fits(wanted, (trained, other)))
+    is_task = verdict.outcome in ("generalised", "task_only")
+    return "task_gained" if found == "untold" and is_task else found
 
 
-def _remedies(knowledge: Knowledge, ability: Ability) -> tuple[Remedy, ...]:
-    return next(remedies for *wanted, remedies in REMEDIES if _fits(wanted, (knowledge, ability)))
+def _remedies(knowledge: Knowledge, ability: Ability, reason: str) -> tuple[Remedy, ...]:
+    # A loss asks for the same, whether it is beyond the tolerance or may be.
+    lost: Ability = "forgets" if ability == "loses" else ability
+    if reason == "uses_passages" and knowledge == "did_not_take":
+        # Training took: in what it is advised for.
+        return ("replay",) if lost == "forgets" else ()
+    return next(remedies for *wanted, remedies in REMEDIES if _fits(wanted, (knowledge, lost)))
 
 
 def _way(
     verdict: Verdict, knowledge: Knowledge, ability: Ability, against: AgainstRetrieval
 ) -> tuple[Way, str]:
-    if verdict.outcome in _NOTHING:
+    if verdict.outcome in (*_NOTHING, "no_questions"):
         return verdict.decision, "as_before"
     gain = "harm" if knowledge == "harmed" else "gain" if verdict.outcome in GAINS else "none"
     adds = (reading_of(against.training_adds), reading_of(against.retrieval_adds))
     is_best = "yes" if adds == ("up", "up") else "no"
     instead = _AGAINST[reading_of(against.instead)]
-    if instead == "absent" and verdict.decision == "open_book":
-        instead = "open_book"
+    if verdict.decision == "open_book":
+        instead = "open_book" if instead == "absent" else instead
+        instead = _BESIDE_OPEN_BOOK.get(instead, instead) if gain == "none" else instead
     situation = (gain, instead, is_best, ability)
     way, reason = next((way, why) for *wanted, way, why in WAYS if _fits(wanted, situation))
     decided: Decision = verdict.decision

@@ -91,27 +91,8 @@ class Evidence:
 
     @property
     def unfinished(self) -> list[str]:
-        """The stages that the arms of the recipe need and that are not finished."""
-        arms = [item for item in self.run.get("arms", []) if "name" in item]
-        taught = [item for item in arms if item.get("data")]
-        made = (
-            stage
-            for item in taught
-            # What a control learns is drawn from what another arm's was made from.
-            for stage in (
-                f"synthesis/{item.get('control_of') or item['data']}",
-                f"curation/{item['data']}",
-            )
-        )
-        asked = ("questions", "evaluation") if self.asks_questions else ()
-        needed = [
-            *(["documents"] if self.run.get("has_documents", True) else []),
-            *dict.fromkeys(made),
-            *asked[:1],
-            *(f"training/{item['name']}" for item in arms),
-            *asked[1:],
-        ]
-        return [name for name in needed if name not in self.stages]
+        """The stages of the recipe that are not finished."""
+        return [name for name in self.run.get("stages", ()) if name not in self.stages]
 
     @property
     def asks_questions(self) -> bool:

@@ -1,6 +1,7 @@
 """What the models say where the documents do not tell: that they do not know, or something."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from teichaku.core.agreement import cohens_kappa
@@ -16,7 +17,7 @@ from teichaku.evaluation.abstention import (
 from teichaku.evaluation.unanswerable import Swap
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence
-from teichaku.report.intervals import as_figure, final_answers, paired, rounded
+from teichaku.report.intervals import as_figure, final_answers, model_order, paired, rounded
 
 STAGE = "unanswerable"
 #: So many of the questions are shown with their answers.
@@ -57,6 +58,7 @@ def hallucination(
         for name, swap in swaps.items()
         if swap.source_id in evidence.questions
     }
+    order = model_order(evidence, arms)
     ruled = by_rules(whole)
     judgements = list(finished.read(STAGE, "judgements", Judgement))
     judged = by_judge({row.answer_id: row.score for row in judgements})
@@ -68,7 +70,7 @@ def hallucination(
         "rates": [
             {"by": by, **_rates(row, documents)}
             for by, answers, said in (("rules", whole, ruled), ("judge", marked, judged))
-            for row in _ordered(abstention_rates(answers, questions, said, references), arms)
+            for row in _ordered(abstention_rates(answers, questions, said, references), order)
         ],
         "changes": _changes(whole, questions, ruled, arms),
         "agreement": _agreement(marked, ruled, judged, questions),
@@ -76,16 +78,12 @@ def hallucination(
     }
 
 
-def _ordered(rows: Iterable[AbstentionRates], arms: Sequence[Arm]) -> list[AbstentionRates]:
-    """The untuned models first, then the arms in their order."""
-    names = [arm.name for arm in arms]
+def _ordered(
+    rows: Iterable[AbstentionRates], order: Callable[[str], tuple[int, str]]
+) -> list[AbstentionRates]:
     return sorted(
         rows,
-        key=lambda row: (
-            tables.position(row.condition, tables.CONDITIONS),
-            names.index(row.arm) if row.arm in names else -1,
-            row.arm,
-        ),
+        key=lambda row: (tables.position(row.condition, tables.CONDITIONS), order(row.arm)),
     )
 
 
@@ -96,7 +94,8 @@ def _rates(row: AbstentionRates, documents: int) -> dict[str, Any]:
         "condition": row.condition,
         **{name: as_figure(getattr(row, name), documents) for name in _FIGURES},
         "over_abstention": as_figure(row.over_abstention),
-        **{name: getattr(row, name) for name in ("empty", "failed", "unread")},
+        "unanswerable": asdict(row.unanswerable),
+        "answerable": asdict(row.answerable),
     }
 
 

@@ -7,7 +7,7 @@ from teichaku.core.statistics import Interval
 from teichaku.evaluation.text_health import MEASURES, Measuring, health_changes, text_health
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence
-from teichaku.report.intervals import as_figure, final_answers, paired
+from teichaku.report.intervals import as_figure, final_answers, model_order, paired
 
 #: The share of a text that repeats what it has already, from 0 to 1.
 Repeated = Callable[[str], float]
@@ -24,15 +24,9 @@ def health(
     if not answers:
         return None
     measuring = Measuring(str(evidence.run.get("language", "")), repeated or (lambda _: 0.0))
-    names = [arm.name for arm in arms]
+    order = model_order(evidence, arms)
     whole = text_health(answers, evidence.questions, measuring)
-    whole.sort(
-        key=lambda row: (
-            tables.position(row.condition, tables.CONDITIONS),
-            names.index(row.arm) if row.arm in names else -1,
-            row.arm,
-        )
-    )
+    whole.sort(key=lambda row: (tables.position(row.condition, tables.CONDITIONS), order(row.arm)))
     changes = {
         (arm.name, condition): health_changes(before, after, evidence.questions, measuring)
         for arm, condition, before, after in paired(answers, arms)
@@ -57,4 +51,13 @@ def health(
 
 
 def _figures(found: Mapping[str, Interval | None]) -> dict[str, Any]:
-    return {name: as_figure(interval) for name, interval in found.items()}
+    return {name: as_figure(_honest(interval)) for name, interval in found.items()}
+
+
+def _honest(found: Interval | None) -> Interval | None:
+    """Without the ends of an interval that has no width: where all documents are the same, the
+    spread is not known.
+    """
+    if found is None or found.low is None or found.low != found.high:
+        return found
+    return Interval(found.value, None, None, found.n)

@@ -1,6 +1,6 @@
 """Intervals as the report's content has them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from teichaku.core.records import BASE_CHECKPOINT, Answer
@@ -8,8 +8,10 @@ from teichaku.core.statistics import Interval
 from teichaku.report.evidence import Arm, Evidence
 
 
-def as_figure(found: Interval | None, documents: int = 0) -> dict[str, Any] | None:
-    """A figure with its interval, over so many documents; None where there is none."""
+def as_figure(found: Interval | None, documents: int | None = None) -> dict[str, Any] | None:
+    """A figure with its interval, over so many documents; None where there is none. How many
+    documents, or failed values, is null where it is not known.
+    """
     if found is None:
         return None
     return {
@@ -18,13 +20,28 @@ def as_figure(found: Interval | None, documents: int = 0) -> dict[str, Any] | No
         "high": rounded(found.high),
         "n": found.n,
         "documents": documents,
-        "failed": 0,
+        "failed": None,
     }
 
 
 def rounded(value: float | None) -> float | None:
     """The last bits of a float sum differ between processors; nobody reads them."""
     return None if value is None else round(value, 6) + 0.0
+
+
+def probability(p: float | None) -> float | None:
+    """Four digits, however small it is."""
+    return None if p is None else float(f"{p:.4g}")
+
+
+def model_order(evidence: Evidence, arms: Sequence[Arm]) -> Callable[[str], tuple[int, str]]:
+    """The place of a model by its name: untuned models, arms in their order, further models."""
+    names = [*evidence.base_arms, *(arm.name for arm in arms), *evidence.further_models]
+
+    def place(arm: str) -> tuple[int, str]:
+        return (names.index(arm) if arm in names else len(names), arm)
+
+    return place
 
 
 def final_answers(evidence: Evidence, arms: Iterable[Arm]) -> list[Answer]:

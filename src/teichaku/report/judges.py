@@ -1,10 +1,10 @@
 """Can the judges be believed? What is known of each, beside what it said."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from teichaku.core.agreement import Agreement, prediction_powered_mean
 from teichaku.core.records import Answer, Comparison, Judgement, Question
@@ -34,7 +34,11 @@ from teichaku.report.judging import (
 from teichaku.report.people import Person, people
 from teichaku.report.wording import Wording
 
+Rated = TypeVar("Rated", Judgement, Comparison)
+
 _SCALE = (1.0, 10.0)
+#: What stands for the prompt where people alone marked answers to benchmarks.
+_SHEET = "sheet"
 #: A share of marks that could not be read, and of pairs on whose orders a judge disagrees, from
 #: which on the report warns.
 _MANY_FAILED, _MANY_UNLIKE = 0.05, 0.2
@@ -65,7 +69,7 @@ def judges(evidence: Evidence) -> dict[str, Any] | None:
     """
     persons, known = people(evidence), all_judges(evidence)
     of_run = _of_run(evidence, persons)
-    marked = [of_run, *_of_controls(evidence)]
+    marked = [of_run, *_of_controls(evidence, persons)]
     rows = [row for one in marked for row in _of_marks(one, known)]
     rows += _of_comparisons(evidence, known)
     calibrated = _calibrated(evidence, known)
@@ -120,7 +124,12 @@ def judging_caveats(evidence: Evidence, words: Wording) -> list[str]:
 def _of_run(evidence: Evidence, persons: Sequence[Person]) -> _Marked:
     """The marks of judges and people on the answers to the run's questions."""
     stage = judging(evidence, "evaluation")
-    final = {answer.id: answer for answer in final_answers(evidence, evidence.arms())}
+    final = {
+        answer.id: answer
+        for answer in final_answers(evidence, evidence.arms())
+        # Files of a stage may be gone: of such an answer nothing can be told.
+        if answer.question_id in evidence.questions
+    }
     rows = [*evidence.judgements, *(row for person in persons for row in person.marks)]
     of_people = (person.protocol for person in persons if person.protocol.kind == "absolute")
     return _Marked(
@@ -133,28 +142,37 @@ def _of_run(evidence: Evidence, persons: Sequence[Person]) -> _Marked:
     )
 
 
-def _of_controls(evidence: Evidence) -> list[_Marked]:
-    """The marks on answers to benchmarks, by prompt: each prompt has a scale of its own."""
+def _of_controls(evidence: Evidence, persons: Sequence[Person]) -> list[_Marked]:
+    """The marks on answers to benchmarks, by prompt: each prompt has a scale of its own, and people
+    mark on that of the judges.
+    """
     stage, finished = judging(evidence, "controls"), evidence.finished
     by_prompt: dict[str, list[JudgeProtocol]] = defaultdict(list)
     for protocol in stage.protocols:
         by_prompt[protocol.prompts[0][0]].append(protocol)
-    if not by_prompt:
-        return []
     questions = {q.id: q for q in finished.read("controls", "questions", Question)}
-    answers = {a.id: a for a in finished.read("controls", "answers", Answer)}
-    rows = finished.rows("controls", "judgements", Judgement, "id")
-    return [
-        _Marked(
-            name,
-            protocols,
-            [row for row in rows if row.protocol in {one.label for one in protocols}],
-            answers,
-            questions,
-            dict(stage.models),
-        )
-        for name, protocols in sorted(by_prompt.items())
+    answers = {
+        a.id: a for a in finished.read("controls", "answers", Answer) if a.question_id in questions
+    }
+    rows = [
+        row
+        for row in finished.rows("controls", "judgements", Judgement, "id")
+        if row.answer_id in answers
     ]
+    by_hand = [(p.protocol, row) for p in persons for row in p.marks if row.answer_id in answers]
+    found = []
+    for name, protocols in [*sorted(by_prompt.items()), (_SHEET, [])]:
+        labels = {one.label for one in protocols}
+        marks = [row for row in rows if row.protocol in labels]
+        judged = {row.answer_id for row in marks}
+        # What no judge marked stands by itself.
+        own = [one for one in by_hand if name == _SHEET or one[1].answer_id in judged]
+        by_hand = [one for one in by_hand if one not in own]
+        everybody = [*protocols, *dict.fromkeys(protocol for protocol, _ in own)]
+        marks += [row for _, row in own]
+        if everybody:
+            found.append(_Marked(name, everybody, marks, answers, questions, dict(stage.models)))
+    return found
 
 
 def _of_marks(marked: _Marked, known: Sequence[Judge]) -> list[dict[str, Any]]:
@@ -333,44 +351,62 @@ def _calibrated(evidence: Evidence, known: Sequence[Judge]) -> dict[str, Any] | 
     names = [*known, *stage.judges]
     rows = []
     for protocol in stage.protocols:
-        found: dict[str, Any]
+        found: list[dict[str, Any]]
         if protocol.kind == "absolute":
             found = _against_marks(evidence, protocol, clusters)
         else:
             found = _against_verdicts(evidence, protocol, questions)
-        rows.append({**label(protocol, names), "kind": protocol.kind, **found})
+        rows += [{**label(protocol, names), "kind": protocol.kind, **one} for one in found]
     return {"source": summary["notes"]["source"], "rows": rows}
 
 
 def _against_marks(
     evidence: Evidence, protocol: JudgeProtocol, clusters: Mapping[str, str]
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     finished = evidence.finished
     given = finished.rows("calibration", "judgements", Judgement, "id")
     own = marks_by_answer(given).get((protocol.judge, protocol.label), {})
-    right = {
-        row.answer_id: row.score
-        for row in finished.rows("calibration", "known_marks", Judgement, "id")
-        if row.score is not None
-    }
-    found = calibrate(own, right, clusters)
-    return {**_figures(found.agreement), "unmarked": found.unmarked}
+    known = finished.rows("calibration", "known_marks", Judgement, "id")
+    rows = []
+    for by, marks in _by_rater(known, lambda row: row.answer_id):
+        right = {row.answer_id: row.score for row in marks if row.score is not None}
+        found = calibrate(own, right, clusters)
+        rows.append({"by": by, **_figures(found.agreement), "unmarked": found.unmarked})
+    return rows
 
 
 def _against_verdicts(
     evidence: Evidence,
     protocol: JudgeProtocol,
     questions: Mapping[str, Question],
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
     finished = evidence.finished
     orders = int(evidence.stages["calibration"]["notes"]["orders"])
-    rows = finished.rows("calibration", "comparisons", Comparison, "id")
-    own = verdicts([row for row in rows if row.protocol == protocol.label], protocol.orders)
-    given = finished.rows("calibration", "known_verdicts", Comparison, "id")
-    right = {v.answers: v.winner for v in verdicts(given, orders) if v.winner is not None}
-    found: VerdictAgreement = verdict_agreement(own, right, questions)
-    return {
-        **asdict(found),
-        "kappa": as_figure(found.kappa),
-        "unmarked": sum(verdict.winner is None for verdict in own),
-    }
+    compared = finished.rows("calibration", "comparisons", Comparison, "id")
+    own = verdicts([row for row in compared if row.protocol == protocol.label], protocol.orders)
+    known = finished.rows("calibration", "known_verdicts", Comparison, "id")
+    rows = []
+    for by, given in _by_rater(known, lambda row: (row.first_answer_id, row.second_answer_id)):
+        right = {v.answers: v.winner for v in verdicts(given, orders) if v.winner is not None}
+        found: VerdictAgreement = verdict_agreement(own, right, questions)
+        rows.append(
+            {
+                "by": by,
+                **asdict(found),
+                "kappa": as_figure(found.kappa),
+                "unmarked": sum(verdict.winner is None for verdict in own),
+            }
+        )
+    return rows
+
+
+def _by_rater(
+    known: Sequence[Rated], shown: Callable[[Rated], Hashable]
+) -> list[tuple[str, list[Rated]]]:
+    """What is known, together; by who said it, where several spoke of the same answers."""
+    if len({shown(row) for row in known}) == len(known):
+        return [("", list(known))]
+    found: dict[str, list[Rated]] = defaultdict(list)
+    for row in known:
+        found[row.judge].append(row)
+    return sorted(found.items())

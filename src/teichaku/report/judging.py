@@ -78,19 +78,30 @@ class Compared:
 
 
 def compared(evidence: Evidence) -> Compared:
-    """The verdicts of judges and of people."""
+    """The verdicts of judges and of people, where their questions and answers are known."""
     finished, persons = evidence.finished, people(evidence)
     rows = finished.rows("comparisons", "comparisons", Comparison, "id")
     asked = finished.read("comparisons", "questions", Question)
     shown = finished.read("comparisons", "answers", Answer)
+    of_controls = finished.read("controls", "questions", Question)
+    answers = (*evidence.answers, *finished.read("controls", "answers", Answer), *shown)
+    by_id = {answer.id: answer for answer in answers}
+    questions = {**evidence.questions, **{row.id: row for row in (*of_controls, *asked)}}
+    said = [*rows, *(row for person in persons for row in person.verdicts)]
     return Compared(
-        [*rows, *(row for person in persons for row in person.verdicts)],
+        [
+            row
+            for row in said
+            if row.question_id in questions
+            and row.first_answer_id in by_id
+            and row.second_answer_id in by_id
+        ],
         [
             *judging(evidence, "comparisons").protocols,
             *(person.protocol for person in persons if person.protocol.kind == "pairwise"),
         ],
-        {answer.id: answer for answer in (*evidence.answers, *shown)},
-        {**evidence.questions, **{question.id: question for question in asked}},
+        by_id,
+        questions,
     )
 
 
@@ -100,12 +111,17 @@ def is_person(protocol: JudgeProtocol) -> bool:
 
 
 def label(protocol: JudgeProtocol, judges: Sequence[Judge]) -> dict[str, Any]:
-    """Who judged, for people: ``role`` is ``own``, ``further`` or ``people``."""
+    """Who judged, for people: ``role`` is ``own``, ``further``, ``people`` or ``unknown``."""
     if is_person(protocol):
         return {"role": "people", "name": protocol.judge.removeprefix(_PEOPLE), "model": ""}
-    found = next((judge for judge in judges if judge.identity == protocol.judge), None)
+    return judge_label(protocol.judge, judges)
+
+
+def judge_label(identity: str, judges: Sequence[Judge]) -> dict[str, Any]:
+    """The same for a judge of this identity: ``unknown`` is of no stage."""
+    found = next((judge for judge in judges if judge.identity == identity), None)
     if found is None:
-        return {"role": "further", "name": "", "model": protocol.judge}
+        return {"role": "unknown", "name": "", "model": identity}
     role = "further" if found.name else "own"
     return {"role": role, "name": found.name, "model": found.model}
 

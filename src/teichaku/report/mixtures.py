@@ -4,6 +4,7 @@ from typing import Any
 
 from teichaku.core.records import MIX
 from teichaku.report.evidence import Evidence
+from teichaku.report.wording import Wording
 
 _STAGE = "synthesis/"
 
@@ -14,9 +15,28 @@ def mixtures(evidence: Evidence) -> list[dict[str, Any]]:
     its weight asks for.
     """
     return [
-        {"arm": name.removeprefix(_STAGE), "sources": _sources(evidence, name, notes["mix"])}
+        {
+            "arm": name.removeprefix(_STAGE),
+            "sources": _sources(evidence, name, notes["mix"]),
+            # What was asked for and reached; null in a run that did not note it.
+            "size": notes.get("mix_size"),
+        }
         for name, summary in evidence.stages.items()
         if name.startswith(_STAGE) and "mix" in (notes := summary.get("notes") or {})
+    ]
+
+
+def mixture_caveats(evidence: Evidence, words: Wording) -> list[str]:
+    """The arms whose mixture is smaller than the recipe asks for."""
+    return [
+        words(
+            f"caveats.mixture_short_{size['unit']}",
+            arm=arm["arm"],
+            asked=words.count(size["asked"]),
+            reached=words.count(size["reached"]),
+        )
+        for arm in mixtures(evidence)
+        if (size := arm["size"]) and size["short"]
     ]
 
 

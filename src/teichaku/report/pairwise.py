@@ -1,11 +1,12 @@
 """How arms fare against each other in pairs of answers, by every judge."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
 from teichaku.core.bradley_terry import bradley_terry
+from teichaku.core.records import Comparison
 from teichaku.core.statistics import Interval
 from teichaku.evaluation.judging.protocol import JudgeProtocol
 from teichaku.evaluation.judging.trust import verdict_agreement
@@ -17,22 +18,34 @@ from teichaku.evaluation.judging.verdicts import (
 )
 from teichaku.report.evidence import Evidence
 from teichaku.report.intervals import as_figure
-from teichaku.report.judging import Compared, all_judges, compared, label
+from teichaku.report.judging import Compared, Judge, all_judges, compared, label
+from teichaku.report.verdict import MINIMUM_DOCUMENTS
+
+#: So many arms at least are rated.
+_RATED = 3
 
 
 def pairwise(evidence: Evidence) -> dict[str, Any] | None:
     """Wins, ties and losses of each pair of arms, ratings of all arms, and how the judges agree;
-    None where nothing was compared.
+    None where nothing was compared. The run's own questions and benchmarks stand apart.
     """
     found = compared(evidence)
-    if not found.comparisons:
-        return None
+    origins: dict[bool, list[Comparison]] = {}
+    for row in found.comparisons:
+        origins.setdefault(bool(found.questions[row.question_id].benchmark), []).append(row)
     judges = all_judges(evidence)
+    groups = [
+        _group(replace(found, comparisons=rows), judges, evidence.base_arms)
+        for _, rows in sorted(origins.items())
+    ]
+    return {"groups": groups} if groups else None
+
+
+def _group(found: Compared, judges: Sequence[Judge], base_arms: Sequence[str]) -> dict[str, Any]:
+    """All that follows from the verdicts on questions of one origin."""
     arms = {answer_id: answer.arm for answer_id, answer in found.answers.items()}
     by_judge = _verdicts(found)
-    pairs = sorted(
-        {_sides(v, arms, evidence.base_arms) for rows in by_judge.values() for v in rows}
-    )
+    pairs = sorted({_sides(v, arms, base_arms) for rows in by_judge.values() for v in rows})
     tables = []
     for arm, against in pairs:
         rows = [
@@ -42,19 +55,17 @@ def pairwise(evidence: Evidence) -> dict[str, Any] | None:
             if one.pairs or one.failed
         ]
         tables.append({"arm": arm, "against": against, "rows": rows})
-    compared_arms = {name for pair in pairs for name in pair}
     ratings = [
-        {**label(protocol, judges), **_ratings(rows, found, arms)}
+        {**label(protocol, judges), **rated}
         for protocol, rows in by_judge.items()
-        if any(verdict.winner is not None for verdict in rows)
+        if (rated := _ratings(rows, found, arms)) is not None
     ]
     questions = {row.question_id for row in found.comparisons}
     return {
         "questions": len(questions),
         "benchmarks": sorted({found.questions[name].benchmark for name in questions} - {""}),
         "tables": tables,
-        # Of two arms a rating says what their win rate says.
-        "ratings": ratings if len(compared_arms) > 2 else [],
+        "ratings": ratings,
         "agreement": [
             {
                 "one": label(one, judges),
@@ -93,26 +104,43 @@ def _summary(fields: dict[str, Any], adjusted: Interval | None) -> dict[str, Any
 
 def _ratings(
     rows: Sequence[PairVerdict], found: Compared, arms: Mapping[str, str]
-) -> dict[str, Any]:
-    """Ratings as they are, and with the effect of length taken off."""
+) -> dict[str, Any] | None:
+    """Ratings as they are, and with the effect of length taken off; None where no three arms hang
+    together: of two arms a rating says what their win rate says.
+
+    Over few documents a bootstrap draws the same few again and again, and its intervals come out
+    too narrow: they have no ends then.
+    """
     lengths = {answer_id: len(answer.text) for answer_id, answer in found.answers.items()}
+    played = games(rows, arms, found.questions, lengths)
     plain = bradley_terry(games(rows, arms, found.questions))
-    controlled = bradley_terry(games(rows, arms, found.questions, lengths), control_length=True)
+    controlled = bradley_terry(played, control_length=True)
     if plain is None or controlled is None:
-        return {"players": [], "islands": [], "groups": [], "helped": False, "length_effect": None}
+        return None
+    if max(map(len, plain.islands or [tuple(plain.players)])) < _RATED:
+        return None
+    documents = len({game.cluster for game in played})
+
+    def figure(rating: Interval | None) -> dict[str, Any] | None:
+        if rating is not None and documents < MINIMUM_DOCUMENTS:
+            rating = replace(rating, low=None, high=None)
+        return as_figure(rating, documents)
+
     return {
         "players": [
             {
                 "arm": arm,
-                "rating": as_figure(rating),
-                "controlled": as_figure(controlled.players.get(arm)),
+                "rating": figure(rating),
+                "controlled": figure(controlled.players.get(arm)),
             }
             for arm, rating in plain.players.items()
         ],
         "islands": [list(group) for group in plain.islands],
         "groups": [list(group) for group in plain.groups],
         "helped": plain.helped,
-        "length_effect": as_figure(controlled.length_effect),
+        "length_effect": figure(controlled.length_effect),
+        "documents": documents,
+        "few_documents": documents < MINIMUM_DOCUMENTS,
     }
 
 

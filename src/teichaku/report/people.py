@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from teichaku.core.records import Comparison, Judgement, content_id
+from teichaku.core.records import Answer, Comparison, Judgement, content_id
 from teichaku.core.run_folder import read_records
 from teichaku.evaluation.judging.protocol import JudgeProtocol, read_protocol
 from teichaku.report.evidence import Evidence
@@ -26,7 +26,8 @@ class Person:
 def people(evidence: Evidence) -> list[Person]:
     """Everybody who marked or compared answers, by name; who did both comes twice."""
     folder = evidence.finished.run.path / _FOLDER
-    now = {answer.id: content_id(answer.text) for answer in evidence.answers}
+    of_controls = evidence.finished.read("controls", "answers", Answer)
+    now = {answer.id: content_id(answer.text) for answer in (*evidence.answers, *of_controls)}
     found = []
     for path in sorted(folder.glob("*/*.json")):
         about = json.loads(path.read_text(encoding="utf-8"))

@@ -5,6 +5,11 @@ from typing import Any
 from teichaku.report import tables
 from teichaku.report.evidence import Evidence
 from teichaku.report.intervals import rounded
+from teichaku.report.wording import Wording
+
+#: Where more than this share of the questions is asked without a passage, the condition is no
+#: retrieval.
+_WITHOUT = 0.1
 
 
 def retrieval(evidence: Evidence) -> dict[str, Any]:
@@ -23,6 +28,31 @@ def retrieval(evidence: Evidence) -> dict[str, Any]:
         "cutoffs": cutoffs,
         "rows": [_row(kind, kinds[kind], cutoffs) for kind in tables.ordered(kinds, order)],
     }
+
+
+def asked_without(evidence: Evidence) -> tuple[int, int]:
+    """How many questions were asked without any passage, and how many in all."""
+    found = evidence.finished.json("retrieval", "quality.json")
+    counts = evidence.stages.get("retrieval", {}).get("counts") or {}
+    without = found["kinds"].get(tables.ALL_KINDS, {}).get("without", 0) if found else 0
+    return int(without), int(counts.get("in", 0))
+
+
+def is_retrieval(evidence: Evidence) -> bool:
+    """Whether the questions of the condition were asked with passages, but for a tenth at most;
+    else its scores are no word on retrieval.
+    """
+    without, asked = asked_without(evidence)
+    return without <= _WITHOUT * asked
+
+
+def retrieval_caveats(evidence: Evidence, words: Wording) -> list[str]:
+    """That retrieval was asked for, and showed too little."""
+    if is_retrieval(evidence):
+        return []
+    without, asked = asked_without(evidence)
+    told = {"without": words.count(without), "questions": words.count(asked)}
+    return [words("caveats.without_passages", **told)]
 
 
 def _row(kind: str, quality: dict[str, Any], cutoffs: list[int]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def sentences(
     does not know, retrieval or what training costs, the second is its reason.
     """
     if diagnosis is not None and diagnosis.reason != "as_before":
-        return [_finding(verdict, scorer, words), _way(diagnosis, scorer, words)]
+        return [_finding(verdict, scorer, words), _way(diagnosis, verdict, scorer, words)]
     advice = _advice(verdict, scorer, words)
     is_measured = diagnosis is not None and diagnosis.against.instead is not None
     if verdict.advice in _OF_OPEN_BOOK and not is_measured:
@@ -36,7 +36,7 @@ def sentences(
     return [_finding(verdict, scorer, words), advice]
 
 
-def _way(diagnosis: Diagnosis, scorer: str, words: Wording) -> str:
+def _way(diagnosis: Diagnosis, verdict: Verdict, scorer: str, words: Wording) -> str:
     """Why the way is another one than the verdict alone would take."""
     against, controls = diagnosis.against, diagnosis.controls
     instead, adds = against.instead, against.training_adds
@@ -53,6 +53,7 @@ def _way(diagnosis: Diagnosis, scorer: str, words: Wording) -> str:
         "closed": told(instead.base if instead else None),
         "retrieved": told(instead.tuned if instead else None),
         "both": told(adds.tuned if adds else None),
+        "open": told(verdict.opened.tuned if verdict.opened else None),
         "gap": interval(instead),
         "over_closed": interval(against.retrieval_adds),
         "over_retrieved": interval(adds),

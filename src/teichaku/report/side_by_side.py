@@ -17,13 +17,14 @@ from teichaku.core.records import (
 )
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.judging import Judge, all_judges, judge_label
+from teichaku.report.signals import RIGHT_FROM
 from teichaku.report.tables import Cells
 
 #: So many gains, so many failures, and so many questions drawn by chance.
 SHOWN = 4
 SAMPLED = 12
 _KINDS_TO_SHOW = ("held_out", "independent", "unseen", "trained", "trained_by_some")
-_RIGHT = {"judge": 8.0}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Candidate:
 
     @property
     def is_right(self) -> bool:
-        return self.after >= _RIGHT.get(self.scorer, 1.0)
+        return self.after >= RIGHT_FROM.get(self.scorer, 1.0)
 
 
 def side_by_side(
@@ -93,17 +94,14 @@ def fair_order(questions: Iterable[Question]) -> list[Question]:
 
 
 def _means(evidence: Evidence, scores: Cells, scorer: str) -> list[dict[str, Any]]:
-    """A row for each untuned model, each arm at its chosen checkpoint, each further model.
-
-    Questions in the words of some arms' training favour those arms, so they do not count.
-    """
+    """A row for each untuned model, each arm at its chosen checkpoint, each further model."""
     models = [(name, BASE_CHECKPOINT, "base") for name in evidence.base_arms]
     models += [(arm.name, arm.checkpoint, "tuned") for arm in evidence.arms()]
     models += [(name, BASE_CHECKPOINT, "further") for name in evidence.further_models]
     rows = []
     for name, checkpoint, role in models:
         cells = {
-            key[2]: [row for row in rows if row.question_kind != "trained_by_some"]
+            key[2]: tables.of_kind(rows, tables.ALL_KINDS)
             for key, rows in scores.items()
             if (key[0], key[1], key[3]) == (name, checkpoint, scorer)
         }
@@ -160,6 +158,7 @@ class _Described:
         for row in evidence.scores:
             if row.question_id in wanted:
                 self._marks.setdefault(row.answer_id, {})[row.scorer] = row.value
+        self._judges = all_judges(evidence)
         self._judged: dict[str, list[Judgement]] = {}
         for judgement in evidence.judgements:
             self._judged.setdefault(judgement.answer_id, []).append(judgement)
@@ -222,6 +221,15 @@ class _Described:
         passage = self._evidence.passages.get(passage_id)
         return (passage.title or passage.source) if passage else ""
 
+    def _marks_of(self, answer: Answer) -> list[dict[str, Any]]:
+        """What the judges said, in the order of the recipe."""
+        order = [judge.identity for judge in self._judges]
+        rows = sorted(
+            self._judged.get(answer.id, []),
+            key=lambda row: (tables.position(row.judge, order), row.judge),
+        )
+        return [_judged(row, self._judges) for row in rows]
+
     def _answer(self, answer: Answer) -> dict[str, Any]:
         marks = self._marks.get(answer.id, {})
         is_further = answer.arm in self._evidence.further_models
@@ -235,12 +243,13 @@ class _Described:
             "error": answer.error,
             "finish_reason": answer.finish_reason,
             "scores": {name: marks[name] for name in tables.ordered(marks, tables.SCORERS)},
-            "judges": [_judged(row) for row in self._judged.get(answer.id, [])],
+            "judges": self._marks_of(answer),
         }
 
 
-def _judged(judgement: Judgement) -> dict[str, Any]:
+def _judged(judgement: Judgement, judges: Sequence[Judge]) -> dict[str, Any]:
     return {
+        **judge_label(judgement.judge, judges),
         "judge": judgement.judge,
         "score": judgement.score,
         "explanation": judgement.explanation,

@@ -20,11 +20,12 @@ from teichaku.core.statistics import (
 )
 from teichaku.report import tables
 from teichaku.report.evidence import Arm
-from teichaku.report.intervals import as_figure, rounded
+from teichaku.report.intervals import as_figure, probability, rounded
 from teichaku.report.tables import ALL_KINDS, Cells
 
 #: With more arms than this each is held against the best alone.
 _MOST_IN_PAIRS = 8
+_COMPARING = tuple(kind for kind in tables.KINDS if kind != "trained_by_some")
 Rows = Sequence[Score]
 
 
@@ -47,8 +48,9 @@ def statistics(
     sides = [(arm.base, arm.name) for arm in trained]
     return {
         "scorer": scorer,
-        "against_base": _compared(scores, trained, sides, scorer),
-        "among_arms": _compared(scores, trained, _pairs(trained, best), scorer),
+        "against_base": _compared(scores, trained, sides, scorer, tables.KINDS),
+        # Questions in the words of some arms' training compare no arms.
+        "among_arms": _compared(scores, trained, _pairs(trained, best), scorer, _COMPARING),
         "seeds": _seeds(scores, trained, scorer),
         "single_seeds": len({arm.but_for_seed or arm.name for arm in trained}) == len(trained),
     }
@@ -67,9 +69,13 @@ def _final(scores: Cells, arm: Arm, condition: str, scorer: str) -> Rows:
 
 
 def _compared(
-    scores: Cells, arms: Sequence[Arm], sides: Sequence[tuple[str, str]], scorer: str
+    scores: Cells,
+    arms: Sequence[Arm],
+    sides: Sequence[tuple[str, str]],
+    scorer: str,
+    kinds: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The first of each of ``sides`` against the second, by condition and kind of question."""
+    """The first of each of ``sides`` against the second, by condition and each of ``kinds``."""
     checkpoints = {arm.name: arm.checkpoint for arm in arms}
 
     def rows(name: str, condition: str) -> Rows:
@@ -78,8 +84,8 @@ def _compared(
     found = []
     for condition in tables.ordered((key[2] for key in scores), tables.CONDITIONS):
         given = [(one, other, rows(one, condition), rows(other, condition)) for one, other in sides]
-        kinds = {row.question_kind for _, _, before, after in given for row in [*before, *after]}
-        for kind in [*tables.ordered(kinds, tables.KINDS), ALL_KINDS] if kinds else []:
+        asked = {row.question_kind for _, _, before, after in given for row in [*before, *after]}
+        for kind in [*(kind for kind in kinds if kind in asked), ALL_KINDS]:
             family = [
                 {"before": one, "after": other, "condition": condition, "question_kind": kind}
                 | _tested(tables.of_kind(before, kind), tables.of_kind(after, kind))
@@ -87,8 +93,9 @@ def _compared(
                 if before and after
             ]
             adjusted = holm([row["p"] for row in family])
+            tested = sum(row["p"] is not None for row in family)
             found += [
-                {**row, "p_holm": _probability(p), "family": len(family)}
+                {**row, "p_holm": probability(p), "family": tested}
                 for row, p in zip(family, adjusted, strict=True)
                 if row["difference"]["n"]
             ]
@@ -117,16 +124,11 @@ def _tested(before: Rows, after: Rows) -> dict[str, Any]:
         "won": counted.won,
         "lost": counted.lost,
         "tied": counted.tied,
-        "p": _probability(p),
+        "p": probability(p),
         # Items of one document stand or fall together, and the test takes them for independent.
-        "mcnemar": _probability(tested.exact) if tested else None,
+        "mcnemar": probability(tested.exact) if tested else None,
         "detectable": rounded(seen),
     }
-
-
-def _probability(p: float | None) -> float | None:
-    """Four digits, however small it is."""
-    return None if p is None else float(f"{p:.4g}")
 
 
 def _seeds(scores: Cells, arms: Sequence[Arm], scorer: str) -> list[dict[str, Any]]:

@@ -31,17 +31,11 @@ def headline_scorer(evidence: Evidence) -> str:
 
 
 def best_arm(scores: Cells, arms: Sequence[Arm], scorer: str) -> Arm | None:
-    """The arm with the highest mean over all questions, closed book; ties go by name.
-
-    Questions in the words of some arms' training favour those arms, so they do not count.
-    """
+    """The arm with the highest mean over all questions, closed book; ties go by name."""
 
     def mean(arm: Arm) -> float:
         rows = scores.get((arm.name, arm.checkpoint, "closed_book", scorer), [])
-        fair = [
-            row for row in tables.of_kind(rows, ALL_KINDS) if row.question_kind != "trained_by_some"
-        ]
-        value = tables.estimate(fair).value
+        value = tables.estimate(tables.of_kind(rows, ALL_KINDS)).value
         return float("-inf") if value is None else value
 
     return max(sorted(arms, key=lambda arm: arm.name), key=mean, default=None)

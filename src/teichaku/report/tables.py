@@ -23,8 +23,9 @@ KINDS = (
     "control",
 )
 ALL_KINDS = "all"
-#: Kinds that are asked for another reason than what was taught: they are never part of ``all``.
-APART = frozenset({"unanswerable", "control"})
+#: Kinds that are never part of ``all``: asked for another reason than what was taught, or in the
+#: words of some arms' training, which favours those arms.
+APART = frozenset({"trained_by_some", "unanswerable", "control"})
 CONDITIONS = ("closed_book", "open_book", "retrieval")
 SCORERS = ("containment", "character_f1", "exact", "llmjp_char_f1", "judge")
 _SCALES: dict[str, Scale] = {**dict.fromkeys(SCORERS, (0.0, 1.0)), "judge": (1.0, 10.0)}

@@ -30,7 +30,7 @@ Outcome = Literal[
     "unfinished",
     "no_questions",
 ]
-Decision = Literal["train", "open_book", "not_yet", "undecided"]
+Decision = Literal["train", "open_book", "not_yet", "undecided", "benchmarks"]
 
 #: What an interval of a difference says: wholly above zero (``slight`` where it ends below the
 #: margin), wholly below, no gain beyond the margin, too wide to tell, or too few questions.
@@ -118,7 +118,7 @@ class Verdict:
 
 UNFINISHED = Verdict("unfinished", "undecided", "finish")
 #: The recipe has no documents to ask about.
-NO_QUESTIONS = Verdict("no_questions", "undecided", "read_controls")
+NO_QUESTIONS = Verdict("no_questions", "benchmarks", "read_controls")
 
 
 def decide(rows: Sequence[Cell], gaps: Sequence[Cell], is_unseen_taught: bool = False) -> Verdict:

@@ -28,7 +28,14 @@ class Wording:
         return str(found).format(**values)
 
     def label(self, group: str, name: str) -> str:
-        """The word for ``name`` in ``group``; a name of the user's own stays as it is."""
+        """The word for ``name`` in ``group``; a name of the user's own stays as it is. A further
+        judge (``judge:NAME``) is named, and explained like the recipe's own.
+        """
+        own = name.partition(":")[2] if _is_mark(name) else ""
+        if own and name not in self._words[group]:
+            if group.endswith("_help"):
+                return str(self._words[group][_JUDGE])
+            return self("judges.named", name=own)
         return str(self._words[group].get(name, name))
 
     def names(self, group: str) -> frozenset[str]:

@@ -53,6 +53,25 @@ def test_sets_of_one_turn_are_asked_in_the_plain_frame_or_as_a_chat() -> None:
     assert dict.fromkeys(shapes) == dict.fromkeys([(10, False), (1, True), (1, False)])
 
 
+def test_free_text_may_have_several_lines_and_a_short_answer_has_one() -> None:
+    shapes: dict[str, set[bool]] = {}
+
+    def reply(request: Request) -> str:
+        shapes.setdefault(request.prompt, set()).add(request.several_lines)
+        return "はい"
+
+    for name in ("mt_bench_ja", "elyza_tasks_100", "m_ifeval_ja", "niilc"):
+        of = prepare(name, count=2)
+        list(ask_items(of.items, of.asking, ScriptedModel(reply), BASE))
+    free = {name.partition("@")[0]: lines for name, lines in shapes.items()}
+    assert free == {
+        "benchmark/mt_bench_ja": {True},
+        "benchmark/elyza_tasks_100": {True},
+        "benchmark/m_ifeval_ja": {True},
+        "benchmark/niilc": {False},
+    }
+
+
 def test_turns_cannot_be_asked_in_the_plain_frame() -> None:
     of = prepare("mt_bench_ja", count=1)
     with pytest.raises(ValueError, match="need a chat"):

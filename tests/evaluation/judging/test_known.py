@@ -28,8 +28,8 @@ def test_marks_are_read_with_all_that_stands_beside_them(tmp_path: Path) -> None
     other = {**row, "question": "いくら？", "mark": 2}
     one, second = read_known(written(tmp_path / "k.jsonl", row, other)).items
     assert isinstance(one.shown, Exchange)
-    assert one.mark is not None
-    assert (one.mark.score, one.mark.judge, one.shown.passage) == (9.0, "佐藤", "定員は48人。")
+    (mark,) = one.marks
+    assert (mark.score, mark.judge, one.shown.passage) == (9.0, "佐藤", "定員は48人。")
     assert one.exchanges[0].question.document_id == second.exchanges[0].question.document_id
     assert one.id != second.id
 
@@ -45,6 +45,39 @@ def test_verdicts_are_read_by_place(tmp_path: Path) -> None:
     for item, place in zip(found.items, (0, 1, None), strict=True):
         wanted = "tie" if place is None else item.exchanges[place].answer.id
         assert given[item.exchanges[0].question.id] == wanted
+
+
+def test_texts_may_hold_other_line_breaks_and_files_a_byte_order_mark(tmp_path: Path) -> None:
+    answers = ["あ\u2028い", "あ\x85い", "あ\x0cい"]
+    rows = [{"question": "何？", "answer": answer, "mark": 5} for answer in answers]
+    path = written(tmp_path / "k.jsonl", *rows)
+    path.write_text(path.read_text("utf-8").replace("\n", "\r\n"), "utf-8-sig", newline="")
+    assert [item.exchanges[0].text for item in read_known(path).items] == answers
+
+
+@pytest.mark.parametrize("better", ["same", "同じ", "Ｓａｍｅ", "引き分け"])
+def test_a_tie_is_written_as_in_sheets(tmp_path: Path, better: str) -> None:
+    row = {"question": "何？", "answer_a": "あ", "answer_b": "い", "better": better}
+    (item,) = read_known(written(tmp_path / "k.jsonl", row)).items
+    assert item.verdicts[0].winner == "tie"
+
+
+def test_two_people_may_have_said_of_the_same(tmp_path: Path) -> None:
+    mark = {"question": "何？", "answer": "あ", "mark": 5, "by": "佐藤"}
+    (item,) = read_known(written(tmp_path / "m.jsonl", mark, {**mark, "by": "林", "mark": 7})).items
+    assert {row.judge: row.score for row in item.marks} == {"佐藤": 5.0, "林": 7.0}
+    pair = {"question": "何？", "answer_a": "あ", "answer_b": "い", "better": "A", "by": "佐藤"}
+    path = written(tmp_path / "p.jsonl", pair, {**pair, "by": "林", "better": "B"})
+    (item,) = read_known(path).items
+    assert [row.winner for row in item.verdicts] == ["first", "second"]
+    with pytest.raises(UserError, match="line 2: the same as an earlier line"):
+        read_known(written(tmp_path / "m.jsonl", mark, {**mark, "mark": 7}))
+
+
+def test_a_line_of_nothing_but_brackets_is_named(tmp_path: Path) -> None:
+    (tmp_path / "k.jsonl").write_text("[" * 100_000, "utf-8")
+    with pytest.raises(UserError, match="line 1: "):
+        read_known(tmp_path / "k.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,8 @@ class Asking:
 
     ``name`` and ``version`` tell what was asked, and stand in :attr:`Request.prompt`.
     ``temperatures`` are by category; 0 elsewhere. ``stop`` ends what follows the plain frame: a
-    model without a chat template goes on with an example of its own.
+    model without a chat template goes on with an example of its own. ``several_lines`` is for free
+    text, which no line break ends (see :class:`Request`).
     """
 
     name: str
@@ -118,6 +119,7 @@ class Asking:
     template: str = ""
     seed: int = 0
     stop: tuple[str, ...] = ()
+    several_lines: bool = False
 
     def completion(self, item: Item, plain: bool = True) -> Request:
         """The item in the plain frame, as one text that the answer follows.
@@ -147,13 +149,15 @@ class Asking:
         messages = [*shown, Message("user", item.question.question)]
         if self.instruction:
             messages.insert(0, Message("system", self.instruction))
-        return self._request(item, tuple(messages), f"benchmark/{self.name}@chat-1")
+        request = self._request(item, tuple(messages), f"benchmark/{self.name}@chat-1")
+        return replace(request, several_lines=self.several_lines)
 
     def following(self, reply: Reply, item: Item) -> Request:
         """The next turn ``item`` of a conversation, after the ``reply`` to the one before it."""
         earlier = (*reply.request.messages, Message("assistant", reply.text))
         messages = (*earlier, Message("user", item.question.question))
-        return self._request(item, messages, reply.request.prompt)
+        request = self._request(item, messages, reply.request.prompt)
+        return replace(request, several_lines=self.several_lines)
 
     def choices(self, item: Item, by_text: bool = False) -> list[ScoredText]:
         """What may be answered, each after the plain frame, for a model that gives

@@ -53,6 +53,9 @@ MAX_TOKENS: Mapping[Form, int] = {
 #: Where an answer of llm-jp-eval ends, and where the next example of a plain frame begins.
 _BLANK_LINE, _NEXT_HEADING = ("\n\n",), ("\n###",)
 
+#: Forms whose answers are read as they stand, so that they may have several lines.
+_FREE_TEXT: tuple[Form, ...] = ("judge", "instructions")
+
 _FIRST_ROWS = "the first rows of the published file, which the package does not have as a whole"
 
 
@@ -99,6 +102,7 @@ def prepare(
             of.temperatures,
             seed=seed,
             stop=_NEXT_HEADING,
+            several_lines=of.form in _FREE_TEXT,
         ),
         tuple(asked if count == -1 else _drawn(asked, count, seed)),
         of.form,
@@ -187,6 +191,7 @@ def prepare_folder(
             template=of.custom_prompt_template,
             seed=seed or 0,
             stop=_stop(of, is_published=seed is None),
+            several_lines=form in _FREE_TEXT,
         ),
         tuple(first(kept, count) if seed is None else _drawn(kept, count, seed)),
         form,
@@ -222,7 +227,7 @@ def _drawn(items: Sequence[Item], count: int, seed: int) -> list[Item]:
 
 
 def _has_answers(of: Benchmark) -> bool:
-    return of.form not in ("judge", "instructions")
+    return of.form not in _FREE_TEXT
 
 
 def _shots(

@@ -7,7 +7,7 @@ benchmark's repository.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +16,41 @@ from teichaku.core.records import Answer, Comparison, Dropped, Judgement, Questi
 from teichaku.evaluation.benchmarks.catalogue import benchmark, read_rows
 from teichaku.evaluation.benchmarks.rows import items_of
 from teichaku.evaluation.judging.exchanges import Exchange, Pair
+from teichaku.evaluation.sheets import read_winner
 
 #: Who gave the marks of a file that does not say.
 KNOWN = "known"
 
 _VICUNA = "ja_vicuna_qa"
 _ANSWERS = Path("data/jp_bench/model_answer")
-_PLACES = {"a": "first", "b": "second", "same": "tie", "tie": "tie"}
 _MARKED = ("question", "answer", "mark")
 _COMPARED = ("question", "answer_a", "answer_b", "better")
 _BESIDE = ("reference", "passage", "document", "by")
 _HINT = (
     "A line is a JSON object: question, answer and mark (1 to 10); or question, answer_a, "
-    "answer_b and better (A, B or same). Beside these: reference, passage, document, by."
+    "answer_b and better (A, B or same, 同じ). Beside these: reference, passage, document, by."
 )
 
 
 @dataclass(frozen=True)
 class KnownItem:
-    """An answer with its known ``mark``, or a pair with its known ``verdicts``."""
+    """An answer with its known ``marks``, one of each who marked it, or a pair with its known
+    ``verdicts``.
+    """
 
     shown: Exchange | Pair
-    mark: Judgement | None = None
+    marks: tuple[Judgement, ...] = ()
     verdicts: tuple[Comparison, ...] = ()
 
     @property
     def id(self) -> str:
         """The id of the answer, or of both."""
         return "+".join(exchange.answer.id for exchange in self.exchanges)
+
+    @property
+    def said(self) -> tuple[Judgement | Comparison, ...]:
+        """All that is known of it."""
+        return (*self.marks, *self.verdicts)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -74,10 +81,12 @@ class KnownSet:
 def read_known(path: Path) -> KnownSet:
     """The items of a file of JSON lines: answers with marks, or pairs with verdicts.
 
+    Where several people (``by``) marked or compared the same, it is one item with what each said.
     Raises ``UserError`` with all mistakes and their lines.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Texts may hold what splitlines() takes for the end of a line: U+2028, U+0085.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.", _HINT) from error
     items: dict[str, KnownItem] = {}
@@ -87,12 +96,20 @@ def read_known(path: Path) -> KnownSet:
             continue
         try:
             item = _known_item(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             mistakes.append(f"line {number}: {error}")
             continue
-        if item.id in items:
+        earlier = items.get(item.id)
+        if earlier is None:
+            items[item.id] = item
+        elif {row.id for row in earlier.said} & {row.id for row in item.said}:
             mistakes.append(f"line {number}: the same as an earlier line")
-        items[item.id] = item
+        else:
+            items[item.id] = replace(
+                earlier,
+                marks=(*earlier.marks, *item.marks),
+                verdicts=(*earlier.verdicts, *item.verdicts),
+            )
     if len({type(item.shown) for item in items.values()}) > 1:
         mistakes.append("some lines have marks and others verdicts; make two files")
     if mistakes or not items:
@@ -115,13 +132,14 @@ def _known_item(row: Any) -> KnownItem:
     question = Question(identity, "control", cluster, "", "", text, reference, benchmark=KNOWN)
     if form is _COMPARED:
         one, other = (_exchange(question, side, row[f"answer_{side}"], passage) for side in "ab")
-        return KnownItem(Pair(one, other), None, (_verdict(one, other, by, _place(row)),))
+        return KnownItem(Pair(one, other), (), (_verdict(one, other, by, _place(row)),))
     mark = row["mark"]
     if isinstance(mark, bool) or not isinstance(mark, int | float) or not 1 <= mark <= 10:
         raise ValueError("mark is no number from 1 to 10")
     exchange = _exchange(question, KNOWN, row["answer"], passage)
     judged = content_id(KNOWN, by, exchange.answer.id)
-    return KnownItem(exchange, Judgement(judged, exchange.answer.id, by, KNOWN, float(mark), ""))
+    given = Judgement(judged, exchange.answer.id, by, KNOWN, float(mark), "")
+    return KnownItem(exchange, (given,))
 
 
 def _check_fields(row: Mapping[str, Any], form: Sequence[str]) -> None:
@@ -138,10 +156,10 @@ def _check_fields(row: Mapping[str, Any], form: Sequence[str]) -> None:
 def _place(row: Mapping[str, str]) -> str:
     if row["answer_a"] == row["answer_b"]:
         raise ValueError("answer_a and answer_b are the same")
-    better = _PLACES.get(row["better"].strip().lower())
-    if better is None:
-        raise ValueError("better is none of A, B and same")
-    return better
+    try:
+        return read_winner(row["better"])
+    except ValueError:
+        raise ValueError("better is none of A, B and same") from None
 
 
 def read_vicuna(folder: Path) -> KnownSet:
@@ -183,9 +201,11 @@ def _vicuna_answers(folder: Path, model: str) -> dict[int, str]:
     if path is None:
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        rows = [
+            json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()
+        ]
         return {row["question_id"]: row["choices"][0]["turns"][0] for row in rows}
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(
             f"{path} is no file of answers in FastChat's form: {error!r}.",
             "Take the benchmark's repository as it is.",
@@ -215,7 +235,7 @@ def _vicuna_item(
         if named is not None:
             winner = "first" if named is shown[0] else "second"
         judged.append(_verdict(*shown, row["judge_model"], winner))
-    return KnownItem(Pair(one, other), None, tuple(judged))
+    return KnownItem(Pair(one, other), (), tuple(judged))
 
 
 def _exchange(question: Question, arm: str, text: str, passage: str, beside: str = "") -> Exchange:
