@@ -169,8 +169,11 @@ def test_a_damaged_key_and_a_lost_folder_are_refused(run: RunFolder, tmp_path: P
     written = write_run_sheet(run, sheet, SheetOptions(questions=2))
     fill(sheet, 4, lambda row: "3")
     key = json.loads(written.key.read_text("utf-8"))
-    for change in ({"form": "pairs"}, {"form": "other"}, {"form": 3}, {"items": {}},
-                   {"columns": ["id"]}, {"scale": ["a", "b"]}):  # fmt: skip
+    changes: list[dict[str, Any]] = [
+        {"form": "pairs"}, {"form": "other"}, {"form": 3}, {"items": {}},
+        {"columns": ["id"]}, {"scale": ["a", "b"]},
+    ]  # fmt: skip
+    for change in changes:
         odd.write_text(json.dumps({**key, **change}), "utf-8")
         with pytest.raises(UserError, match="is no key of a sheet"):
             read_run_sheet(run, sheet, "sato", odd)

@@ -130,8 +130,21 @@ def _kept(codes: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_hyphen = (kind[before] & _MINUS != 0) & (left & _LETTER != 0) & (codes[before - 1] < 0x700)
     plain = ~signed | (left & _DIGIT != 0) | is_hyphen
     unusual.append(before[~plain])
+    unusual.append(_behind_lone_letters(codes, kind, before))
     unusual.append(_runs_between_digits(kind, before[(left & (_WORD | _EDGE)) == 0]))
     return kept, np.concatenate(unusual)
+
+
+def _behind_lone_letters(codes: np.ndarray, kind: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Those of ``before``, marks that a digit follows, that may be the minus of ``x-1``, ``1e-4``
+    or ``x - 1``: a dash behind a letter without another before it (``letter_minuses``).
+    """
+    is_spaced = (codes[before] == ord(" ")) & (codes[before - 2] == ord(" "))
+    dash = np.where(is_spaced, before - 1, before)
+    letter = np.where(is_spaced, before - 3, before - 1)
+    is_lone = (kind[letter] & _LETTER != 0) & (kind[letter - 1] & _LETTER == 0)
+    # What would lie before the first text is behind the last one: edges, and no letters.
+    return np.asarray(before[(kind[dash] & _MINUS != 0) & is_lone])
 
 
 def _is_thousands(codes: np.ndarray, is_digit: np.ndarray, places: np.ndarray) -> np.ndarray:

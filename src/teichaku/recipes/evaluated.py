@@ -1,5 +1,6 @@
 """Who is asked the questions of a run, which checkpoint of each arm, and how they are put."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ def conditions(study: Study, retrieved: Iterable[Retrieved] = ()) -> Conditions:
         study.passages,
         study.recipe.evaluation.max_tokens,
         study.prompts.load("retrieval"),
-        shown_passages(retrieved),
+        # Where nothing was found for a question, it is asked without a passage.
+        defaultdict(tuple, shown_passages(retrieved)),
     )
 
 
