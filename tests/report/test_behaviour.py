@@ -233,8 +233,8 @@ def test_failures_of_the_runs_own_questions_stand_beside_their_share(tmp_path: P
 def test_further_models_stand_last(tmp_path: Path) -> None:
     plan = Plan(gain, arms=((ARM, 0.001), ("api", 0.002)), epochs=2)
     run = write_run(tmp_path / "run", plan)
-    for name in ("answers", "scores"):
-        kind = Answer if name == "answers" else Score
+    kinds: dict[str, type[Any]] = {"answers": Answer, "scores": Score}
+    for name, kind in kinds.items():
         rows = [
             replace(row, checkpoint="base") if row.arm == "api" else row
             for row in run.stage("evaluation").read(name, kind)

@@ -13,7 +13,9 @@ from teichaku.report.pairwise import _ratings
 
 def played(documents: int, arms: str) -> tuple[list[PairVerdict], Compared]:
     """The first of every two arms wins two of three questions about each document."""
-    rows, answers, questions = [], {}, {}
+    rows: list[PairVerdict] = []
+    answers: dict[str, Answer] = {}
+    questions: dict[str, Question] = {}
     for number in range(documents):
         for turn in range(3):
             of = question(f"{number}-{turn}？", "はい", passage(document=f"d{number}"))

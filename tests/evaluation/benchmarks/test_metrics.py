@@ -9,6 +9,7 @@ from rapidfuzz import fuzz
 
 from languages import texts
 from teichaku.core.errors import MissingExtraError, UserError
+from teichaku.evaluation import scorers
 from teichaku.evaluation.benchmarks import metrics
 from teichaku.evaluation.benchmarks.metrics import METRICS, metric_of
 from teichaku.evaluation.benchmarks.rows import items_of
@@ -69,7 +70,7 @@ def pairs() -> list[tuple[str, str]]:
 def test_the_published_char_f1_is_the_token_sort_ratio(pairs: list[tuple[str, str]]) -> None:
     assert len(pairs) == 9 * 318
     wrong = [
-        pair for pair in pairs if metrics.llmjp_char_f1(*pair) != token_sort_ratio(*pair[::-1])
+        pair for pair in pairs if scorers.llmjp_char_f1(*pair) != token_sort_ratio(*pair[::-1])
     ]
     assert not wrong
 
@@ -77,7 +78,7 @@ def test_the_published_char_f1_is_the_token_sort_ratio(pairs: list[tuple[str, st
 def test_the_usual_porting_error_and_the_true_f1_give_other_values(
     pairs: list[tuple[str, str]],
 ) -> None:
-    published = [metrics.llmjp_char_f1(*pair) for pair in pairs]
+    published = [scorers.llmjp_char_f1(*pair) for pair in pairs]
     unprocessed = [round(fuzz.token_sort_ratio(*pair)) / 100 for pair in pairs]
     true = [METRICS["char_f1"].best_of([pair[0]], pair[1]) for pair in pairs]
     for other in (unprocessed, true):
@@ -85,9 +86,9 @@ def test_the_usual_porting_error_and_the_true_f1_give_other_values(
 
 
 def test_order_of_tokens_does_not_count_in_the_published_char_f1() -> None:
-    assert metrics.llmjp_char_f1("大阪府・京都府", "京都府・大阪府") == 1
-    assert metrics.llmjp_char_f1("", "") == 1
-    assert metrics.llmjp_char_f1("東京", "大阪") == 0
+    assert scorers.llmjp_char_f1("大阪府・京都府", "京都府・大阪府") == 1
+    assert scorers.llmjp_char_f1("", "") == 1
+    assert scorers.llmjp_char_f1("東京", "大阪") == 0
 
 
 @pytest.mark.parametrize(
