@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from made import passage, question
-from teichaku.core.records import Answer
+from teichaku.core.records import Answer, Question
 from teichaku.evaluation.judging.verdicts import PairVerdict
 from teichaku.report.judging import Compared
 from teichaku.report.pairwise import _ratings
