@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import RECIPE, run_study, write_data_study, write_study
+from studies import run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.core.errors import UserError
 from teichaku.core.prompts import PromptPack
@@ -22,7 +22,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     monkeypatch.setenv("TEICHAKU_HOME", str(tmp_path / "home"))
     folder = tmp_path / "study"
     recipe = write_study(folder)
-    recipe.write_text(RECIPE.replace("SECONDS", "0") + "prompts: mine\n", encoding="utf-8")
+    recipe.write_text(recipe.read_text("utf-8") + "prompts: mine\n", encoding="utf-8")
     (folder / "mine").mkdir()
     (folder / "mine" / "closed_book.txt").write_text("version: 7\n[user]\n{{ question }}")
     monkeypatch.chdir(folder)

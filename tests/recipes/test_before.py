@@ -81,6 +81,7 @@ IN_PROCESS = "{backend: transformers, model: gemma-3-270m}"
 GGUF = "{backend: llama_cpp, model: gemma-3-270m}"
 TEACHER = "teacher: {backend: scripted, seconds: 0.0}"
 STUDENT = "student: {backend: scripted, seconds: 0.0}"
+ASKED = "evaluation: {"
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ STUDENT = "student: {backend: scripted, seconds: 0.0}"
     [
         *((STUDENT, f"student: {IN_PROCESS}", package, "train")
           for package in ("torch", "transformers", "peft", "gguf")),
-        ("evaluation:", f"evaluation:\n  models: {{more: {IN_PROCESS}}}", "peft", "train"),
-        ("evaluation:", f"evaluation:\n  models: {{more: {GGUF}}}", "xllamacpp", "embedded"),
-        ("evaluation:", f"evaluation:\n  judges: {{more: {GGUF}}}", "xllamacpp", "embedded"),
+        (ASKED, f"{ASKED}models: {{more: {IN_PROCESS}}}, ", "peft", "train"),
+        (ASKED, f"{ASKED}models: {{more: {GGUF}}}, ", "xllamacpp", "embedded"),
+        (ASKED, f"{ASKED}judges: {{more: {GGUF}}}, ", "xllamacpp", "embedded"),
         (TEACHER, f"teacher: {GGUF}", "xllamacpp", "embedded"),
         (TEACHER, f"{TEACHER}\njudge: {GGUF}", "xllamacpp", "embedded"),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 from teichaku.core.errors import UserError
 from teichaku.core.records import (
     Answer,
+    Comparison,
     Document,
     Dropped,
     Example,
@@ -17,6 +18,8 @@ from teichaku.core.records import (
     Judgement,
     Passage,
     Question,
+    QuestionRequest,
+    Retrieved,
     Score,
     TrainingLoss,
 )
@@ -24,6 +27,7 @@ from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.leaks import Leak
 from teichaku.curation.novelty import PassageNovelty
+from teichaku.evaluation.signals import AnswerSignal
 
 #: What ``show STAGE`` shows of a stage: the file, and the class of its rows.
 _FILES: dict[str, tuple[str, type[Any]]] = {
@@ -40,13 +44,19 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "answers": ("answers", Answer),
     "judgements": ("judgements", Judgement),
     "scores": ("scores", Score),
+    "requests": ("requests", QuestionRequest),
+    "retrieval": ("retrieved", Retrieved),
     "controls": ("answers", Answer),
+    "unanswerable": ("questions", Question),
+    "signals": ("signals", AnswerSignal),
+    "comparisons": ("comparisons", Comparison),
+    "calibration": ("judgements", Judgement),
     "dataset": ("examples", Example),
 }
 #: Where a stage keeps what it dropped, if not in ``dropped``.
 _DROPPED = {"dataset": "left_out"}
 _FOLDERS = {"passages": "documents", "facts": "synthesis", "leaks": "curation"} | dict.fromkeys(
-    ("answers", "judgements", "scores"), "evaluation"
+    ("requests", "answers", "judgements", "scores"), "evaluation"
 )
 #: The fields of a dropped record that tell people what it was.
 _READABLE = ("title", "statement", "question", "input", "answer", "reference", "text")
