@@ -87,10 +87,8 @@ def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
 
 def _check_others(run: RunFolder) -> None:
     """That the report, which is made of all stages, can be made."""
-    about = run.read_json("run.json")
-    for key in ("language", "root"):
-        if key not in about:
-            raise _damaged(run, run.path / "run.json", f"it has no '{key}'")
+    if "language" not in run.read_json("run.json"):
+        raise _damaged(run, run.path / "run.json", "it has no 'language'")
     # The scores themselves are made anew.
     for stage in run.stages():
         for path in sorted(run.stage(stage).path.glob("*.parquet")):
