@@ -29,7 +29,6 @@ from teichaku.evaluation.judging.exchanges import (
 from teichaku.evaluation.judging.pairwise import PairwiseJudge
 from teichaku.recipes.arms import base_arms, expand_arms
 from teichaku.recipes.control_sets import controls_of
-from teichaku.recipes.evaluated import read_questions, selected_checkpoint
 from teichaku.recipes.evaluation_schema import Pairwise
 from teichaku.recipes.judges import (
     StudyJudge,
@@ -54,7 +53,7 @@ def comparisons_fingerprint(study: Study, settings: Pairwise) -> dict[str, Any]:
     return {
         "pairwise": settings.model_dump(),
         "answers": {stage: _hashes(study, stage) for stage in answered},
-        "checkpoints": {arm.name: selected_checkpoint(study, arm) for arm in study.arms},
+        "checkpoints": study.selected_checkpoints,
         "judges": judge_identities(study),
         "prompts": prompt_fingerprints(study, _PROMPTS),
         **scope(study.recipe),
@@ -187,7 +186,7 @@ def _left_out(one: str, other: str, questions: Mapping[str, str]) -> list[Droppe
 
 def _from_questions(study: Study, settings: Pairwise) -> list[Exchange]:
     """The closed-book answers of every model to a fair sample of the run's questions."""
-    questions = {q.id: q for q in read_questions(study)[: settings.questions]}
+    questions = {q.id: q for q in study.questions[: settings.questions]}
     answers = [a for a in _answers(study, "evaluation") if a.question_id in questions]
     return exchanges_of(answers, questions, study.passages)
 
@@ -212,7 +211,7 @@ def _from_controls(study: Study, settings: Pairwise) -> list[Exchange]:
 
 def _answers(study: Study, stage: str) -> Iterator[Answer]:
     """The closed-book answers of each model at the checkpoint that is evaluated in full."""
-    chosen = {arm.name: selected_checkpoint(study, arm) for arm in study.arms}
+    chosen = study.selected_checkpoints
     for answer in study.run.stage(stage).read("answers", Answer):
         is_chosen = answer.checkpoint == chosen.get(answer.arm, BASE_CHECKPOINT)
         if is_chosen and answer.condition == "closed_book":

@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.models import ChatModel, ModelWithWeights
-from teichaku.core.records import BASE_CHECKPOINT, Question, Retrieved
+from teichaku.core.records import BASE_CHECKPOINT, Retrieved
 from teichaku.evaluation.answers import Conditions
 from teichaku.evaluation.retrieval import shown_passages
-from teichaku.recipes.arms import StudyArm, base_arms
+from teichaku.recipes.arms import base_arms
 from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
 from teichaku.recipes.study import Study
-
-
-def read_questions(study: Study) -> list[Question]:
-    """The questions of the run, in the order in which samples of them are taken."""
-    return study.questions
 
 
 def conditions(study: Study, retrieved: Iterable[Retrieved] = ()) -> Conditions:
@@ -52,7 +47,7 @@ def evaluated_models(study: Study) -> Iterator[Evaluated]:
         student = workshop.student(config)
         yield Evaluated(name, BASE_CHECKPOINT, workshop.counted(student), _weights(student))
     for arm in study.arms:
-        checkpoint = selected_checkpoint(study, arm)
+        checkpoint = study.selected_checkpoints[arm.name]
         folder = study.run.stage(f"training/{arm.name}").path / checkpoint
         tuned = workshop.student(arm.student).with_adapter(folder)
         yield Evaluated(arm.name, checkpoint, workshop.counted(tuned), _weights(tuned))
@@ -82,8 +77,3 @@ def count_evaluated(study: Study) -> int:
     """How many :func:`evaluated_models` there are."""
     arms = list(study.arms)
     return len(base_arms(arms)) + len(arms) + len(study.recipe.evaluation.models)
-
-
-def selected_checkpoint(study: Study, arm: StudyArm) -> str:
-    """The checkpoint of ``arm`` that is asked in full."""
-    return study.selected_checkpoints[arm.name]

@@ -22,8 +22,6 @@ from teichaku.recipes.evaluated import (
     count_evaluated,
     evaluated_fingerprint,
     evaluated_models,
-    read_questions,
-    selected_checkpoint,
 )
 from teichaku.recipes.judges import judge_identities, mark_answers, scorer_names
 from teichaku.recipes.progress import duration
@@ -35,14 +33,14 @@ from teichaku.recipes.study import Outcome, Study, require
 
 def evaluate(study: Study, folder: StageFolder) -> Outcome:
     """Every arm and every base model under every condition, scored and judged."""
-    questions = read_questions(study)
+    questions = study.questions
     put = conditions(study, read_retrieved(study))
     wanted: list[Condition] = list(dict.fromkeys(study.recipe.evaluation.conditions))
     pairs = sorted(product(questions, wanted), key=lambda pair: (pair[0].id, pair[1]))
     # Not kept: with their passages they are the largest thing of the stage.
     folder.write("requests", QuestionRequest, (put.record(*pair) for pair in pairs))
     _begin(study, questions, wanted, put)
-    selected = {arm.name: selected_checkpoint(study, arm) for arm in study.arms}
+    selected = study.selected_checkpoints
     probed = list(_probe_answers(study))
     found = {answer.id: answer for answer in (*probed, *_ask(study, questions, wanted, put))}
     answers = sorted(found.values(), key=lambda answer: answer.id)

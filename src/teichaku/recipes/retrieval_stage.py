@@ -18,7 +18,6 @@ from teichaku.evaluation.retrieval import (
     retrieve,
 )
 from teichaku.recipes.embedder_schema import EmbedderModel, HttpEmbedder, SentenceTransformers
-from teichaku.recipes.evaluated import read_questions
 from teichaku.recipes.study import Outcome, Study
 
 #: So many passages are recorded for a question, or as many as are to be shown.
@@ -30,7 +29,7 @@ _TEXTS_AT_ONCE = 2048
 
 def find_passages(study: Study, folder: StageFolder) -> Outcome:
     """The passages for every question of the run, and how well they were found."""
-    questions = read_questions(study)
+    questions = study.questions
     by_meaning = study.recipe.retrieves_by_meaning
     texts = len(questions) + (len(study.passages) if by_meaning else 0)
     how = "by characters and by meaning" if by_meaning else "by characters"

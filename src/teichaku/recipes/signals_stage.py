@@ -37,12 +37,11 @@ from teichaku.recipes.evaluated import (
     count_evaluated,
     evaluated_fingerprint,
     evaluated_models,
-    read_questions,
 )
 from teichaku.recipes.evaluation_schema import Signals
 from teichaku.recipes.further_model import own_failure
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
-from teichaku.recipes.study import Outcome, Study
+from teichaku.recipes.study import Outcome, Study, write_dropped
 
 STAGE = "signals"
 #: Of so many tokens log-probabilities are kept; a reply asked for them needs no more.
@@ -77,7 +76,7 @@ def measure_signals(study: Study, folder: StageFolder) -> Outcome:
     ``evaluation``, from the cache.
     """
     settings = study.recipe.evaluation.signals or Signals()
-    questions = read_questions(study)[: settings.questions]
+    questions = study.questions[: settings.questions]
     models = count_evaluated(study)
     rounds = 1 + settings.samples
     told = f"{len(questions)} questions, {models} models"
@@ -98,10 +97,7 @@ def measure_signals(study: Study, folder: StageFolder) -> Outcome:
     fallen = _fallen(answers, signals)
     folder.write("signals", AnswerSignal, sorted(signals, key=lambda s: (s.answer_id, s.signal)))
     folder.write("samples", Answer, sorted(samples, key=lambda answer: answer.id))
-    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
-    reasons: dict[str, int] = {}
-    for record in fallen:
-        reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    reasons = write_dropped(folder, fallen)
     notes = {
         "questions": len(questions),
         "samples": len(samples),

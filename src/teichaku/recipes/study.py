@@ -176,6 +176,11 @@ def write_outcome(
 ) -> dict[str, int]:
     """Write what stays and what falls, sorted; the number that fell by reason."""
     folder.write(name, kind, sorted(kept, key=lambda record: record.id))
+    return write_dropped(folder, fallen)
+
+
+def write_dropped(folder: StageFolder, fallen: Sequence[Dropped]) -> dict[str, int]:
+    """Write what falls, sorted; the number that fell by reason."""
     folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
     reasons: dict[str, int] = {}
     for record in fallen:

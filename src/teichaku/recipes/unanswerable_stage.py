@@ -27,12 +27,11 @@ from teichaku.recipes.evaluated import (
     count_evaluated,
     evaluated_fingerprint,
     evaluated_models,
-    read_questions,
 )
 from teichaku.recipes.evaluation_schema import Unanswerable
 from teichaku.recipes.retrieval_stage import retrieval_fingerprint, retrieve_for
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
-from teichaku.recipes.study import Outcome, Study
+from teichaku.recipes.study import Outcome, Study, write_dropped
 
 
 def asks_unanswerable(study: Study) -> bool:
@@ -71,7 +70,7 @@ def ask_unanswerable(study: Study, folder: StageFolder) -> Outcome:
     Where none can be made, as from documents without titles, the stage ends with the reasons.
     """
     settings = study.recipe.evaluation.unanswerable or Unanswerable()
-    sources = read_questions(study)
+    sources = study.questions
     made, swaps, fallen = _make(study, sources, settings)
     if settings.check and made:
         made, further = _checked(study, made)
@@ -83,10 +82,7 @@ def ask_unanswerable(study: Study, folder: StageFolder) -> Outcome:
     folder.write("swaps", Swap, [swap for swap in swaps if swap.question_id in kept])
     folder.write("answers", Answer, sorted(answers, key=lambda answer: answer.id))
     folder.write("judgements", Judgement, sorted(judgements, key=lambda row: row.id))
-    folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
-    reasons: dict[str, int] = {}
-    for record in fallen:
-        reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    reasons = write_dropped(folder, fallen)
     notes = {
         "answers": len(answers),
         "answers_failed": sum(bool(answer.error) for answer in answers),
