@@ -415,3 +415,17 @@ def test_a_service_that_is_away_is_told(tmp_path: Path) -> None:
     service = HttpBatchService("http://127.0.0.1:1/v1", delays=RetryDelays(0, 0))
     with pytest.raises(UserError, match=r"127\.0\.0\.1:1/v1 did not do it"):
         service.status("b")
+
+
+def test_a_line_that_says_that_a_prompt_does_not_fit_is_not_asked_for_again(tmp_path: Path) -> None:
+    def too_long(line: dict[str, Any]) -> dict[str, Any]:
+        said = "This model's maximum context length is 8 tokens."
+        response = {"status_code": 400, "body": {"error": {"message": said}}}
+        return {"custom_id": line["custom_id"], "response": response}
+
+    with pytest.raises(UserError):
+        generate(model(tmp_path), ["long"])
+    answer(tmp_path / "requests-001.jsonl", tmp_path / "out.jsonl", too_long)
+    for _ in range(3):
+        reply = generate(model(tmp_path), ["long"])["long"]
+        assert "maximum context length" in reply.error and reply.final

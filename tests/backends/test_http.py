@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -356,6 +357,37 @@ def test_what_cannot_pass_is_not_tried_again(
     assert f"HTTP {status}" in reply.error
     assert told in reply.error
     assert server.asked == {"問い": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "final"),
+    [
+        (400, "This model's maximum context length is 4096 tokens. However, you requested", True),
+        (400, "the request exceeds the available context size, try increasing it", True),
+        (400, "prompt is too long: 210000 tokens > 200000 maximum", True),
+        (400, "The input token count (9000) exceeds the maximum number of tokens allowed", True),
+        (400, "The response was filtered by the content management policy.", True),
+        (413, "Payload Too Large", True),
+        (422, "Input validation error: `inputs` must have less than 1024 tokens.", True),
+        (400, "Unrecognized request argument supplied: logit_biass", False),
+        (400, "Your credit balance is too low.", False),
+        (401, "no context length for this key", False),
+        (404, "no such model", False),
+    ],
+)  # fmt: skip
+def test_a_refusal_of_the_prompt_itself_is_final_and_other_failures_are_not(
+    server: ScriptedServer, status: int, said: str, final: bool
+) -> None:
+    error = {"error": {"message": said}}
+    server.behaviour = always(lambda: web.json_response(error, status=status))
+    (reply,) = server.model().generate([ask()])
+    assert (said in reply.error, reply.final) == (True, final)
+    assert server.asked == {"問い": 1}
+
+
+def test_what_no_server_can_be_sent_is_final(server: ScriptedServer) -> None:
+    plain = replace(ask("問い"), plain=True)
+    assert [reply.final for reply in server.model().generate([plain, ask("\ud83d")])] == [True] * 2
 
 
 def test_retry_after_holds_back_the_whole_stream(server: ScriptedServer) -> None:

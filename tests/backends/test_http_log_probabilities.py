@@ -138,6 +138,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_final(server: Server) -> 
     assert "maximum context length is 8 tokens" in refused.error
     assert len(refused.log_probabilities) == 0
     assert not fine.error
+    assert (refused.final, fine.final) == (True, False)
     assert len(server.bodies) == 6
 
 

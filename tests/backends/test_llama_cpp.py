@@ -105,6 +105,7 @@ def test_failures_become_errors_and_harm_no_other_request(
     assert "JSON schema error" in replies["raises"].error
     assert "99 tokens" in replies["refuses"].error
     assert "raise context_tokens" in replies["refuses"].error
+    assert [text for text, reply in replies.items() if reply.final] == ["refuses"]
 
 
 def test_as_many_requests_as_slots_run_together(engine: FakeEngine, tmp_path: Path) -> None:

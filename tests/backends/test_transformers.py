@@ -236,14 +236,14 @@ class TestGeneration:
 
     def test_a_prompt_beyond_the_context_comes_back_with_an_error(self, plain: Path) -> None:
         replies = generated(plain, [ask("船" * 200), ask("船")])
-        errors = {len(reply.request.messages[0].content): reply.error for reply in replies}
-        assert "256" in errors[200]
-        assert errors[1] == ""
+        errors = {len(r.request.messages[0].content): (r.error, r.final) for r in replies}
+        assert "256" in errors[200][0] and errors[200][1]
+        assert errors[1] == ("", False)
 
     def test_a_schema_comes_back_with_an_error(self, plain: Path) -> None:
         request = Request((Message("user", "船"),), schema={"type": "object"})
         (reply,) = generated(plain, [request])
-        assert "schema" in reply.error
+        assert "schema" in reply.error and reply.final
 
     def test_requests_are_pulled_lazily(self, plain: Path) -> None:
         pulled = 0

@@ -1,7 +1,15 @@
+import errno
+import gc
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from teichaku.core import run_folder
 from teichaku.core.errors import UserError
 from teichaku.core.records import Dropped, Example, Judgement, Passage
 from teichaku.core.run_folder import (
@@ -140,3 +148,106 @@ def test_text_that_no_file_can_hold_is_mended(tmp_path: Path) -> None:
     write_records(tmp_path / "dropped.parquet", Dropped, [odd])
     (kept,) = read_records(tmp_path / "dropped.parquet", Dropped)
     assert (kept.evidence, kept.raw) == ("? 船", "?")
+
+
+def many(count: int, alive: "weakref.WeakSet[Any] | None" = None) -> Iterator[Any]:
+    for number in range(count):
+        made = Noted(f"{number:08}", f"問い{number}", float(number) if number % 3 else None)
+        if alive is not None:
+            alive.add(made)
+        yield made
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A record that can be watched."""
+
+    id: str
+    text: str
+    value: float | None
+
+
+def test_of_many_records_a_few_are_in_memory_and_all_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "_ROWS_AT_ONCE", 100)
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    def watched() -> Iterator[Any]:
+        nonlocal most
+        for record in many(1_050, alive):
+            yield record
+            most = max(most, len(alive))
+
+    path = tmp_path / "n.parquet"
+    assert write_records(path, Noted, watched()) == 1_050
+    assert most <= 202
+    assert list(read_records(path, Noted)) == list(many(1_050))
+    assert write_records(tmp_path / "again.parquet", Noted, list(many(1_050))) == 1_050
+    assert (tmp_path / "again.parquet").read_bytes() == path.read_bytes()
+
+
+def test_a_file_may_be_made_from_itself(tmp_path: Path) -> None:
+    folder = StageFolder(tmp_path)
+    folder.write("n", Noted, many(9))
+    folder.write("n", Noted, (row for row in folder.read("n", Noted) if row.value is not None))
+    assert [row.id[-1] for row in folder.read("n", Noted)] == list("124578")
+
+
+def test_what_fails_while_records_are_made_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "n.parquet"
+    write_records(path, Noted, many(3))
+
+    def failing() -> Iterator[Any]:
+        yield from many(2)
+        raise ConnectionError("not the disk's fault")
+
+    with pytest.raises(ConnectionError):
+        write_records(path, Noted, failing())
+    assert [found.name for found in tmp_path.iterdir()] == ["n.parquet"]
+    assert list(read_records(path, Noted)) == list(many(3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_full_disk_is_told_and_nothing_half_written_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "_ROWS_AT_ONCE", 2)
+    write_table = pq.ParquetWriter.write_table
+    written = 0
+
+    def full(self: Any, table: Any) -> None:
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_table(self, table)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(UserError, match="No space left"):
+        write_records(tmp_path / "n.parquet", Noted, many(9))
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_disk_that_takes_no_byte_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda self, *how, **more: opened(
+            Path("/dev/full") if self.suffix == ".part" else self, *how, **more
+        ),
+    )
+    for write in (
+        lambda: write_records(tmp_path / "n.parquet", Noted, many(9)),
+        lambda: write_records(tmp_path / "n.parquet", Noted, many(20_000)),
+        lambda: write_aside(tmp_path / "a.json", b"1"),
+    ):
+        with pytest.raises(UserError, match="No space left"):
+            write()
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []

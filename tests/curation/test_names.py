@@ -1,5 +1,8 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from languages import texts
 from teichaku.curation.names import mentions, named, names
@@ -93,3 +96,25 @@ def test_an_invented_name_is_in_no_other_text(before: str, after: str) -> None:
     text = f"{before}。ザルツブルム。Veltranox 9 {after}"
     assert {"ザルツブルム", "Veltranox"} <= set(names(f"船はザルツブルムとVeltranoxである。{text}"))
     assert not named(f"{before}。{after}").has("ザルツブルム")
+
+
+HYPHENS = st.sampled_from("-‐‑‒–−－")
+
+
+@given(texts, HYPHENS, texts)
+def test_a_name_is_one_with_whatever_hyphen_it_is_written(
+    before: str, hyphen: str, after: str
+) -> None:
+    def written(mark: str) -> str:
+        return unicodedata.normalize("NFKC", f"{before}。GPT{mark}4とPX{mark}20A、{after}")
+
+    assert mentions(written(hyphen)) == mentions(written("-"))
+    assert {"gpt4", "px20a"} <= set(mentions(written(hyphen)).identifiers)
+    assert named(written(hyphen)).has("GPT-4") and named(written("-")).has(f"GPT{hyphen}4")
+    assert mentions(written(hyphen)) != mentions(written(hyphen).replace("4と", "5と"))
+
+
+def test_a_long_dash_joins_numbers_alone_and_a_long_vowel_is_a_letter() -> None:
+    assert mentions("GPT—4") == mentions("GPT-4")
+    assert mentions("GPT—the model").identifiers == ["gpt"]
+    assert mentions("サーバーとデータ").katakana == ["サーバー", "データ"]

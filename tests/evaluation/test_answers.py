@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,12 @@ from languages import texts
 from made import passage, question
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.prompts import PromptPack
-from teichaku.core.records import Condition, Message, Request, Sampling
+from teichaku.core.records import Condition, Message, Reply, Request, Sampling
 from teichaku.evaluation.answers import (
     Asked,
     Conditions,
     answer_questions,
+    answer_rounds,
     answers_with_replies,
     sampled_answers,
 )
@@ -92,6 +94,40 @@ def test_any_model_can_be_one_more_row(condition: Condition) -> None:
     told, failed = sorted(found, key=lambda answer: answer.error)
     assert (told.text, told.arm, told.condition, told.error) == ("48人です。", "gpt", condition, "")
     assert (failed.text, failed.error) == ("", "refused")
+
+
+class _Backwards:
+    """Answers each request with what stands in it, the last first."""
+
+    identity = "backwards"
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        given = [request for request in requests if request is not None]
+        self.calls.append([request.prompt for request in given])
+        for request in reversed(given):
+            yield Reply(request, request.messages[-1].content)
+
+
+def test_one_call_answers_all_rounds_each_under_its_own_condition() -> None:
+    model = _Backwards()
+    price = question("料金は？", "1,800円", BOAT)
+    put = replace(CONDITIONS, retrieved={CAPACITY.id: [INN.id], price.id: [INN.id]})
+    rounds = [asked("closed_book"), asked("open_book"), asked("retrieval")]
+    found = {answer.id: answer for answer in answer_rounds([CAPACITY, price], model, rounds, put)}
+    # Round after round, so that none waits for the one before it.
+    (call,) = model.calls
+    names = ("closed_book", "open_book", "retrieval")
+    assert call == [f"ja/{name}@1" for name in names for _ in range(2)]
+    alone = [
+        answer
+        for one in rounds
+        for answer in answer_questions([CAPACITY, price], _Backwards(), one, put)
+    ]
+    assert len(alone) == 6
+    assert found == {answer.id: answer for answer in alone}
 
 
 def test_thinking_that_was_cut_off_is_no_answer() -> None:

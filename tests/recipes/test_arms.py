@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from teichaku.core.errors import RecipeError
-from teichaku.recipes.arms import expand_arms
+from teichaku.recipes.arms import by_weights, expand_arms
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.method_schema import CategoryQA
 
@@ -148,3 +148,21 @@ def test_a_backend_and_its_keys_can_be_varied_together(tmp_path: Path) -> None:
     matrix = "{student.backend: [scripted], student.seconds: [0, 1]}"
     arms = expand_arms(load_recipe(written(tmp_path, f"qa: {QA}, matrix: {matrix}}}")))
     assert [arm.student.model_dump()["seconds"] for arm in arms] == [0, 1]
+
+
+def test_arms_on_the_same_weights_follow_one_another(tmp_path: Path) -> None:
+    matrix = "{student.model: [n, m], training.epochs: [1, 2], training.adapter.quantization: "
+    arms = (f"a: {QA}, matrix: {matrix}[4bit, '']}}}}", f"b: {QA}}}")
+    ordered = by_weights(expand_arms(load_recipe(written(tmp_path, *arms))))
+    weights = [
+        (arm.student.model, arm.training.adapter.quantization, arm.data, arm.training.epochs)
+        for arm in ordered
+    ]
+    # The untuned student's weights are those without quantization.
+    assert weights == [
+        *(("n", "", "a", epochs) for epochs in (1, 2)),
+        *(("n", "4bit", "a", epochs) for epochs in (1, 2)),
+        *(("m", "", "a", epochs) for epochs in (1, 2)),
+        *(("m", "4bit", "a", epochs) for epochs in (1, 2)),
+        ("m", "4bit", "b", 7),
+    ]

@@ -165,7 +165,9 @@ def test_answers_to_a_benchmark_of_conversations_are_compared_turn_by_turn(
     assert report["pairwise"]["groups"][0]["benchmarks"] == ["mt_bench_ja"]
     judged = [row for row in report["judges"]["judges"] if row["of"]]
     assert {row["name"] for row in judged} == {"", "first"}
-    assert all(row["of"].startswith("ja/judge_turn") and not row["failed"] for row in judged)
+    prompts = {"absolute": "ja/judge_turn", "pairwise": "ja/judge_pairwise"}
+    assert {row["kind"] for row in judged} == set(prompts)
+    assert all(row["of"].startswith(prompts[row["kind"]]) and not row["failed"] for row in judged)
     assert [one["of"].partition("@")[0] for one in report["judges"]["agreement"]] == [
         "",
         "ja/judge_turn",

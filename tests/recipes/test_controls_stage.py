@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,14 @@ from teichaku.evaluation.benchmarks.controls import (
     read_controls,
     read_items,
 )
+from teichaku.evaluation.benchmarks.frames import Asking
 from teichaku.evaluation.benchmarks.prepared import prepare, prepare_published
+from teichaku.evaluation.benchmarks.rows import Item
+from teichaku.recipes import controls_stage
 from teichaku.recipes.before import check_before
+from teichaku.recipes.control_sets import set_fingerprint
 from teichaku.recipes.controls_stage import EMPTY, way_of
+from teichaku.recipes.evaluation_schema import ControlSet
 from teichaku.recipes.judges import scorer_names
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.progress import Silent
@@ -299,7 +305,9 @@ def test_a_further_models_empty_prompts_cost_its_own_answers_alone(
         ("other", "sums"): 8
     }
     assert {answer.error for answer in lost} == {EMPTY}
-    assert run.stages()["controls"]["failed_requests"] == 8
+    # The prompts stay empty, so nobody is asked again.
+    about = run.stages()["controls"]
+    assert (about["failed_requests"], about["final_failures"]) == (0, 8)
 
 
 def test_one_item_of_each_set_is_shown_as_each_student_reads_it(finished: RunFolder) -> None:
@@ -394,3 +402,48 @@ def test_a_set_without_controls_has_no_such_stage(tmp_path: Path) -> None:
     run = run_study(write_controls(tmp_path, []))
     assert "controls" not in run.stages()
     assert run.read_json("report/report.json")["controls"] is None
+
+
+def test_the_report_tells_the_scale_of_marks_beside_the_set(finished: RunFolder) -> None:
+    rows = finished.read_json("report/report.json")["controls"]
+    for part in ("rows", "changes"):
+        scales = {row["set"]: row["scale"] for row in rows[part]}
+        assert (scales["elyza_tasks_100"], scales["mt_bench_ja"]) == ([1.0, 5.0], [1.0, 10.0])
+        assert scales["jcommonsenseqa"] == [0.0, 1.0]
+    page = (finished.path / "report" / "index.html").read_text("utf-8")
+    # In the two tables of all models, and in each row of the two in full.
+    for key, scale in (("elyza_tasks_100", "1〜5 点"), ("mt_bench_ja", "1〜10 点")):
+        named = f'{key}<span class="help">{scale}</span>'
+        in_full = [row for part in ("rows", "changes") for row in rows[part] if row["set"] == key]
+        assert page.count(named) == 2 + len(in_full)
+    assert 'jcommonsenseqa<span class="help">1' not in page
+
+
+def test_whatever_changes_a_request_asks_a_finished_set_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chat = Asking.chat
+
+    def otherwise(self: Asking, item: Item) -> Request:
+        request = chat(self, item)
+        return replace(request, several_lines=not request.several_lines)
+
+    for prepared in (prepare("jcommonsenseqa", 3), prepare("mt_bench_ja", 2)):
+        before, asking = set_fingerprint(prepared), prepared.asking
+        for changed in ({"several_lines": not asking.several_lines}, {"max_tokens": 7}):
+            assert set_fingerprint(replace(prepared, asking=replace(asking, **changed))) != before
+        # No list of settings: what is sent counts.
+        with monkeypatch.context() as patched:
+            patched.setattr(Asking, "chat", otherwise)
+            assert set_fingerprint(prepared) != before
+        assert set_fingerprint(prepared) == before
+
+
+def test_whatever_changes_a_request_asks_a_set_again_that_a_teacher_makes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = ControlSet(name="masked_sentences", newer_than=date(2024, 5, 1))
+    before = controls_stage._made_fingerprint(config, 0)
+    assert controls_stage._made_fingerprint(config, 0) == before
+    monkeypatch.setattr(controls_stage, "_SENTENCE_TOKENS", 99)
+    assert controls_stage._made_fingerprint(config, 0) != before

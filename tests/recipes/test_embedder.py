@@ -13,6 +13,7 @@ from teichaku.core.errors import RecipeError
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped, Example
 from teichaku.curation.ngram_vectors import NgramVectors
+from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.progress import Silent
 from teichaku.recipes.workshop import Workshop
@@ -81,3 +82,18 @@ def test_the_filter_of_a_recipe_drops_and_names(tmp_path: Path) -> None:
     assert {record.reason for record in fallen} == {"semantic_duplicate"}
     for record in fallen:
         assert record.evidence.partition(" like ")[2].partition(" ")[0] in kept
+
+
+@pytest.mark.parametrize(
+    "embedder",
+    [
+        {"backend": "http", "model": "m", "base_url": "http://localhost:1/v1/", "prefix": "p: "},
+        {"backend": "http", "model": "m", "base_url": "http://localhost:1/v1", "extra": {"n": 1}},
+    ],
+)
+def test_the_identity_is_that_of_the_embedder_once_it_is_built(
+    tmp_path: Path, embedder: dict[str, Any]
+) -> None:
+    made = workshop(tmp_path, **embedder)
+    assert embedder_identity(made._recipe.embedder) == built(made).identity
+    made.close()

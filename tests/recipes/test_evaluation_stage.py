@@ -4,6 +4,7 @@ import gc
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from teichaku.core.records import (
     Score,
 )
 from teichaku.core.run_folder import RunFolder
-from teichaku.evaluation.answers import answer_questions
+from teichaku.evaluation.answers import answer_rounds
 from teichaku.recipes import evaluation_stage
 from teichaku.recipes.progress import Silent
 from teichaku.recipes.workshop import Workshop
@@ -182,10 +183,10 @@ def test_no_request_of_the_file_is_kept_while_models_are_asked(
     def ask(*given: object) -> Iterator[Answer]:
         gc.collect()
         alive.append(sum(isinstance(one, QuestionRequest) for one in gc.get_objects()))
-        return answer_questions(*given)  # type: ignore[arg-type]
+        return answer_rounds(*given)  # type: ignore[arg-type]
 
     before = sum(isinstance(one, QuestionRequest) for one in gc.get_objects())
-    monkeypatch.setattr(evaluation_stage, "answer_questions", ask)
+    monkeypatch.setattr(evaluation_stage, "answer_rounds", ask)
     run = run_study(small_study(tmp_path))
     assert requests(run)
     assert set(alive) == {before}
@@ -207,3 +208,30 @@ def test_the_estimate_holds_one_request_at_a_time(
     run_study(small_study(tmp_path))
     assert given
     assert all(isinstance(one, Iterator) for one in given)
+
+
+def test_all_that_is_asked_of_a_student_comes_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that its weights are loaded once."""
+    recipe = small_study(tmp_path)
+    matrix = "matrix: {training.learning_rate: [1e-3, 1e-4], student.model: [small, large]}"
+    before = "matrix: {training.learning_rate: [1e-3, 1e-4]}"
+    recipe.write_text(recipe.read_text("utf-8").replace(before, matrix), "utf-8")
+    asked: list[str] = []
+
+    def ask(questions: Any, model: ChatModel, rounds: Any, put: Any) -> Iterator[Answer]:
+        asked.append(rounds[0].arm)
+        return answer_rounds(questions, model, rounds, put)
+
+    monkeypatch.setattr(evaluation_stage, "answer_rounds", ask)
+    run = run_study(recipe)
+    arms = [f"qa@learning_rate={rate},model={{}}" for rate in ("0.001", "0.0001")]
+    own = {name: [arm.format(name) for arm in arms] for name in ("small", "large")}
+    assert asked == ["base:small", *own["small"], "base:large", *own["large"]]
+    stages = [name.partition("/") for name in run.stages()]
+    trained = [arm for stage, _, arm in stages if stage == "training"]
+    assert trained == [*own["small"], *own["large"]]
+    # The report keeps the order of the recipe.
+    told = [arm["name"] for arm in run.read_json("run.json")["arms"]]
+    assert told == [name for pair in zip(*own.values(), strict=True) for name in pair]

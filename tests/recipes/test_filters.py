@@ -15,7 +15,7 @@ from teichaku.curation.magpie_screen import Screening
 from teichaku.curation.ngram_vectors import NgramVectors
 from teichaku.recipes.data_stages import independent_fingerprint
 from teichaku.recipes.filter_schema import NearDuplicates, SemanticDuplicates
-from teichaku.recipes.filters import Noted, build_filter
+from teichaku.recipes.filters import Noted, build_filter, filters_fingerprint
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.study import Study
 from teichaku.recipes.workshop import Workshop
@@ -48,6 +48,44 @@ def test_with_another_embedder_what_compares_by_it_is_made_anew(
     after = fingerprints(run_study(write_data_study(tmp_path, **study, embedder=SERVED)))
     assert before[1] != after[1]
     assert (before[0] != after[0]) is until
+
+
+ASKED = {"batch_size": 2, "licence": "MIT", "api_key_env": "KEY", "timeout_seconds": 9}
+
+
+@pytest.mark.usefixtures("any_embedder")
+def test_how_an_embedder_is_asked_and_what_it_costs_makes_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", "secret")
+    arm = {
+        "examples": [{"method": "document_qa", "per_passage": 5}],
+        "until": {"statements_per_fact": 1, "rounds": 1},
+        "select": {"method": "facility_location", "share": 0.5},
+    }
+    study: dict[str, Any] = {"arms": {"qa": arm}, "curation": [ALIKE]}
+    kept = tmp_path / "runs" / "boats" / "similarities" / "qa"
+    before = fingerprints(run_study(write_data_study(tmp_path, **study, embedder=SERVED)))
+    pairs = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    dearer = {**SERVED, **ASKED, "price": {"input": 9}}
+    assert fingerprints(run_study(write_data_study(tmp_path, **study, embedder=dearer))) == before
+    other = {**SERVED, "extra": {"dimensions": 8}}
+    after = fingerprints(run_study(write_data_study(tmp_path, **study, embedder=other)))
+    assert after[0] != before[0] and after[1] != before[1]
+    assert pairs.keys() == {path.name for path in kept.iterdir()}
+    assert pairs != {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+
+
+def test_a_folder_with_other_weights_is_another_embedder_of_the_filters(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    embedder = {"backend": "sentence_transformers", "model": str(folder)}
+    found = []
+    for weights in ("one", "two", "one"):
+        (folder / "model.safetensors").write_text(weights, "utf-8")
+        recipe = load_recipe(write_data_study(tmp_path, curation=[ALIKE], embedder=embedder))
+        found.append(filters_fingerprint(recipe))
+    assert found[0] == found[2] != found[1]
 
 
 def test_where_nothing_compares_another_embedder_changes_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Further models answer as rows of their own, and fail alone."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -379,3 +380,16 @@ def test_a_server_that_is_down_loses_only_its_own_answers(tmp_path: Path) -> Non
     prompt = run.read_json("evaluation/prompt.json")
     assert [one["arm"] for one in prompt["by_servers"]] == ["down"]
     assert run.read_json("report/report.json")["headline"]["outcome"] != "no_scores"
+
+
+def test_a_model_that_is_asked_through_files_has_one_job(tmp_path: Path) -> None:
+    server = "{backend: http, model: m, base_url: 'http://127.0.0.1:9/v1', batch: {}}"
+    run = run_study(with_models(tmp_path, f"files: {server}"))
+    (job,) = (run.path / "batches").glob("requests-*.jsonl")
+    # Whatever the condition; of equal requests one is enough.
+    asked = list(run.stage("evaluation").read("requests", QuestionRequest))
+    assert {row.condition for row in asked} == {"closed_book", "open_book", "retrieval"}
+    sent = [json.loads(line)["body"]["messages"] for line in job.read_text("utf-8").splitlines()]
+    assert len(sent) == len({row.messages for row in asked})
+    told = {json.dumps(messages, ensure_ascii=False) for messages in sent}
+    assert told == {row.messages for row in asked}

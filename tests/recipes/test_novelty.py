@@ -133,7 +133,8 @@ def test_another_action_measures_nothing_anew_and_remakes_what_depends_on_it(
         return {name.split("/")[0] for name in before if after.get(name) != before[name]}
 
     asked = {"retrieval", "evaluation", "controls", "unanswerable", "signals"}
-    beyond = {"curation", "questions", "training", *asked, "recipe.yaml", "stages.json"}
+    asked |= {"probes", "recipe.yaml", "stages.json"}
+    beyond = {"curation", "questions", "training", *asked}
     assert changed(action="weigh") == beyond
     assert changed(action="drop") == beyond | {"synthesis"}
     assert changed(action="report", least=0.5) == {"recipe.yaml"}

@@ -212,7 +212,9 @@ def test_answers_to_benchmarks_are_marked_on_their_scale_and_compared(
     report = run.read_json("report/report.json")
     assert report["judges"]["stale"] == 0
     person = [row for row in report["judges"]["judges"] if row["role"] == "people"]
-    assert [(row["kind"], row["rows"]) for row in person] == [("absolute", 6), ("pairwise", 5)]
+    assert [(row["kind"], row["rows"], bool(row["of"])) for row in person] == [
+        ("absolute", 6, True), ("pairwise", 3, False), ("pairwise", 2, True),
+    ]  # fmt: skip
     assert person[0]["of"].startswith("ja/judge_criteria")
     of_run, of_benchmark = report["pairwise"]["groups"]
     assert [of_run["benchmarks"], of_benchmark["benchmarks"]] == [[], [MT_BENCH]]

@@ -36,7 +36,9 @@ def test_every_stage_is_finished_and_its_counts_add_up(finished: RunFolder) -> N
         "questions",
         "retrieval",
         "training/qa@learning_rate=0.001",
+        "probes/qa@learning_rate=0.001",
         "training/qa@learning_rate=0.0001",
+        "probes/qa@learning_rate=0.0001",
         "evaluation",
         "controls",
         "unanswerable",
@@ -133,7 +135,7 @@ def test_training_alone_is_done_again_where_only_training_changed(tmp_path: Path
     recipe.write_text(recipe.read_text("utf-8").replace("epochs: 3", "epochs: 2"), "utf-8")
     changed = final_files(run_study(recipe))
     differing = {name.split("/")[0] for name in kept if changed.get(name) != kept[name]}
-    assert differing == {"training", *ASKING, "recipe.yaml", "stages.json"}
+    assert differing == {"training", "probes", *ASKING, "recipe.yaml", "stages.json"}
 
 
 def test_a_stage_with_nothing_left_stops_and_says_why(
@@ -222,6 +224,14 @@ def test_training_is_kept_where_only_the_choice_of_a_checkpoint_changed(tmp_path
     assert differing <= {*ASKING, "recipe.yaml", "stages.json"}
     selected = run.stages()["evaluation"]["notes"]["selected_checkpoints"]
     assert set(selected.values()) == {"epoch-3"}
+    # Of two arms with one checkpoint each.
+    assert {arm["select"] for arm in run.read_json("run.json")["arms"]} == {"last"}
+    (caveat,) = [c for c in caveats(run) if "同じ質問の得点で" in c]
+    assert "2 個から" in caveat
+
+
+def caveats(run: RunFolder) -> list[str]:
+    return list(run.read_json("report/report.json")["headline"]["caveats"])
 
 
 def test_what_failed_is_asked_again_and_all_that_follows_is_made_anew(

@@ -138,6 +138,27 @@ def test_a_model_with_weights_finds_its_answers_likely_behind_its_own_template(
     assert all(one.context.endswith("<model>") for one in seen)
 
 
+def test_another_model_in_the_recipe_costs_its_own_signals_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[ScoredText] = []
+    plain = ScriptedStudent.with_adapter
+
+    def with_adapter(student: ScriptedStudent, folder: Path) -> Any:
+        return _with_weights(plain(student, folder), seen)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ScriptedStudent, "with_adapter", with_adapter)
+    before, scored = signals(run_study(write(tmp_path))), len(seen)
+    assert scored
+    models = {"api": {"backend": "scripted", "model": "large"}}
+    after = signals(run_study(write(tmp_path, models=models)))
+    assert len(seen) == scored
+    assert set(before) < set(after)
+    # Another sample is scored as a whole.
+    run_study(write(tmp_path, models=models, signals={"questions": 5}))
+    assert len(seen) == scored + 5
+
+
 def test_what_gives_no_likelihood_is_counted_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

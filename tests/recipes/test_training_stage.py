@@ -1,4 +1,4 @@
-"""What training asks on its way, and what makes it train again."""
+"""What is asked of the epochs of a training, and what makes it train again."""
 
 import json
 from collections import Counter
@@ -17,10 +17,11 @@ from teichaku.backends.scripted import (
     ScriptedTrainer,
 )
 from teichaku.core import run_folder
-from teichaku.core.records import Answer, Question, Request
+from teichaku.core.records import Answer, Dropped, Question, Request
 from teichaku.core.run_folder import RunFolder
+from teichaku.report.evidence import read_evidence
 
-ARM = "training/qa"
+ARM, PROBES = "training/qa", "probes/qa"
 BUILT = ScriptedStudent._model
 STEP = ScriptedTrainer.step
 
@@ -64,11 +65,14 @@ def failing_on(word: str) -> Callable[..., ScriptedModel]:
 
 def probes(run: RunFolder) -> Iterator[Answer]:
     for epoch in range(4):
-        yield from run.stage(ARM).read(f"probe-{epoch}", Answer)
+        yield from run.stage(PROBES).read(f"probe-{epoch}", Answer)
 
 
 def failures(run: RunFolder) -> int:
-    return int((run.stage(ARM).summary() or {})["failed_requests"])
+    summary = run.stages()[PROBES]
+    fallen = list(run.stage(PROBES).read("dropped", Dropped))
+    assert summary["counts"]["dropped"] == len(fallen) == summary["failed_requests"]
+    return len(fallen)
 
 
 def test_probes_that_failed_are_asked_again_until_they_are_answered(
@@ -82,13 +86,24 @@ def test_probes_that_failed_are_asked_again_until_they_are_answered(
         # Before training and after each of three epochs.
         assert lost > 0 and lost % 4 == 0
         assert failures(run) == lost
+        assert "failed_requests" in run.stages()[ARM] and not run.stages()[ARM]["failed_requests"]
+        trained = written_at(run)
         # They fail again, and are not forgotten for it.
         run = run_study(recipe)
         assert failures(run) == lost == sum(bool(answer.error) for answer in probes(run))
     run = run_study(recipe)
     assert failures(run) == 0
+    assert written_at(run) == trained
     assert not any(answer.error for answer in probes(run))
     assert final_files(run) == final_files(run_study(small(tmp_path / "calm")))
+
+
+def test_what_was_asked_while_training_is_not_sent_again(tmp_path: Path) -> None:
+    run = run_study(small(tmp_path))
+    asked = len(list(probes(run)))
+    assert asked == run.stages()[PROBES]["counts"]["out"] > 0
+    timing = run.read_json(f"{PROBES}/timing.json")
+    assert (timing["requests"], timing["cached_requests"]) == (0, asked)
 
 
 def test_a_probe_that_failed_before_a_kill_is_asked_again_by_the_next_attempt(
@@ -107,8 +122,9 @@ def test_a_probe_that_failed_before_a_kill_is_asked_again_by_the_next_attempt(
         patched.setattr(ScriptedTrainer, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             run_study(recipe)
-    assert {a.checkpoint for a in probes(run) if a.error} == {"base", "epoch-1"}
-    assert final_files(run_study(recipe)) == final_files(run_study(small(tmp_path / "calm")))
+    run = run_study(recipe)
+    assert failures(run) == 0
+    assert final_files(run) == final_files(run_study(small(tmp_path / "calm")))
 
 
 def test_questions_and_probes_are_read_once_for_all_that_is_asked(
@@ -197,12 +213,58 @@ def test_an_arm_that_changes_no_question_trains_no_other_arm_again(tmp_path: Pat
 def test_other_questions_are_probed_anew(tmp_path: Path) -> None:
     recipe = with_own_questions(tmp_path)
     run = run_study(recipe)
-    before = run.stages()[ARM]["fingerprint"]
+    trained = written_at(run)
     file = tmp_path / "mine.jsonl"
     file.write_text(file.read_text("utf-8").splitlines()[0], "utf-8")
     run = run_study(recipe)
-    assert run.stages()[ARM]["fingerprint"] != before
     assert len({answer.question_id for answer in probes(run)}) == 1
+    assert written_at(run) == trained
+
+
+def test_another_length_of_answers_is_probed_anew_and_nothing_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small(tmp_path)
+    run = run_study(recipe)
+    trained, before = written_at(run), {answer.id: answer for answer in probes(run)}
+    monkeypatch.delattr(ScriptedTrainer, "step")
+    run = run_study(edited(recipe, "evaluation", max_tokens=50))
+    after = {answer.id: answer for answer in probes(run)}
+    assert written_at(run) == trained
+    assert before.keys() == after.keys()
+    for name, answer in after.items():
+        assert answer.text == before[name].text
+        assert answer.request_key != before[name].request_key
+    chosen = run.stages()["evaluation"]["notes"]["selected_checkpoints"]["qa"]
+    final = {
+        a.request_key
+        for a in run.stage("evaluation").read("answers", Answer)
+        if (a.checkpoint, a.condition) == (chosen, "closed_book")
+    }
+    assert {a.request_key for a in after.values() if a.checkpoint == chosen} <= final
+
+
+def test_fewer_probes_train_nothing_again_and_without_any_the_last_epoch_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("teichaku.recipes.study.best_epoch", lambda *_: 1)
+    recipe = small(tmp_path)
+    run = run_study(recipe)
+    trained = written_at(run)
+
+    def chosen() -> dict[str, str]:
+        return dict(run.stages()["evaluation"]["notes"]["selected_checkpoints"])
+
+    assert chosen() == {"qa": "epoch-1"}
+    run = run_study(edited(recipe, "training", probe={"questions": 2}))
+    assert len(list(probes(run))) == 2 * 4
+    run = run_study(edited(recipe, "training", probe={"questions": 0}))
+    # What lies there of an earlier recipe is not read.
+    assert PROBES not in run.stages() and list(probes(run))
+    assert chosen() == {"qa": "epoch-3"}
+    assert run.stages()["evaluation"]["notes"]["probe_answers"] == 0
+    assert read_evidence(run).unfinished == []
+    assert written_at(run) == trained
 
 
 def test_what_other_questions_hold_out_is_not_trained_on(tmp_path: Path) -> None:

@@ -123,8 +123,9 @@ def test_the_choice_on_the_same_questions_is_admitted(report: dict[str, Any]) ->
 
 def test_an_arm_that_keeps_its_last_checkpoint_was_not_chosen(tmp_path: Path) -> None:
     run = write_run(tmp_path / "drinks", Plan(gain, judged=False))
-    marker = "training/qa@learning_rate=0.001/stage.json"
-    run.write_json(marker, {**run.read_json(marker), "arguments": {"select": "last"}})
+    about = run.read_json("run.json")
+    arms = [{**arm, "select": "last"} for arm in about["arms"]]
+    run.write_json("run.json", {**about, "arms": arms})
     assert build_report(run, "en")["headline"]["caveats"] == []
 
 

@@ -21,6 +21,7 @@ import orjson
 from teichaku.backends.cache import request_key
 from teichaku.backends.chat_completions import NoCompletionError, completion, request_body
 from teichaku.backends.http import http_identity
+from teichaku.backends.http_answers import is_final
 from teichaku.core.errors import UserError
 from teichaku.core.records import Reply, Request
 from teichaku.core.run_folder import unwritable, write_aside
@@ -129,7 +130,7 @@ class BatchFileModel:
             if not folder.asked(key):
                 folder.ask(key, request)
         except ValueError as error:
-            yield Reply(request, "", error=str(error))
+            yield Reply(request, "", error=str(error), final=True)
             return
         waiting.setdefault(key, []).append(request)
 
@@ -277,10 +278,12 @@ class _Folder:
         place = self._places.get(key)
         if place is None:
             return Reply(request, "", error="The batch ended without a reply to this request.")
-        self._handed_on.add(key)
         with place.path.open("rb") as file:
             file.seek(place.offset)
-            return _read_output(request, file.readline())
+            read = _read_output(request, file.readline())
+        if not read.final:
+            self._handed_on.add(key)
+        return read
 
     def waiting_files(self) -> list[Path]:
         """The files of requests that still want an answer to something."""
@@ -291,7 +294,9 @@ class _Folder:
         ]
 
     def close(self) -> None:
-        """Take out what failed and was handed on, so that it is asked for again."""
+        """Take out what failed and was handed on, so that it is asked for again; a final failure
+        stays where it is.
+        """
         for path in _output_files(self.path):
             failed = {key for key, _, good in _lines(path) if not good and key in self._handed_on}
             if failed:
@@ -396,7 +401,8 @@ def _read_output(request: Request, line: bytes) -> Reply:
     if isinstance(said, dict):
         said = said.get("message") or said.get("code") or said
     status = response.get("status_code")
-    return Reply(request, "", error=f"batch: {f'HTTP {status}: ' if status else ''}{said}")
+    text = f"batch: {f'HTTP {status}: ' if status else ''}{said}"
+    return Reply(request, "", error=text, final=is_final(status or 0, str(said)))
 
 
 def _to_be_carried(folder: _Folder, waiting: int) -> UserError:

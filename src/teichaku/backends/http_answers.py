@@ -22,6 +22,19 @@ _SCHEMA_STATUS = frozenset({400, 404, 422, 500, 501})
 _SCHEMA_WORDS = re.compile(rb"response_format|json_schema|schema|grammar|structured|guided", re.I)
 _SAMPLES_STATUS = frozenset({400, 422})
 _LOG_PROBABILITY_WORDS = re.compile(rb"log_?prob", re.I)
+_FINAL_STATUS = frozenset({400, 422})
+_TOO_LARGE = 413
+#: What servers say of a prompt that is too long, and of one whose content they do not take. That a
+#: field or a model is wrong they say with the same status, and the user can mend it.
+_FINAL_WORDS = re.compile(
+    r"context.{0,12}(?:length|window|size|limit)|too many tokens"
+    r"|(?:prompt|inputs?|messages?)\b.{0,80}?(?:too (?:long|large)|longer than|exceed)"
+    r"|inputs`? (?:tokens \+|must have less)|range of input length"
+    r"|max_(?:completion_)?tokens.{0,60}too large"
+    r"|content.{0,2}(?:filter|policy|management policy|exists risk)|data_inspection_failed"
+    r"|inappropriate content|invalid_prompt|flagged|ResponsibleAI",
+    re.IGNORECASE,
+)
 _LONGEST_ERROR = 500
 #: In a reply, shorter keys ("none", "ollama") are words, which must stay as they are.
 _SHORTEST_SECRET = 16
@@ -32,9 +45,9 @@ class Failure:
     """A try without a reply: why, and whether and when another may help.
 
     ``reached`` is false where no word came from the server, ``connected`` where there was not
-    even a connection. ``refused_schema``, ``refused_log_probabilities`` and ``refused_samples``
-    ask for the same in another form. A server that is ``unfit`` will not answer other requests
-    either.
+    even a connection. ``final`` as in ``Reply``. ``refused_schema``, ``refused_log_probabilities``
+    and ``refused_samples`` ask for the same in another form. A server that is ``unfit`` will not
+    answer other requests either.
     """
 
     error: str
@@ -46,6 +59,7 @@ class Failure:
     too_many: bool = False
     busy: bool = False
     unfit: bool = False
+    final: bool = False
     refused_schema: bool = False
     refused_log_probabilities: bool = False
     refused_samples: bool = False
@@ -97,6 +111,17 @@ def may_pass(status: int) -> bool:
     return status in _RETRIED or status >= 500
 
 
+def is_final(status: int, said: str) -> bool:
+    """Whether a refusal, which ``said`` why, is of this prompt, which does not fit or whose content
+    is not taken, and not of how the server is asked.
+    """
+    if status == _TOO_LARGE:
+        return True
+    # Behind the reason, some repeat the prompt.
+    shown = said[:_LONGEST_ERROR]
+    return status in _FINAL_STATUS and _FINAL_WORDS.search(shown) is not None
+
+
 def without_key(text: str, key: str) -> str:
     """``text`` for people, short and without the key, which careless servers echo."""
     # The key goes out first: cut through, it would be known no more.
@@ -136,6 +161,7 @@ def _refused(requests: Sequence[Request], response: Response, asked: Asked) -> F
         too_many=status == 429,
         busy=status in _BUSY,
         unfit=status in _UNFIT,
+        final=is_final(status, said),
         refused_schema=refused_schema,
         refused_log_probabilities=refused_log_probabilities,
         refused_samples=len(requests) > 1 and status in _SAMPLES_STATUS,

@@ -254,7 +254,7 @@ class Engine:
             )
         except ValueError as error:
             job.tries += 1
-            self._give_up(job, without_key(str(error), key))
+            self._give_up(job, without_key(str(error), key), final=True)
             return
         self._in_flight[attempt] = None
         endpoint.in_flight += 1
@@ -339,7 +339,7 @@ class Engine:
         job.counted += not waits_its_turn and not (elsewhere and endpoint.down > 0)
         spent = job.counted > self._rules.max_retries or job.timeouts > _MAX_TIMEOUTS
         if spent or not failure.retry or (not failure.reached and self._all_dead()):
-            self._give_up(job, self._said(attempt, failure))
+            self._give_up(job, self._said(attempt, failure), failure.final)
         else:
             self._later(job, failure, 0.0 if elsewhere else None, crowded)
 
@@ -432,9 +432,9 @@ class Engine:
         self._silent(attempt, too_late(seconds, attempt.asked), self._loop.time())
         heapq.heappush(self._delayed, (self._loop.time(), next(self._order), job))
 
-    def _give_up(self, job: Job, said: str) -> None:
+    def _give_up(self, job: Job, said: str, final: bool = False) -> None:
         for request in job.requests:
-            self._hand(Reply(request, "", error=f"{said} (tries: {job.tries})"))
+            self._hand(Reply(request, "", error=f"{said} (tries: {job.tries})", final=final))
 
     def _said(self, attempt: Try, failure: Failure) -> str:
         return without_key(failure.error, attempt.asked.key)

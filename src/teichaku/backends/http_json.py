@@ -11,7 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
-from teichaku.backends.http_answers import may_pass, retry_after, server_message, without_key
+from teichaku.backends.http_answers import (
+    is_final,
+    may_pass,
+    retry_after,
+    server_message,
+    without_key,
+)
 from teichaku.backends.http_limits import RetryDelays
 from teichaku.backends.http_transport import (
     CONNECT_SECONDS,
@@ -32,13 +38,14 @@ Post = Callable[[bytes], Awaitable[Any]]
 
 class NoAnswerError(Exception):
     """A post without an answer; the message says why, to people. ``status`` is that of a refusal,
-    0 where each of ``tries`` failed.
+    0 where each of ``tries`` failed; ``final`` as in ``Reply``.
     """
 
-    def __init__(self, said: str, tries: int, status: int = 0) -> None:
+    def __init__(self, said: str, tries: int, status: int = 0, final: bool = False) -> None:
         super().__init__(said)
         self.tries = tries
         self.status = status
+        self.final = final
 
 
 class Watch(Generic[Item, Value]):
@@ -129,9 +136,11 @@ class JsonPosts:
             elif outcome.status == 200:
                 return _content(outcome.body)
             else:
-                said = f"HTTP {outcome.status}: {server_message(outcome.body)}"
+                reason = server_message(outcome.body)
+                said = f"HTTP {outcome.status}: {reason}"
                 if not may_pass(outcome.status):
-                    raise NoAnswerError(without_key(said, key), number + 1, outcome.status)
+                    final = is_final(outcome.status, reason)
+                    raise NoAnswerError(without_key(said, key), number + 1, outcome.status, final)
                 asked = min(retry_after(outcome.retry_after) or 0.0, self._delays.longest_asked)
                 wait = max(wait, asked)
             if number + 1 < tries:

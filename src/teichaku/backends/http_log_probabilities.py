@@ -86,7 +86,8 @@ class HttpLanguageModel:
             content = await post(self._body(one.context + one.text))
             scores = read_scores(content, one)
         except (NoAnswerError, NoScoresError) as error:
-            return TokenScores(_NO_TOKENS, error=f"{self._posts.shown}: {error}")
+            final = isinstance(error, NoAnswerError) and error.final
+            return TokenScores(_NO_TOKENS, error=f"{self._posts.shown}: {error}", final=final)
         self._watch.arrived(one, scores, tokens_told(content))
         return scores
 

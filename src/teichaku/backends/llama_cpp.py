@@ -99,27 +99,23 @@ class LlamaCppModel:
     def _answer(self, server: Any, request: Request, stopped: threading.Event) -> Reply:
         chunks = _Chunks(stopped)
         try:
-            fields = {
-                **request_fields(request),
-                "stream": True,
-                "stream_options": {"include_usage": True},
-                # Chunks while a long prompt is read, so that it can be stopped there too.
-                "return_progress": True,
-            }
+            own = request_fields(request)
+        except ValueError as error:
+            return Reply(request, "", error=f"llama.cpp: {error}", final=True)
+        fields = {
+            **own,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # Chunks while a long prompt is read, so that it can be stopped there too.
+            "return_progress": True,
+        }
+        try:
             server.handle_chat_completions(fields, chunks.take)
         except (RuntimeError, TypeError, ValueError) as error:
             return Reply(request, "", error=f"llama.cpp: {error}")
         if chunks.error is not None:
-            return Reply(request, "", error=self._explained(chunks.error))
+            return _failed(request, chunks.error)
         return chunks.reply(request)
-
-    def _explained(self, error: Mapping[str, Any]) -> str:
-        if error.get("type") == "exceed_context_size_error":
-            return (
-                f"The prompt has {error.get('n_prompt_tokens')} tokens, the model's context "
-                f"{error.get('n_ctx')}: make the passages shorter, or raise context_tokens."
-            )
-        return f"llama.cpp: {error.get('message', error)}"
 
     def _loaded(self) -> Any:
         with self._lock:
@@ -178,6 +174,16 @@ def _alike_together(requests: Iterable[Request | None]) -> Iterator[Request | No
         if request is None:
             yield None
     yield from sorted(window, key=_prompt)
+
+
+def _failed(request: Request, error: Mapping[str, Any]) -> Reply:
+    if error.get("type") != "exceed_context_size_error":
+        return Reply(request, "", error=f"llama.cpp: {error.get('message', error)}")
+    said = (
+        f"The prompt has {error.get('n_prompt_tokens')} tokens, the model's context "
+        f"{error.get('n_ctx')}: make the passages shorter, or raise context_tokens."
+    )
+    return Reply(request, "", error=said, final=True)
 
 
 def _prompt(request: Request) -> list[str]:

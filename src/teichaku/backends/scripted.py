@@ -89,7 +89,7 @@ class ScriptedModel:
             try:
                 text = self._script(request)
             except ScriptedError as failure:
-                yield Reply(request, "", error=str(failure))
+                yield Reply(request, "", error=str(failure), final=failure.final)
                 continue
             asked = sum(len(message.content) for message in request.messages)
             known: Tokens = self._tokens(text) if request.top_log_probabilities else ()
@@ -98,7 +98,11 @@ class ScriptedModel:
 
 
 class ScriptedError(Exception):
-    """Raised by a script: this request fails for good."""
+    """Raised by a script: this request fails for good; ``final`` as in ``Reply``."""
+
+    def __init__(self, said: str, final: bool = False) -> None:
+        super().__init__(said)
+        self.final = final
 
 
 def request_name(request: Request) -> str:

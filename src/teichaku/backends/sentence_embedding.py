@@ -7,6 +7,7 @@ made on the spot, not with real weights.
 import hashlib
 from collections.abc import Sequence
 from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,17 @@ def identity_of(name: str) -> str:
         own = path.relative_to(folder)
         is_hidden = any(part.startswith(".") for part in own.parts)
         if path.is_file() and not is_hidden and path.suffix != ".md":
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            about = path.stat()
+            content = _hash_of(path, about.st_size, about.st_mtime_ns)
             digest.update(f"{own.as_posix()} {content}\n".encode("utf-8", "surrogateescape"))
     return f"sentence_transformers:sha256:{digest.hexdigest()}"
+
+
+@lru_cache
+def _hash_of(path: Path, size: int, modified: int) -> str:
+    """The SHA-256 of a file, read once as long as it stays as it is: a run asks several times."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _loaded(name: str, device: str) -> Any:

@@ -82,12 +82,13 @@ class Answerer:
 
     def _row(self, request: Request) -> Row | Reply:
         if request.schema is not None:
-            return Reply(request, "", error="this backend cannot hold a model to a JSON schema")
+            error = "this backend cannot hold a model to a JSON schema"
+            return Reply(request, "", error=error, final=True)
         prompt = self._renderer.prompt(request.messages, request.plain)
         room = self._context - len(prompt)
         if room < 1:
             error = f"the prompt has {len(prompt)} tokens, the model reads {self._context}"
-            return Reply(request, "", prompt_tokens=len(prompt), error=error)
+            return Reply(request, "", prompt_tokens=len(prompt), error=error, final=True)
         return Row(request, prompt, min(room, request.sampling.max_tokens))
 
 

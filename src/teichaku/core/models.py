@@ -50,7 +50,7 @@ class TokenScores:
     The tokens cover ``text[start:end]``. ``start`` is above 0 where nothing stands before the
     first token that it could be predicted from; ``end`` is less than the length, and ``cut`` the
     number of tokens that the model did not read, where the text is too long for it. ``error``
-    is set, and there are no tokens, where scoring failed for good.
+    is set, and there are no tokens, where scoring failed for good; ``final`` as in ``Reply``.
     """
 
     log_probabilities: np.ndarray
@@ -60,6 +60,7 @@ class TokenScores:
     start: int = 0
     end: int = 0
     error: str = ""
+    final: bool = False
 
 
 class LanguageModel(Protocol):

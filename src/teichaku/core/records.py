@@ -411,6 +411,8 @@ TOKENS_WITH_LOG_PROBABILITIES = 16
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. ``error`` is set, and ``text`` empty, where the request failed for good.
+    ``final``: the same request of the same model will always fail so, because its prompt does not
+    fit or the model takes no such request. Other failures may pass by the next run.
 
     ``key`` is the row in the request cache; ``cached`` tells that nothing was sent for it.
 
@@ -429,6 +431,7 @@ class Reply:
     key: str = ""
     cached: bool = False
     log_probabilities: tuple[Mapping[str, float], ...] = ()
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

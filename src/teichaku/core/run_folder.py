@@ -14,9 +14,10 @@ import shutil
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,8 @@ Record = TypeVar("Record")
 #: Which stages belong to the run as its recipe is now, with their fingerprints.
 _STAGES = "stages.json"
 _LOCK = ".lock"
+#: Rows of a Parquet file that are written together, as a row group.
+_ROWS_AT_ONCE = 4096
 
 _PARQUET_TYPES: dict[Any, pa.DataType] = {
     str: pa.string(),
@@ -51,17 +54,43 @@ def write_aside(path: Path, data: bytes) -> None:
 
     Raises ``UserError`` where the disk is full or may not be written.
     """
+    with _aside(path) as file, _writing(path):
+        file.write(data)
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of ``path`` in one step at the end, once it is on the disk. What
+    is raised meanwhile leaves the old file, and nothing of the new one.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = aside.open("wb")
+        try:
+            yield file
+            with _writing(path):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            # All of it is on the disk, or none of it is wanted.
+            with contextlib.suppress(OSError):
+                file.close()
+        with _writing(path):
+            aside.replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the disk says meanwhile is told as :func:`unwritable`."""
+    try:
+        yield
+    except OSError as error:
         raise unwritable(path, error) from error
 
 
@@ -95,13 +124,31 @@ def unwritable(path: Path, error: Exception) -> UserError:
 
 
 def write_records(path: Path, kind: type[Any], records: Iterable[Any]) -> int:
-    """Write dataclass records of class ``kind`` as Parquet; the number of rows."""
-    rows, schema = list(records), _schema(kind)
-    columns = [_column(list(map(attrgetter(field.name), rows)), field.type) for field in schema]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=schema), sink, compression="zstd")
-    write_aside(path, sink.getvalue().to_pybytes())
-    return len(rows)
+    """Write dataclass records of class ``kind`` as Parquet, as :func:`write_aside` writes bytes;
+    the number of rows. Some thousands of them are in memory at a time, and the same records make
+    the same bytes.
+    """
+    schema, pulled, count = _schema(kind), iter(records), 0
+    with _aside(path) as file:
+        with _writing(path):
+            writer = pq.ParquetWriter(file, schema, compression="zstd")
+        try:
+            while rows := list(islice(pulled, _ROWS_AT_ONCE)):
+                table = pa.table(
+                    [_column([*map(attrgetter(field.name), rows)], field.type) for field in schema],
+                    schema=schema,
+                )
+                with _writing(path):
+                    writer.write_table(table)
+                count += len(rows)
+            with _writing(path):
+                writer.close()
+        finally:
+            with contextlib.suppress(OSError, pa.ArrowException):
+                writer.close()
+            # A writer that a full disk kept from its end tries again when it is freed.
+            writer.is_open = False
+    return count
 
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -226,15 +273,17 @@ class StageFolder:
 
     def hashes(self) -> dict[str, str]:
         """The SHA-256 of each file of records."""
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(self.path.glob("*.parquet"))
-        }
+        return {path.name: _hash_of(path) for path in sorted(self.path.glob("*.parquet"))}
 
     def finish(self, made_from: str, summary: Mapping[str, Any]) -> None:
         """Mark the stage as finished."""
         content = {"fingerprint": made_from, **summary}
         write_aside(self.marker, json_bytes(content))
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _holds_files(folder: Path) -> bool:

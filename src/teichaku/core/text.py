@@ -11,7 +11,9 @@ from itertools import chain, pairwise
 
 from teichaku.core.numerals import minuses
 
-_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−－〜～~∼"), "-")
+_HYPHENS, _LONG_DASHES = "‐‑‒–−－", "—―"
+_DASHES = dict.fromkeys(map(ord, f"{_HYPHENS}{_LONG_DASHES}〜～~∼"), "-")
+_JOINING = re.compile(rf"[{_HYPHENS}]|[{_LONG_DASHES}](?=\d)")
 #: They choose one of several looks of the character before them.
 _SELECTORS = dict.fromkeys(chain(range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)))
 _SAME = {**_DASHES, **_SELECTORS}
@@ -126,6 +128,14 @@ def normalise(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_SAME)
     return " ".join(_THOUSANDS.sub("", folded).split())
+
+
+def one_hyphen(text: str) -> str:
+    """``text`` with ``-`` for all that may join the parts of a name: hyphens, minus, short dashes,
+    and a long dash before a digit (``GPT—4``). Other long dashes part what is said, and ー is a
+    letter. Nothing changes its place.
+    """
+    return _JOINING.sub("-", text)
 
 
 def comparable(text: str) -> str:

@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from teichaku.core.text import UNSPACED_SCRIPTS, comparable, script, sentences
+from teichaku.core.text import UNSPACED_SCRIPTS, comparable, one_hyphen, script, sentences
 
 _LOANWORDS = Path(__file__).parent / "loanwords" / "ja.txt"
 _KATAKANA = re.compile("[ァ-ヺ][ァ-ヺー]+")
@@ -26,9 +26,9 @@ _LEAST_KATAKANA = 3
 _LETTER = "[A-Za-zÀ-ÖØ-öø-ʯḀ-ỿ]"
 #: Nothing begins in the middle of a number or a word (1.5km).
 _LATIN = re.compile(
-    rf"(?<!\d)(?<!\d[.,])(?<!{_LETTER})\d*{_LETTER}(?:{_LETTER}|\d)*(?:[-‐_./+'’&](?:{_LETTER}|\d)+)*[+#]*"
+    rf"(?<!\d)(?<!\d[.,])(?<!{_LETTER})\d*{_LETTER}(?:{_LETTER}|\d)*(?:[-_./+'’&](?:{_LETTER}|\d)+)*[+#]*"
 )
-_INNER_MARKS = re.compile("[-‐_./'’&]")
+_INNER_MARKS = re.compile("[-_./'’&]")
 _HAS_LATIN = re.compile(_LETTER)
 _POSSESSIVE = re.compile("['’]s$")
 _QUANTITY = re.compile(
@@ -77,6 +77,11 @@ _LONGEST_STEM = 6
 _LEAST_SQUEEZED = 5
 
 
+def _read(text: str) -> str:
+    """``text`` as names are looked for in it."""
+    return one_hyphen(unicodedata.normalize("NFKC", text))
+
+
 class Mentions(NamedTuple):
     """What a text speaks of, in order. ``identifiers`` are the Latin words of which each letter
     counts (``PX-20A``, ``GPU``, ``C++``, the A of プランA, Ⅱ), case-folded, without marks inside.
@@ -91,6 +96,7 @@ class Mentions(NamedTuple):
 
 def mentions(text: str) -> Mentions:
     """All that ``text`` (NFKC) names, to be held against a text that is nearly the same."""
+    text = one_hyphen(text)
     identifiers: list[str] = []
     latin: list[str] = []
     for part in _parts(text) if _HAS_LATIN.search(text) else ():
@@ -165,7 +171,7 @@ def _kanji(whole: str) -> Iterator[_Kanji]:
 @lru_cache(maxsize=4096)
 def names(text: str) -> tuple[str, ...]:
     """The names in ``text``, each once, in order."""
-    whole = unicodedata.normalize("NFKC", text)
+    whole = _read(text)
     found = [
         (match.start(), match.group())
         for match in _KATAKANA.finditer(whole)
@@ -249,7 +255,7 @@ class Named:
     """What ``text`` names, to look names up in."""
 
     def __init__(self, text: str) -> None:
-        whole = unicodedata.normalize("NFKC", text)
+        whole = _read(text)
         self._whole = _folded(whole)
         tokens = [word.casefold() for word in _LATIN.findall(whole)]
         parts = [part for word in tokens for part in re.split(r"[^\w]|_", word) if part]
@@ -263,7 +269,7 @@ class Named:
         """Whether ``name`` stands in the text: in another width, case or spelling of its long
         vowels, put together of words that stand there, as a plural, by its initials.
         """
-        name = unicodedata.normalize("NFKC", name)
+        name = _read(name)
         folded = _folded(name)
         if not folded:
             return True

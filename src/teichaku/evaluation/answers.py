@@ -105,9 +105,31 @@ def answers_with_replies(
     questions: Iterable[Question], model: ChatModel, asked: Asked, conditions: Conditions
 ) -> Iterator[tuple[Answer, Reply]]:
     """:func:`answer_questions`, each with the reply that it was read from."""
-    requests = (conditions.request(question, asked.condition) for question in questions)
+    yield from _answers(((question, asked) for question in questions), model, conditions)
+
+
+def answer_rounds(
+    questions: Sequence[Question], model: ChatModel, rounds: Sequence[Asked], conditions: Conditions
+) -> Iterator[Answer]:
+    """:func:`answer_questions` of several ``rounds`` in one call of the model, one round after the
+    other: a server is busy throughout, and a model in batch files has one job.
+    """
+    pairs = ((question, asked) for asked in rounds for question in questions)
+    for answer, _ in _answers(pairs, model, conditions):
+        yield answer
+
+
+def _answers(
+    pairs: Iterable[tuple[Question, Asked]], model: ChatModel, conditions: Conditions
+) -> Iterator[tuple[Answer, Reply]]:
+    requests = (_request(conditions, question, asked) for question, asked in pairs)
     for reply in model.generate(requests):
-        yield _answer(reply, asked), reply
+        yield _answer(reply), reply
+
+
+def _request(conditions: Conditions, question: Question, asked: Asked) -> Request:
+    # Replies come in any order, and the round of each is told by its request.
+    return replace(conditions.request(question, asked.condition), subject=(question, asked))
 
 
 def sampled_answers(
@@ -125,20 +147,22 @@ def sampled_answers(
 
     def requests() -> Iterator[Request]:
         for question in questions:
-            request = conditions.request(question, asked.condition)
+            request = _request(conditions, question, asked)
             for index in range(count):
                 drawn = int(content_id(seed, "sampled", question.id, index), 16) % 2**31
                 sampling = replace(request.sampling, temperature=temperature, seed=drawn)
                 yield replace(request, sampling=sampling, sample_index=index)
 
     for reply in model.generate(requests()):
-        answer = _answer(reply, asked)
+        answer = _answer(reply)
         index, drawn = reply.request.sample_index, reply.request.sampling.seed
         yield replace(answer, id=content_id(answer.id, "sampled", index, drawn))
 
 
-def _answer(reply: Reply, asked: Asked) -> Answer:
-    question: Question = reply.request.subject
+def _answer(reply: Reply) -> Answer:
+    asked: Asked
+    question: Question
+    question, asked = reply.request.subject
     return Answer(
         content_id(question.id, asked.arm, asked.checkpoint, asked.condition),
         question.id,

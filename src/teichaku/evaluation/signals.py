@@ -23,6 +23,8 @@ MEAN, LEAST = "mean_log_probability", "least_log_probability"
 FIRST_MEAN, FIRST_LEAST = "mean_log_probability_at_start", "least_log_probability_at_start"
 AGREEMENT, SAME = "agreement_of_samples", "share_of_same_samples"
 SHORTNESS = "shortness"
+#: Why an empty answer has no likelihood.
+NO_TOKEN = "no token"
 
 #: Of either side, right and wrong, so many are needed.
 LEAST_OF_EACH = 10
@@ -50,7 +52,7 @@ def likelihood_signals(
     texts = (ScoredText(answer.text, context) for answer, context in given)
     for (answer, _), scores in zip(given, model.token_log_probabilities(texts), strict=True):
         values = [float(value) for value in scores.log_probabilities]
-        yield from _two(answer.id, (MEAN, LEAST), values, scores.error or "no token")
+        yield from _two(answer.id, (MEAN, LEAST), values, scores.error or NO_TOKEN)
 
 
 def first_token_signals(replies: Iterable[tuple[Answer, Reply]]) -> Iterator[AnswerSignal]:

@@ -57,6 +57,23 @@ def expand_arms(recipe: Recipe) -> list[StudyArm]:
     return arms
 
 
+def by_weights(arms: Iterable[StudyArm]) -> list[StudyArm]:
+    """``arms`` so that those on the same base weights follow one another, as only one set of
+    weights is in memory: by student in the order of first use, those without quantization, whose
+    weights are also the untuned student's, first.
+    """
+    given = list(arms)
+    places: dict[str, int] = {}
+    for arm in given:
+        places.setdefault(arm.student.model, len(places))
+
+    def weights(arm: StudyArm) -> tuple[int, str, str]:
+        student = arm.student.model_dump_json()
+        return places[arm.student.model], student, arm.training.adapter.quantization
+
+    return sorted(given, key=weights)
+
+
 def arm_mistakes(data: Mapping[str, Any]) -> list[_Mistake]:
     """What is wrong with the matrices of the recipe that ``data`` is, and where.
 

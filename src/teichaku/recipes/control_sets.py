@@ -1,13 +1,15 @@
 """The control sets of a recipe, made ready to be asked, and refused where they cannot be."""
 
+import hashlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from teichaku.backends.cache import request_key
 from teichaku.core.errors import MissingExtraError, RecipeError, UserError
-from teichaku.core.records import content_id
+from teichaku.core.records import Reply, Request, content_id
 from teichaku.core.run_folder import fingerprint
 from teichaku.evaluation.benchmarks import instructions
 from teichaku.evaluation.benchmarks.catalogue import (
@@ -19,6 +21,8 @@ from teichaku.evaluation.benchmarks.catalogue import (
     specification,
 )
 from teichaku.evaluation.benchmarks.controls import FOLLOWED, JUDGED, ControlInfo
+from teichaku.evaluation.benchmarks.conversations import Put, request_of
+from teichaku.evaluation.benchmarks.frames import Asking
 from teichaku.evaluation.benchmarks.masked_sentences import BENCHMARK as MASKED
 from teichaku.evaluation.benchmarks.prepared import (
     Prepared,
@@ -26,6 +30,7 @@ from teichaku.evaluation.benchmarks.prepared import (
     prepare_folder,
     prepare_published,
 )
+from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.recipes.evaluation_schema import ControlSet
 from teichaku.recipes.schema import Recipe
 
@@ -76,9 +81,24 @@ def prepared_sets(recipe: Recipe, root: Path) -> dict[str, Prepared]:
 def set_fingerprint(of: Prepared) -> str:
     """A SHA-256 of all that is asked of a set and all that decides its marks."""
     version = of.metric.version if of.metric else instructions.VERSION
-    asking = replace(of.asking, temperatures=dict(of.asking.temperatures or {}))
-    return fingerprint([asking, of.items, of.form, of.metric and of.metric.name, version,
+    asked = requests_fingerprint(of.asking, of.items)
+    return fingerprint([asked, of.items, of.form, of.metric and of.metric.name, version,
                         of.is_published, of.answer_pattern])  # fmt: skip
+
+
+def requests_fingerprint(asking: Asking, items: Iterable[Item]) -> str:
+    """A SHA-256 of the requests for ``items`` in every way that they may be put, by all that a
+    reply depends on; of a later turn, without what was said before it.
+    """
+    digest = hashlib.sha256()
+    for item in items:
+        if item.turn:
+            requests = [asking.following(Reply(Request(()), ""), item)]
+        else:
+            requests = [request_of(item, asking, put) for put in get_args(Put)]
+        for request in requests:
+            digest.update(request_key("", request).encode("ascii"))
+    return digest.hexdigest()
 
 
 def info_of(config: ControlSet, of: Prepared) -> ControlInfo:

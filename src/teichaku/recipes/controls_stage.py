@@ -5,19 +5,20 @@ no arm is chosen by it.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from teichaku.core.errors import UserError
-from teichaku.core.models import ChatModel, Student
+from teichaku.core.models import Student
 from teichaku.core.records import (
     Answer,
     Dropped,
     Judgement,
     Passage,
+    Question,
     QuestionRequest,
+    Reply,
     Request,
     Score,
     content_id,
@@ -53,6 +54,7 @@ from teichaku.recipes.control_sets import (
     info_of,
     is_marked_by_criteria,
     prepared_sets,
+    requests_fingerprint,
     set_fingerprint,
 )
 from teichaku.recipes.evaluated import (
@@ -61,7 +63,7 @@ from teichaku.recipes.evaluated import (
     evaluated_models,
 )
 from teichaku.recipes.evaluation_schema import ControlSet
-from teichaku.recipes.further_model import FurtherModel, own_failure
+from teichaku.recipes.further_model import own_failure
 from teichaku.recipes.judges import (
     StudyJudge,
     judge_identities,
@@ -85,6 +87,7 @@ EMPTY = "not asked: every prompt of the set is empty as the model reads it"
 
 #: Room for the sentence that was taken out of a passage.
 _SENTENCE_TOKENS = 256
+_MASKED_METRIC = METRICS["char_f1"]
 _MASKED_PROMPTS = ("key_sentences", "masked_sentence", "ask_again")
 
 
@@ -104,7 +107,7 @@ def controls_fingerprint(study: Study) -> dict[str, Any]:
         "sets": {key: set_fingerprint(of) for key, of in sets.items()},
         "teacher": study.workshop.teacher.identity if made else "",
         "passages": study.run.stage("documents").hashes() if made else {},
-        "made": [config.model_dump(mode="json") for config in made],
+        "made": [_made_fingerprint(config, recipe.seed) for config in made],
         "judges": judge_identities(study) if judged else {},
         "prompts": prompt_fingerprints(study, prompts),
         **evaluated_fingerprint(study),
@@ -113,6 +116,13 @@ def controls_fingerprint(study: Study) -> dict[str, Any]:
     # What a base model is shown around a question stands in the plain template.
     found["prompts"] |= prompt_fingerprints(study, ["plain_template"])
     return found
+
+
+def _made_fingerprint(config: ControlSet, seed: int) -> list[Any]:
+    """What a set that a teacher makes is made from, but for prompts, and how it is asked."""
+    empty = Item(Question("", "control", "", "", "", "", "", benchmark=MASKED), ())
+    asked = requests_fingerprint(_masked_asking(seed), [empty])
+    return [config.model_dump(mode="json"), asked, _MASKED_METRIC.name, _MASKED_METRIC.version]
 
 
 def ask_controls(study: Study, folder: StageFolder) -> Outcome:
@@ -229,12 +239,15 @@ def _masked(study: Study, config: ControlSet) -> Prepared:
         for item in every
         if item.question.id not in chosen
     ]
-    asking = Asking(MASKED, "", (), _SENTENCE_TOKENS, frame(), seed=seed)
     left_out = tuple(replace(row, stage=STAGE) for row in fallen)
     return Prepared(
-        asking, tuple(items), "text", METRICS["char_f1"], "unknown", is_published=False,
+        _masked_asking(seed), tuple(items), "text", _MASKED_METRIC, "unknown", is_published=False,
         fallen={}, left_out=left_out,
     )  # fmt: skip
+
+
+def _masked_asking(seed: int) -> Asking:
+    return Asking(MASKED, "", (), _SENTENCE_TOKENS, frame(), seed=seed)
 
 
 def _ways(study: Study, sets: Mapping[str, Prepared]) -> dict[str, Way]:
@@ -383,18 +396,26 @@ def _ask(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) ->
     for one in evaluated_models(study):
         asked, way = Asked(one.arm, one.checkpoint, "closed_book"), ways[one.arm]
         for key, of in sets.items():
-            model = _unasked(study, way.lost[key]) if key in way.lost else one.model
+            unasked = _Unasked(way.lost[key]) if key in way.lost else None
+            model = study.workshop.counted(unasked) if unasked else one.model
             answers += ask_items(of.items, of.asking, model, asked, way.put[key])
     return sorted(answers, key=lambda answer: answer.id)
 
 
-def _unasked(study: Study, why: str) -> ChatModel:
+@dataclass(frozen=True)
+class _Unasked:
     """What stands in for a model that is not asked: ``why`` is each of its answers' error."""
 
-    def build() -> ChatModel:
-        raise UserError(why)
+    why: str
+    identity: str = ""
 
-    return study.workshop.counted(FurtherModel(build, lambda _: None))
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        """A failed reply to each request."""
+        for request in requests:
+            if request is None:
+                # A reply is handed on at once, so none is on its way.
+                return
+            yield Reply(request, "", error=self.why, final=True)
 
 
 def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) -> None:

@@ -9,7 +9,7 @@ from teichaku.core.models import ChatModel, ModelWithWeights
 from teichaku.core.records import BASE_CHECKPOINT, Retrieved
 from teichaku.evaluation.answers import Conditions
 from teichaku.evaluation.retrieval import shown_passages
-from teichaku.recipes.arms import base_arms
+from teichaku.recipes.arms import StudyArm, base_arms, by_weights
 from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
 from teichaku.recipes.study import Study
 
@@ -41,16 +41,16 @@ class Evaluated:
 
 
 def evaluated_models(study: Study) -> Iterator[Evaluated]:
-    """The untuned models, the arms, the further models; one at a time, counted and cached."""
-    workshop = study.workshop
+    """Each student untuned, then its arms, so that its weights are loaded once; then the further
+    models. One at a time, counted and cached.
+    """
+    workshop, arms = study.workshop, by_weights(study.arms)
     for name, config in base_arms(list(study.arms)).items():
         student = workshop.student(config)
         yield Evaluated(name, BASE_CHECKPOINT, workshop.counted(student), _weights(student))
-    for arm in study.arms:
-        checkpoint = study.selected_checkpoints[arm.name]
-        folder = study.run.stage(f"training/{arm.name}").path / checkpoint
-        tuned = workshop.student(arm.student).with_adapter(folder)
-        yield Evaluated(arm.name, checkpoint, workshop.counted(tuned), _weights(tuned))
+        for arm in arms:
+            if arm.student.model == config.model:
+                yield _tuned(study, arm)
     for name, given in study.recipe.evaluation.models.items():
         model, own = workshop.evaluated(given), None
         if model.identity and isinstance(given, Transformers | Scripted):
@@ -58,6 +58,13 @@ def evaluated_models(study: Study) -> Iterator[Evaluated]:
         yield Evaluated(name, BASE_CHECKPOINT, model, _weights(own))
         if isinstance(given, LlamaCpp):
             workshop.free_engines()
+
+
+def _tuned(study: Study, arm: StudyArm) -> Evaluated:
+    checkpoint = study.selected_checkpoints[arm.name]
+    folder = study.run.stage(f"training/{arm.name}").path / checkpoint
+    tuned = study.workshop.student(arm.student).with_adapter(folder)
+    return Evaluated(arm.name, checkpoint, study.workshop.counted(tuned), _weights(tuned))
 
 
 def _weights(model: ChatModel | None) -> ModelWithWeights | None:

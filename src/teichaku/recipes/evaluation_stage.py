@@ -15,7 +15,7 @@ from teichaku.core.records import (
     Score,
 )
 from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
-from teichaku.evaluation.answers import Asked, Conditions, answer_questions
+from teichaku.evaluation.answers import Asked, Conditions, answer_rounds
 from teichaku.evaluation.scorers import score_answers
 from teichaku.recipes.evaluated import (
     conditions,
@@ -109,15 +109,14 @@ def _ask(
     study: Study, questions: Sequence[Question], wanted: Sequence[Condition], put: Conditions
 ) -> Iterator[Answer]:
     for one in evaluated_models(study):
-        for condition in wanted:
-            asked = Asked(one.arm, one.checkpoint, condition)
-            yield from answer_questions(questions, one.model, asked, put)
+        rounds = [Asked(one.arm, one.checkpoint, condition) for condition in wanted]
+        yield from answer_rounds(questions, one.model, rounds, put)
 
 
 def _probe_answers(study: Study) -> Iterator[Answer]:
     """The probes of every epoch; those before training are the base model's own answers."""
-    for arm in study.arms:
-        folder = study.run.stage(f"training/{arm.name}")
+    for arm in filter(study.is_probed, study.arms):
+        folder = study.run.stage(f"probes/{arm.name}")
         for epoch in range(1, arm.training.epochs + 1):
             yield from folder.read(f"probe-{epoch}", Answer)
 

@@ -29,6 +29,7 @@ from teichaku.curation.rules.repetition import RepetitionLimits, repeats_itself
 from teichaku.curation.self_contained import SelfContained
 from teichaku.curation.semantic_filter import SemanticDuplicates
 from teichaku.recipes import filter_schema
+from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Study
@@ -105,7 +106,7 @@ def filters_fingerprint(recipe: Recipe) -> dict[str, Any]:
     """What the recipe's filters are made from, but for the judge and its prompts."""
     found: dict[str, Any] = {"curation": [config.model_dump() for config in recipe.curation]}
     if any(config.embeds for config in recipe.curation):
-        found |= {"embedder": recipe.embedder.model_dump(), "embedded_by_seed": recipe.seed}
+        found |= {"embedder": embedder_identity(recipe.embedder), "embedded_by_seed": recipe.seed}
     return found
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from teichaku.backends.http import http_identity
-from teichaku.backends.sentence_embedding import identity_of
 from teichaku.core.models import Embedder
 from teichaku.core.records import Question, Retrieved
 from teichaku.core.run_folder import StageFolder, json_bytes, write_aside
@@ -17,7 +15,7 @@ from teichaku.evaluation.retrieval import (
     retrieval_quality,
     retrieve,
 )
-from teichaku.recipes.embedder_schema import EmbedderModel, HttpEmbedder, SentenceTransformers
+from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.study import Outcome, Study
 
 #: So many passages are recorded for a question, or as many as are to be shown.
@@ -93,21 +91,11 @@ def retrieval_fingerprint(study: Study) -> dict[str, Any]:
     config = recipe.evaluation.retrieval
     found: dict[str, Any] = {"retrieval": {"passages": config.passages, "room": _room(study)}}
     if recipe.retrieves_by_meaning:
-        found["embedder"] = _which(recipe.embedder, config.question_prefix)
+        prefixes = {"passages": None, "questions": config.question_prefix}
+        found["embedder"] = {
+            of: embedder_identity(recipe.embedder, prefix) for of, prefix in prefixes.items()
+        }
     return found
-
-
-def _which(embedder: EmbedderModel, question_prefix: str | None) -> dict[str, str]:
-    """Which model embeds, and the prefixes of passages and of questions."""
-    if isinstance(embedder, HttpEmbedder):
-        identity = http_identity(embedder.base_url, embedder.model, embedder.extra)
-    elif isinstance(embedder, SentenceTransformers):
-        identity = identity_of(embedder.model)
-    else:
-        # It is one model, and its prefix is its own.
-        return {"identity": embedder.backend}
-    of_questions = embedder.prefix if question_prefix is None else question_prefix
-    return {"identity": identity, "passages": embedder.prefix, "questions": of_questions}
 
 
 def _quality(

@@ -21,7 +21,7 @@ from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
 from teichaku.recipes import data_stages
-from teichaku.recipes.arms import StudyArm, expand_arms
+from teichaku.recipes.arms import StudyArm, by_weights, expand_arms
 from teichaku.recipes.before import check_before
 from teichaku.recipes.calibration_stage import calibrate_judges, calibration_fingerprint
 from teichaku.recipes.comparisons_stage import compare_answers, comparisons_fingerprint
@@ -44,6 +44,7 @@ from teichaku.recipes.novelty_stage import (
     measure_novelty,
     novelty_fingerprint,
 )
+from teichaku.recipes.probes_stage import ask_probes, probes_fingerprint
 from teichaku.recipes.progress import Progress
 from teichaku.recipes.reporting import make_report
 from teichaku.recipes.retrieval_stage import find_passages, retrieval_fingerprint
@@ -54,7 +55,7 @@ from teichaku.recipes.signals_stage import asks_signals, measure_signals, signal
 from teichaku.recipes.stage_line import StageLine, prompt_fingerprints, scope
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.terms import notice, teacher_terms
-from teichaku.recipes.training_stage import train_arm
+from teichaku.recipes.training_stage import train_arm, training_seed
 from teichaku.recipes.unanswerable_stage import (
     ask_unanswerable,
     asks_unanswerable,
@@ -117,10 +118,14 @@ def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
     # Without documents there are no questions, and benchmarks alone are asked.
     questions = _ask(study, line, curated) if study.recipe.asks_questions else ""
     retrieved = _retrieve(study, line, questions) if study.recipe.retrieves else ""
-    apart = _read_of_questions(study)
-    trained = {arm.name: _train(study, line, arm, curated[arm.data], apart) for arm in study.arms}
+    apart = _held_apart(study)
+    trained, probed = {}, {}
+    for arm in by_weights(study.arms):
+        trained[arm.name] = _train(study, line, arm, curated[arm.data], apart)
+        if study.is_probed(arm):
+            probed[arm.name] = _probe(study, line, arm, trained[arm.name])
     if study.recipe.asks_questions:
-        after = [trained, questions, retrieved]
+        after = [trained, probed, questions, retrieved]
         made_from = {"after": after, **evaluation_fingerprint(study)}
         line.stage("evaluation", made_from, partial(evaluate, study))
     _ask_further(study, line, [trained, questions])
@@ -292,15 +297,15 @@ def _render_for_students(study: Study) -> None:
             ) from error
 
 
-def _read_of_questions(study: Study) -> str:
-    """A fingerprint of what training reads of the questions: what is probed, and what it leaves
-    out for them. Where another arm changes none of it, what was trained stays.
+def _held_apart(study: Study) -> str:
+    """A fingerprint of what training reads of the questions: the examples that it leaves out for
+    them. Where these stay as they are, what was trained stays.
     """
     if not study.recipe.asks_questions:
         return ""
+    unseen = sorted(q.example_id for q in study.questions if q.kind == "unseen")
     siblings = study.run.stage("questions").read("siblings", Dropped)
-    apart = [(row.record_id, row.reason, row.evidence) for row in siblings]
-    return fingerprint([[asdict(question) for question in study.questions], apart])
+    return fingerprint([unseen, [(row.record_id, row.reason, row.evidence) for row in siblings]])
 
 
 def _train(study: Study, line: StageLine, arm: StudyArm, curated: str, apart: str) -> str:
@@ -308,14 +313,21 @@ def _train(study: Study, line: StageLine, arm: StudyArm, curated: str, apart: st
         f"training/{arm.name}",
         {
             "after": curated,
-            "questions": apart,
-            "training": arm.training.model_dump(exclude={"checkpoint_every_steps"}),
-            "max_tokens": study.recipe.evaluation.max_tokens,
+            "held_apart": apart,
+            "training": arm.training.model_dump(exclude={"checkpoint_every_steps", "probe"}),
+            "seed": training_seed(study, arm.training),
             "student": study.workshop.student(arm.student).identity,
             "prompts": prompt_fingerprints(study, ["closed_book", "plain_template"]),
-            **scope(study.recipe),
         },
         partial(train_arm, study, arm),
+    )
+
+
+def _probe(study: Study, line: StageLine, arm: StudyArm, trained: str) -> str:
+    return line.stage(
+        f"probes/{arm.name}",
+        {"after": trained, **probes_fingerprint(study, arm)},
+        partial(ask_probes, study, arm),
     )
 
 

@@ -16,7 +16,7 @@ from teichaku.backends.terms import Terms
 from teichaku.core.records import Document
 from teichaku.core.run_folder import RunFolder
 from teichaku.evaluation.scorers import headline_scorer
-from teichaku.recipes.arms import base_arms
+from teichaku.recipes.arms import base_arms, by_weights
 from teichaku.recipes.controls_stage import asks_controls
 from teichaku.recipes.signals_stage import asks_signals
 from teichaku.recipes.study import Study
@@ -78,7 +78,7 @@ def stages_of(study: Study) -> list[str]:
         **{f"dataset/{name}": recipe.ends_with_data for name in data},
         "questions": asks,
         "retrieval": recipe.retrieves,
-        **{f"training/{arm.name}": True for arm in study.arms},
+        **_of_arms(study),
         "evaluation": asks,
         "controls": asks_controls(study),
         "unanswerable": asks_unanswerable(study),
@@ -89,6 +89,14 @@ def stages_of(study: Study) -> list[str]:
     # What ends with data asks nobody, whatever its evaluation says.
     asked = () if not recipe.ends_with_data else ("controls", "comparisons", "calibration")
     return [name for name, is_wanted in wanted.items() if is_wanted and name not in asked]
+
+
+def _of_arms(study: Study) -> dict[str, bool]:
+    return {
+        f"{stage}/{arm.name}": stage == "training" or study.is_probed(arm)
+        for arm in by_weights(study.arms)
+        for stage in ("training", "probes")
+    }
 
 
 def _card(card: ModelCard, terms: Terms) -> dict[str, Any]:

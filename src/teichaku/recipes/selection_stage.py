@@ -25,6 +25,7 @@ from teichaku.curation.scoring import score_examples, values_of
 from teichaku.curation.selection import Selection, count_of, length_control, random_control
 from teichaku.curation.semantic_filter import embedded, unless_told_apart
 from teichaku.recipes import select_schema
+from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.kept_scores import KeptScores, content_of
 from teichaku.recipes.section import Section
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
@@ -69,7 +70,7 @@ def selection_fingerprint(study: Study, data: str) -> dict[str, Any]:
     if isinstance(config, _MODELLED):
         found["language_model"] = study.workshop.language_model.identity
     if config.embeds:
-        found["embedder"] = study.recipe.embedder.model_dump()
+        found["embedder"] = embedder_identity(study.recipe.embedder)
     return found
 
 

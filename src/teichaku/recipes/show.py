@@ -3,7 +3,7 @@
 import itertools
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,7 @@ from teichaku.core.records import (
     TrainingLoss,
 )
 from teichaku.core.replies import last_json_object, text_value
-from teichaku.core.run_folder import RunFolder
+from teichaku.core.run_folder import RunFolder, StageFolder
 from teichaku.curation.leaks import Leak
 from teichaku.curation.novelty import PassageNovelty
 from teichaku.evaluation.signals import AnswerSignal
@@ -40,6 +40,7 @@ _FILES: dict[str, tuple[str, type[Any]]] = {
     "leaks": ("leaks", Leak),
     "questions": ("questions", Question),
     "training": ("losses", TrainingLoss),
+    "probes": ("probe-*", Answer),
     "evaluation": ("answers", Answer),
     "answers": ("answers", Answer),
     "judgements": ("judgements", Judgement),
@@ -58,6 +59,8 @@ _DROPPED = {"dataset": "left_out"}
 _FOLDERS = {"passages": "documents", "facts": "synthesis", "leaks": "curation"} | dict.fromkeys(
     ("requests", "answers", "judgements", "scores"), "evaluation"
 )
+#: Stages with a folder an arm.
+_OF_ARMS = ("synthesis", "curation", "training", "probes", "dataset")
 #: The fields of a dropped record that tell people what it was.
 _READABLE = ("title", "statement", "question", "input", "answer", "reference", "text")
 
@@ -80,16 +83,23 @@ def stage_rows(
             f"Stage '{stage}' has not begun in this run.",
             f"See: teichaku status {shlex.quote(str(run.path))}",
         )
-    rows = folder.read(name, kind)
+    rows = _rows(folder, name, kind)
     first = list(itertools.islice(rows, limit))
     documents = _sources(run) if dropped else {}
     shown = [_fallen(row, documents) if dropped else asdict(row) for row in first]
     return len(first) + sum(1 for _ in rows), [_filled(row) for row in shown]
 
 
+def _rows(folder: StageFolder, name: str, kind: type[Any]) -> Iterator[Any]:
+    """The records of the file ``name``, or of all files that it is a pattern of."""
+    found = (path.stem for path in folder.path.glob(f"{name}.parquet"))
+    for file in sorted(found, key=lambda stem: (len(stem), stem)):
+        yield from folder.read(file, kind)
+
+
 def _stage_name(run: RunFolder, head: str, arm: str) -> str:
     folder = _FOLDERS.get(head, head)
-    if arm or folder not in ("synthesis", "curation", "training", "dataset"):
+    if arm or folder not in _OF_ARMS:
         return f"{folder}/{arm}" if arm else folder
     arms = sorted(path.name for path in (run.path / folder).glob("*") if path.is_dir())
     if len(arms) != 1:

@@ -6,10 +6,12 @@ log-probabilities of its first tokens are asked for, which not every server give
 is no signal here: it was given beside the reference.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
+from teichaku.backends.cache import numbers_key
 from teichaku.core.models import ModelWithWeights
 from teichaku.core.records import Answer, Dropped, Question
 from teichaku.core.run_folder import StageFolder, dropped
@@ -25,6 +27,7 @@ from teichaku.evaluation.signals import (
     FIRST_MEAN,
     LEAST,
     MEAN,
+    NO_TOKEN,
     AnswerSignal,
     consistency_signals,
     first_token_signals,
@@ -115,7 +118,7 @@ def _of_model(
     given = sorted(answer_questions(questions, one.model, asked, put), key=lambda row: row.id)
     if one.weights is not None:
         try:
-            likelihoods = list(_behind_prompts(one.weights, given, by_id, put))
+            likelihoods = _behind_prompts(study, one.weights, given, by_id, put)
         except Exception as error:
             if one.arm not in study.recipe.evaluation.models:
                 raise
@@ -135,18 +138,30 @@ def _of_model(
 
 
 def _behind_prompts(
+    study: Study,
     model: ModelWithWeights,
     answers: Sequence[Answer],
     questions: Mapping[str, Question],
     put: Conditions,
-) -> Iterator[AnswerSignal]:
-    """How likely the model finds its answers, behind the prompts as it saw them."""
-    asked = (
+) -> list[AnswerSignal]:
+    """How likely the model finds its answers, behind the prompts as it saw them.
+
+    Kept in the cache for the model, so that another model in the recipe costs its own alone. All of
+    them or none: what is scored together decides the last digits.
+    """
+    asked = [
         (answer, model.context(put.request(questions[answer.question_id], "closed_book").messages))
         for answer in answers
         if not answer.error
-    )
-    yield from likelihood_signals(model.answer_model(), asked)
+    ]
+    texts = [text for answer, context in asked for text in (answer.id, answer.text, context)]
+    cache, key = study.workshop.cache, numbers_key(STAGE, model.identity, *texts)
+    if (content := cache.numbers(key)) is not None:
+        return [AnswerSignal(*row) for row in json.loads(content)]
+    found = list(likelihood_signals(model.answer_model(), asked))
+    if all(signal.error in ("", NO_TOKEN) for signal in found):
+        cache.put_numbers(model.identity, {key: json.dumps(list(map(astuple, found))).encode()})
+    return found
 
 
 def _at_start(

@@ -23,6 +23,7 @@ from teichaku.curation.similarities import (
     grid,
 )
 from teichaku.curation.survivors import SimilarPair
+from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.filter_schema import Filter as Section
 from teichaku.recipes.study import Study
 
@@ -208,7 +209,7 @@ def _fingerprint(
     study: Study, config: Section, comparing: DuplicateFilter, examples: Iterable[Example]
 ) -> str:
     """What the similarities are made from: all but the thresholds."""
-    embeds = {"embedder": study.recipe.embedder.model_dump(), "seed": study.recipe.seed}
+    embeds = {"embedder": embedder_identity(study.recipe.embedder), "seed": study.recipe.seed}
     return fingerprint(
         {
             "settings": config.model_dump(exclude=_MOVABLE),

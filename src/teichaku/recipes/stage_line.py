@@ -9,6 +9,7 @@ from typing import Any
 from teichaku.core.records import Example
 from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.recipes.examples_stage import sign_anew
+from teichaku.recipes.model_schema import LlamaCpp
 from teichaku.recipes.progress import duration
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Outcome, Study
@@ -16,6 +17,7 @@ from teichaku.recipes.workshop import Usage
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
 _STAGE_VERSION = 5
+_OF_THIS_ATTEMPT = ("failed_requests", "final_failures")
 
 
 class StageLine:
@@ -42,9 +44,10 @@ class StageLine:
         made = asked if signature is None else fingerprint([asked, signature])
         run, progress = self._study.run, self._study.progress
         folder = run.stage(name)
-        if folder.is_finished(made) and folder.is_begun(made) and not _failures(folder):
+        room = context_of_models(self._study.recipe)
+        if folder.is_finished(made) and folder.is_begun(made) and _is_settled(folder, room):
             progress.say(f"= {name}: finished before")
-        elif signature is not None and _differs_in_signature(folder, asked):
+        elif signature is not None and _differs_in_signature(folder, asked, room):
             about = {**(folder.summary() or {}), "fingerprint": made, "signature": signature}
             folder.mark(made)
             sign_anew(self._study, folder)
@@ -55,22 +58,36 @@ class StageLine:
             start = time.monotonic()
             with self._timed(name) as usage:
                 summary = work(folder).summary()
-            failed = {"failed_requests": usage.failed_requests}
             about = {"stage": name, "position": self._position, "arguments": made_from}
             if signature is not None:
                 about |= {"signature": signature, "content": _unsigned(folder)}
-            folder.finish(made, {**about, **failed, **summary})
+            about["failed_requests"] = usage.failed_requests
+            if usage.final_failures:
+                about |= {"final_failures": usage.final_failures, "context_tokens": room}
+            folder.finish(made, {**about, **summary})
             progress.end(name, _in_words(summary["counts"], usage, time.monotonic() - start))
-            if usage.failed_requests:
-                progress.say(
-                    f"! {name}: {usage.failed_requests} requests failed for good; "
-                    "the same command asks them again"
-                )
+            self._tell_failures(name, usage)
         run.add_stage(name, made)
         # What failed may succeed next time, so what comes after depends on the files themselves.
-        if _failures(folder):
+        # So it does where some cannot be answered and a server is given more room.
+        found = folder.summary() or {}
+        if found.get("failed_requests") or (signature is None and found.get("final_failures")):
             return fingerprint([made, folder.hashes()])
         return made if signature is None else fingerprint([asked, _content(folder)])
+
+    def _tell_failures(self, name: str, usage: Usage) -> None:
+        say = self._study.progress.say
+        if usage.failed_requests:
+            say(
+                f"! {name}: {usage.failed_requests} requests failed for good; "
+                "the same command asks them again"
+            )
+        if usage.final_failures:
+            say(
+                f"! {name}: {usage.final_failures} requests cannot be answered: they do not fit "
+                "the model, or it takes none like them; they are not asked again, unless the "
+                f"recipe changes or you remove {self._study.run.stage(name).path}"
+            )
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[Usage]:
@@ -90,7 +107,7 @@ class StageLine:
             vars(usage).update(vars(spent))
             now = {"seconds": time.monotonic() - start, **asdict(spent)}
             total = {key: round(before.get(key, 0) + value, 6) for key, value in now.items()}
-            run.write_json(file, {**total, "failed_requests": spent.failed_requests})
+            run.write_json(file, {**total, **{key: now[key] for key in _OF_THIS_ATTEMPT}})
 
 
 def _unsigned(folder: StageFolder) -> str:
@@ -100,10 +117,10 @@ def _unsigned(folder: StageFolder) -> str:
     return fingerprint([fingerprint(asdict(example)) for example in unsigned])
 
 
-def _differs_in_signature(folder: StageFolder, asked: str) -> bool:
-    """Whether the stage is finished, without failures, and only signed in another way."""
+def _differs_in_signature(folder: StageFolder, asked: str, room: Mapping[str, int]) -> bool:
+    """Whether the stage is finished, with nothing to ask again, and only signed in another way."""
     about = folder.summary()
-    if about is None or "signature" not in about or _failures(folder):
+    if about is None or "signature" not in about or not _is_settled(folder, room):
         return False
     return folder.is_finished(fingerprint([asked, about["signature"]]))
 
@@ -112,8 +129,29 @@ def _content(folder: StageFolder) -> str:
     return str((folder.summary() or {})["content"])
 
 
-def _failures(folder: StageFolder) -> int:
-    return int((folder.summary() or {}).get("failed_requests", 0))
+def _is_settled(folder: StageFolder, room: Mapping[str, int]) -> bool:
+    """Whether no request of a finished stage is to be asked again: none failed that may succeed,
+    and those that were final were so with the ``room`` that the models have now.
+    """
+    about = folder.summary() or {}
+    if about.get("failed_requests"):
+        return False
+    return not about.get("final_failures") or about.get("context_tokens") == room
+
+
+def context_of_models(recipe: Recipe) -> dict[str, int]:
+    """How many tokens the recipe lets its models read, by their place in it. That is no part of
+    who a model is, but a prompt that did not fit may fit another time.
+    """
+    evaluation = recipe.evaluation
+    models: dict[str, Any] = {"teacher": recipe.teacher, "judge": recipe.judge}
+    models |= {f"judges.{name}": config for name, config in evaluation.judges.items()}
+    models |= {f"models.{name}": config for name, config in evaluation.models.items()}
+    return {
+        place: config.context_tokens
+        for place, config in models.items()
+        if isinstance(config, LlamaCpp)
+    }
 
 
 def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:

@@ -66,20 +66,24 @@ class Study:
 
     @cached_property
     def selected_checkpoints(self) -> dict[str, str]:
-        """The checkpoint of each arm that is asked in full (once all are trained): that whose probe
+        """The checkpoint of each arm that is asked in full (once all are probed): that whose probe
         does best, or the last where there is no probe or the recipe says so.
         """
         return {arm.name: self._selected_checkpoint(arm) for arm in self.arms}
 
     def _selected_checkpoint(self, arm: StudyArm) -> str:
         epochs, evaluation = arm.training.epochs, self.recipe.evaluation
-        if evaluation.select == "last":
+        if evaluation.select == "last" or not self.is_probed(arm):
             return f"epoch-{epochs}"
-        folder = self.run.stage(f"training/{arm.name}")
+        folder = self.run.stage(f"probes/{arm.name}")
         probes = {
             epoch: list(folder.read(f"probe-{epoch}", Answer)) for epoch in range(1, epochs + 1)
         }
         return f"epoch-{best_epoch(probes, self.references, probe_scorer(evaluation.scorers))}"
+
+    def is_probed(self, arm: StudyArm) -> bool:
+        """Whether the epochs of ``arm`` are asked a sample of the questions."""
+        return self.recipe.asks_questions and arm.training.probe.questions != 0
 
     def data_arms(self) -> list[str]:
         """The arms of the recipe, whose examples are made."""

@@ -1,4 +1,4 @@
-"""The stage that trains a student, with a probe before training and after each epoch."""
+"""The stage that trains a student, and shows by a probe how it goes."""
 
 import math
 import time
@@ -6,30 +6,19 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
-from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings, Student, Trainer
-from teichaku.core.records import (
-    BASE_CHECKPOINT,
-    Answer,
-    Dropped,
-    Example,
-    Message,
-    Question,
-    TokenizedExample,
-    TrainingLoss,
-)
+from teichaku.core.models import AdapterSettings, OptimizerSettings, Student, Trainer
+from teichaku.core.records import Dropped, Example, Message, TokenizedExample, TrainingLoss
 from teichaku.core.run_folder import StageFolder, dropped
-from teichaku.evaluation.answers import Asked, answer_questions
 from teichaku.recipes.arms import StudyArm
-from teichaku.recipes.evaluated import conditions
-from teichaku.recipes.probes import probe_quality, probe_scorer
+from teichaku.recipes.probes_stage import show_probe
 from teichaku.recipes.schema import Training
 from teichaku.recipes.study import Outcome, Study, kept_apart, require
 from teichaku.training.fine_tune import TrainingPlan, fine_tune
 
 
 def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
-    """Curated examples to an adapter, with a probe before training and after each epoch. What
-    failed of the probes of an earlier attempt is asked again.
+    """Curated examples to an adapter an epoch. A probe before training and after each epoch shows
+    how it goes; its answers are for the stage ``probes``, which has their replies from the cache.
     """
     stage = f"training/{arm.name}"
     curated = list(study.run.stage(f"curation/{arm.data}").read("examples", Example))
@@ -53,15 +42,17 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
         done += loss.tokens
         study.progress.advance(1, loss.tokens)
 
-    probes = _Probes(study, arm, student, folder)
+    def on_epoch(epoch: int, trainer: Trainer) -> None:
+        if study.is_probed(arm):
+            show_probe(study, arm, epoch, trainer.chat_model() if epoch else student)
+
     adapter, optimizer = _settings(study, arm.training)
     start = time.monotonic()
     result = fine_tune(
-        student.trainer(adapter, optimizer), tokenized, plan, folder.path, probes.ask, on_step
+        student.trainer(adapter, optimizer), tokenized, plan, folder.path, on_epoch, on_step
     )
     if done:
         study.workshop.note_training_speed(student.identity, done, time.monotonic() - start)
-    probes.ask_again()
     unlabelled = set(result.unlabelled)
     fallen += [
         dropped(e, "training", "no_labelled_token", f"max_tokens {arm.training.max_tokens} cuts it")
@@ -103,12 +94,13 @@ def _plan(study: Study, training: Training) -> TrainingPlan:
         training.learning_rate,
         training.schedule,
         training.warmup_share,
-        _seed(study, training),
+        training_seed(study, training),
         training.checkpoint_every_steps,
     )
 
 
-def _seed(study: Study, training: Training) -> int:
+def training_seed(study: Study, training: Training) -> int:
+    """What the adapter and the order of the examples begin with."""
     return study.recipe.seed if training.seed is None else training.seed
 
 
@@ -120,7 +112,7 @@ def _settings(study: Study, training: Training) -> tuple[AdapterSettings, Optimi
         config.dropout,
         tuple(config.targets),
         config.quantization,
-        _seed(study, training),
+        training_seed(study, training),
     )
     return adapter, OptimizerSettings(training.weight_decay, training.clip_norm)
 
@@ -132,58 +124,10 @@ def _training_estimate(
     return study.workshop.training_estimate(student.identity, tokens)
 
 
-class _Probes:
-    """The probe's questions, asked closed book before training and after each epoch. Before
-    training the student is the base model, whose answers all arms share through the cache.
-    """
-
-    def __init__(self, study: Study, arm: StudyArm, student: Student, folder: StageFolder) -> None:
-        self._study, self._arm, self._student, self._folder = study, arm, student, folder
-        self._questions = study.questions[: arm.training.probe.questions]
-        self._asked: set[int] = set()
-
-    def ask(self, epoch: int, trainer: Trainer) -> None:
-        """Ask the student as it is after ``epoch``."""
-        self._asked.add(epoch)
-        self._ask(epoch, self._student if epoch == 0 else trainer.chat_model(), self._questions)
-
-    def ask_again(self) -> None:
-        """Ask what failed in an earlier attempt at the training, of the adapter of its epoch.
-
-        So each request that is still failed has failed in this attempt, and is counted in it.
-        """
-        for epoch in range(self._arm.training.epochs + 1):
-            if epoch in self._asked:
-                continue
-            known = self._folder.read(f"probe-{epoch}", Answer)
-            failed = {answer.question_id for answer in known if answer.error}
-            if not failed:
-                continue
-            model: ChatModel = self._student
-            if epoch > 0:
-                model = self._student.with_adapter(self._folder.path / f"epoch-{epoch}")
-            self._ask(epoch, model, [one for one in self._questions if one.id in failed])
-
-    def _ask(self, epoch: int, model: ChatModel, questions: Sequence[Question]) -> None:
-        """Write the answers to ``questions`` over those that are known."""
-        if not questions:
-            return
-        study, arm = self._study, self._arm
-        checkpoint = BASE_CHECKPOINT if epoch == 0 else f"epoch-{epoch}"
-        asked = Asked(arm.name, checkpoint, "closed_book")
-        quiet = study.workshop.quietly(model)
-        given = answer_questions(questions, quiet, asked, conditions(study))
-        file = f"probe-{epoch}"
-        known = {answer.id: answer for answer in (*self._folder.read(file, Answer), *given)}
-        answers = [known[name] for name in sorted(known)]
-        self._folder.write(file, Answer, answers)
-        scorer = probe_scorer(study.recipe.evaluation.scorers)
-        value = probe_quality(answers, study.references, scorer)
-        study.progress.say(f"  {arm.name} after epoch {epoch}: {scorer} {value:.2f}")
-
-
 def describe_arms(study: Study) -> list[dict[str, Any]]:
-    """The arms as ``run.json`` has them; ``control_of`` is the data whose control one learns."""
+    """The arms as ``run.json`` has them; ``control_of`` is the data whose control one learns,
+    ``select`` how the checkpoint is chosen that is asked in full.
+    """
     controls = study.controls()
     return [
         {
@@ -192,6 +136,7 @@ def describe_arms(study: Study) -> list[dict[str, Any]]:
             "control_of": controls[arm.data][0] if arm.data in controls else "",
             "student": arm.student.model,
             "settings": arm.settings,
+            "select": study.recipe.evaluation.select if study.is_probed(arm) else "last",
         }
         for arm in study.arms
     ]

@@ -17,7 +17,7 @@ from teichaku.core.records import (
 )
 from teichaku.core.run_folder import StageFolder, dropped
 from teichaku.evaluation.abstention import ABSTAINS
-from teichaku.evaluation.answers import Asked, answer_questions
+from teichaku.evaluation.answers import Asked, answer_rounds
 from teichaku.evaluation.judging.absolute import AbsoluteJudge
 from teichaku.evaluation.judging.graders import self_graded
 from teichaku.evaluation.retrieval import PassageIndex
@@ -166,9 +166,8 @@ def _asked(study: Study, made: Sequence[Question]) -> tuple[list[Answer], dict[s
     identities = {}
     for one in evaluated_models(study):
         identities[one.arm] = one.model.identity
-        for condition in wanted:
-            whom = Asked(one.arm, one.checkpoint, condition)
-            answers += answer_questions(asked, one.model, whom, put)
+        whom = [Asked(one.arm, one.checkpoint, condition) for condition in wanted]
+        answers += answer_rounds(asked, one.model, whom, put)
     return answers, identities
 
 

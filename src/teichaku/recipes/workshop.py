@@ -120,18 +120,22 @@ _TOKENS_OF_A_CHARACTER = 0.5
 
 @dataclass
 class Usage:
-    """Tokens and requests of one stage."""
+    """Tokens and requests of one stage; ``failed_requests`` may succeed another time, and
+    ``final_failures`` will not.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
     cached_requests: int = 0
     failed_requests: int = 0
+    final_failures: int = 0
     price: float = 0.0
 
     def add(self, reply: Reply, price: Price) -> None:
         """Count a reply; tokens of a cached one were paid before and are not counted."""
-        self.failed_requests += bool(reply.error)
+        if reply.error:
+            self.add_failure(reply.final)
         if reply.cached:
             self.cached_requests += 1
         else:
@@ -139,6 +143,13 @@ class Usage:
             self.prompt_tokens += reply.prompt_tokens
             self.completion_tokens += reply.completion_tokens
             self.price += price_of(price, reply.prompt_tokens, reply.completion_tokens)
+
+    def add_failure(self, final: bool) -> None:
+        """Count a request that failed for good."""
+        if final:
+            self.final_failures += 1
+        else:
+            self.failed_requests += 1
 
 
 class Closable(Protocol):
@@ -165,9 +176,11 @@ class CountedModel:
 
 
 class CountedLanguageModel:
-    """A language model behind a server, whose failures count as requests that failed for good."""
+    """A language model behind a server, whose failures count as requests that failed for good;
+    ``failed`` is told of each whether it is final.
+    """
 
-    def __init__(self, model: LanguageModel, failed: Callable[[], None]) -> None:
+    def __init__(self, model: LanguageModel, failed: Callable[[bool], None]) -> None:
         self.identity = model.identity
         self._model = model
         self._failed = failed
@@ -178,7 +191,7 @@ class CountedLanguageModel:
         """The model's scores."""
         for scores in self._model.token_log_probabilities(texts, moments):
             if scores.error:
-                self._failed()
+                self._failed(scores.final)
             yield scores
 
 
@@ -482,8 +495,13 @@ class Workshop:
         return f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
 
     def quietly(self, model: ChatModel) -> ChatModel:
-        """``model`` behind the cache, counted without moving the progress of the stage."""
-        return CountedModel(CachedModel(model, self.cache), self.usage_of)
+        """``model`` behind the cache, counted without moving the progress of the stage. What fails
+        is no failure of the stage: another one asks it again.
+        """
+        return CountedModel(
+            CachedModel(model, self.cache),
+            lambda reply: self.usage.add(replace(reply, error=""), _FREE),
+        )
 
     def training_estimate(self, identity: str, tokens: int) -> str:
         """How long it may take to train on ``tokens``, by how fast it went last time."""
@@ -494,10 +512,6 @@ class Workshop:
     def note_training_speed(self, identity: str, tokens: int, seconds: float) -> None:
         """Remember how fast training went, for the next estimate."""
         self.cache.record_speed(f"training:{identity}", tokens, 0, seconds)
-
-    def usage_of(self, reply: Reply) -> None:
-        """Count a reply of a model without a price in the usage of the stage."""
-        self.usage.add(reply, _FREE)
 
     def take_usage(self) -> Usage:
         """The usage since the last call."""
@@ -514,8 +528,8 @@ class Workshop:
             for model in self._opened:
                 model.close()
 
-    def _count_failure(self) -> None:
-        self.usage.failed_requests += 1
+    def _count_failure(self, final: bool) -> None:
+        self.usage.add_failure(final)
 
     def _count_texts(self, sent: int, cached: int, tokens: int, price: float) -> None:
         self.usage.requests += sent

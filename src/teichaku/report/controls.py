@@ -234,15 +234,17 @@ def _change(
 ) -> dict[str, Any] | None:
     old = by_model.get((arm.base, BASE_CHECKPOINT), _Items({})).of(key, reading)
     new = by_model.get((arm.name, arm.checkpoint), _Items({})).of(key, reading)
+    scale = about.scale if about else _SHARES
     row = {
         "set": key,
         "reading": reading if about is None or _has_readings(about) else "",
         "arm": arm.name,
         "base": arm.base,
         "unit": _unit(about) if about else "share",
+        "scale": list(scale),
     }
     if old and new:
-        return {**row, **_tested(_paired(old, new), about.scale if about else _SHARES)}
+        return {**row, **_tested(_paired(old, new), scale)}
     whole = [_of_set(results, key, name, point, reading) for name, point in
              ((arm.base, BASE_CHECKPOINT), (arm.name, arm.checkpoint))]  # fmt: skip
     before, after = whole
@@ -329,8 +331,8 @@ def _against_best(
             change = both.estimate(paired_difference(*both.sides, both.clusters, scale))
             family.append(
                 {"set": key, "arm": who[0], "checkpoint": who[1], "best": best[0],
-                 "unit": _unit(about) if about else "share", "difference": asdict(change),
-                 "p": sign_flip_test(*both.sides, both.clusters)}
+                 "unit": _unit(about) if about else "share", "scale": list(scale),
+                 "difference": asdict(change), "p": sign_flip_test(*both.sides, both.clusters)}
             )  # fmt: skip
         made += _adjusted(family)
     return made
@@ -374,6 +376,7 @@ def _row(
         "is_base": row["arm"] in evidence.base_arms,
         "metric": row["metric"],
         "unit": _unit(about),
+        "scale": list(about.scale),
         **{
             reading: as_figure(Interval(**row[reading]) if row[reading] else None)
             for reading in READINGS

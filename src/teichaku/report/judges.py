@@ -37,7 +37,7 @@ from teichaku.report.wording import Wording
 Rated = TypeVar("Rated", Judgement, Comparison)
 
 _SCALE = (1.0, 10.0)
-#: What stands for the prompt where people alone marked answers to benchmarks.
+#: What stands for the prompt where people alone judged answers to benchmarks.
 _SHEET = "sheet"
 #: A share of marks that could not be read, and of pairs on whose orders a judge disagrees, from
 #: which on the report warns.
@@ -185,13 +185,26 @@ def _of_marks(marked: _Marked, known: Sequence[Judge]) -> list[dict[str, Any]]:
 
 
 def _of_comparisons(evidence: Evidence, known: Sequence[Judge]) -> list[dict[str, Any]]:
+    """Pairs of answers to the run's questions and to benchmarks stand apart, as marks do."""
     found, models = compared(evidence), dict(judging(evidence, "comparisons").models)
-    reports = (
-        report_on_comparisons(protocol, found.comparisons, found.answers, found.questions, models)
-        for protocol in found.protocols
-        if any(row.protocol == protocol.label for row in found.comparisons)
-    )
-    return [{**_row(report, known), "of": ""} for report in reports]
+    origins: dict[bool, list[Comparison]] = {False: [], True: []}
+    for row in found.comparisons:
+        origins[bool(found.questions[row.question_id].benchmark)].append(row)
+    return [
+        {
+            **_row(
+                report_on_comparisons(protocol, rows, found.answers, found.questions, models), known
+            ),
+            "of": _prompt_of(protocol) if of_benchmarks else "",
+        }
+        for of_benchmarks, rows in origins.items()
+        for protocol in dict.fromkeys(found.protocols)
+        if any(row.protocol == protocol.label for row in rows)
+    ]
+
+
+def _prompt_of(protocol: JudgeProtocol) -> str:
+    return protocol.prompts[0][0] if protocol.prompts else _SHEET
 
 
 def _row(report: JudgeReport, known: Sequence[Judge]) -> dict[str, Any]:

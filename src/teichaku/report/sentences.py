@@ -225,11 +225,13 @@ def _candidates(evidence: Evidence) -> int:
     """How many checkpoints the best one was chosen from; an arm that by its recipe keeps its
     last checkpoint offers one.
     """
-    offered = set()
-    for arm, checkpoint in {(row.arm, row.checkpoint) for row in evidence.scores}:
-        arguments = evidence.stages.get(f"training/{arm}", {}).get("arguments") or {}
-        if epoch_of(checkpoint) > 0:
-            offered.add((arm, "" if arguments.get("select") == "last" else checkpoint))
+    told = evidence.run.get("arms") or ()
+    kept = {arm.get("name") for arm in told if arm.get("select") == "last"}
+    offered = {
+        (row.arm, "" if row.arm in kept else row.checkpoint)
+        for row in evidence.scores
+        if epoch_of(row.checkpoint) > 0
+    }
     return len(offered)
 
 
