@@ -12,7 +12,8 @@ prompts of about 2,700. Each measurement is a process of its own as well.
                 256 workers on bare aiohttp that does nothing but post and parse JSON, before
                 and after it (the mean of both); and the growth of the peak memory from a
                 quarter of the rows to all.
-``faults``      2 % 429, 2 % 500, 1 % half bodies, and three requests that never get a reply:
+``faults``      2 % 429, 2 % 500, 1 % half bodies, and three requests that never get a reply,
+                with a time-out of 60 s (a recipe's default is 600 s; the watchdog is as there):
                 all rows accounted for, requests beyond those that the faults force, and the
                 time against the faultless one.
 ``resume``      requests sent for one more document after a run over 1,000.

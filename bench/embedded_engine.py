@@ -12,10 +12,13 @@ and medians are compared.
 
 Then what each possibility gives against ``ours`` in the order of a run: the requests of all
 passages mixed up (``mixed``: the server as they come, ours puts prompts that begin alike one
-after another), more slots (``slots_2``, ``slots_4``), and n-gram speculation (``ngram``), which
-drafts what stands in the prompt already.
+after another), more slots (``slots_2``, ``slots_4``), n-gram speculation (``ngram``), which drafts
+what stands in the prompt already, and no prompt cache (``uncached``): each prompt is read from
+its first token on. All other sides keep the prefix that a slot has read and, in memory, the
+prompts of before. What that gives is ``ours`` by ``uncached``.
 
 The last line is one JSON object; the exit code is 1 where ``ours`` is more than 5 % slower.
+``prompt_cache_gives`` in it is null where one of the two sides was not measured.
 """
 
 import argparse
@@ -32,7 +35,7 @@ from typing import Any
 
 from teichaku.backends.chat_completions import request_fields
 from teichaku.backends.llama_cpp import LlamaCppModel
-from teichaku.backends.registry import resolve
+from teichaku.backends.registry import ResolvedModel, resolve
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Message, Request, Sampling
 from teichaku.synthesis.document_qa import pairs_schema
@@ -48,7 +51,19 @@ SIDES = {
     "slots_2": "two slots",
     "slots_4": "four slots",
     "ngram": "one slot, n-gram speculation",
+    "uncached": "one slot, no prefix and no prompt kept",
 }
+
+
+class Uncached(LlamaCppModel):
+    """The engine without its prompt cache: no prefix stays in a slot, no prompt in memory."""
+
+    def settings(self) -> Any:
+        """Those of a recipe, with the caches off."""
+        settings = super().settings()
+        settings.cache_prompt = settings.cache_idle_slots = False
+        settings.cache_ram_mib = 0
+        return settings
 
 
 def requests_of(passages: int, *, mixed: bool) -> list[Request]:
@@ -78,12 +93,7 @@ def run_side(name: str, passages: int) -> dict[str, Any]:
         start = time.monotonic()
         tokens = sum(ask_server(connection, key, request) for request in requests)
         return {"tokens": tokens, "seconds": time.monotonic() - start}
-    found = resolve(MODEL, lambda done, total: None, role="chat")
-    slots = int(name.removeprefix("slots_")) if name.startswith("slots") else 1
-    model = LlamaCppModel(
-        found.path, name=found.name, sha256=found.sha256, slots=slots, context_tokens=CONTEXT,
-        speculate=name == "ngram",
-    )  # fmt: skip
+    model = engine_of(name, resolve(MODEL, lambda done, total: None, role="chat"))
     list(model.generate([warm]))
     start = time.monotonic()
     replies = list(model.generate(requests))
@@ -91,6 +101,16 @@ def run_side(name: str, passages: int) -> dict[str, Any]:
     if any(reply.error for reply in replies):
         raise RuntimeError(next(reply.error for reply in replies if reply.error))
     return {"tokens": sum(reply.completion_tokens for reply in replies), "seconds": seconds}
+
+
+def engine_of(name: str, found: ResolvedModel) -> LlamaCppModel:
+    """The engine of a side that is not ``server``; nothing is loaded yet."""
+    slots = int(name.removeprefix("slots_")) if name.startswith("slots") else 1
+    engine = Uncached if name == "uncached" else LlamaCppModel
+    return engine(
+        found.path, name=found.name, sha256=found.sha256, slots=slots, context_tokens=CONTEXT,
+        speculate=name == "ngram",
+    )  # fmt: skip
 
 
 def started_server() -> tuple[http.client.HTTPConnection, str]:
@@ -158,11 +178,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         against = f", {value / medians['ours']:.2f} times ours" if "ours" in medians else ""
         print(f"{name:13} {value:6.2f} tokens/s{against}   {SIDES[name]}")
     share = medians.get("ours", 0.0) / medians["server"] if "server" in medians else 0.0
+    gives = None
+    if {"ours", "uncached"} <= medians.keys():
+        gives = round(medians["ours"] / medians["uncached"], 3)
+        print(f"the prompt cache gives {gives:.2f} times the tokens/s")
     line = {
         "name": "embedded_engine",
         "value": round(share, 3),
         "target": TARGET,
         "ok": share >= TARGET,
+        "prompt_cache_gives": gives,
         "tokens_per_second": {name: round(value, 2) for name, value in medians.items()},
     }
     print(json.dumps(line))

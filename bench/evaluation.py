@@ -7,7 +7,9 @@ of its choices (lm-eval's ``multiple_choice``), and JSQuAD, 50 items without exa
 generation in the model's chat template up to a blank line or 128 tokens (``generate_until``), with
 SmolLM2-135M-Instruct on the processor, in float32. Items, examples and frame are those that ship
 with the package. lm-eval gets them as a task of its own over a local JSONL file: the same prompts,
-letter by letter, with the same answers to choose from and the same end.
+letter by letter, with the same answers to choose from and the same end. Labels are compared behind
+the frame as it stands, without the chat template on either side; no recipe asks so, because its
+controls are answered in writing. This half measures the library's scoring alone.
 
 Both sides run in processes of their own, in turn, in turning order, and say how long the requests
 took: loading, building the tasks, and a warm-up of one item are not counted. lm-eval runs with
@@ -31,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -151,14 +153,19 @@ def _our_choices(
 def _our_replies(
     model: TransformersStudent, of: Prepared, items: Sequence[Item]
 ) -> tuple[list[str], list[Any]]:
-    def requests() -> Iterable[Request]:
-        for item in items:
-            request = of.asking.completion(item)
-            yield replace(request, sampling=replace(request.sampling, stop=(END,)))
-
-    replies = {reply.request.subject.question.id: reply for reply in model.generate(requests())}
+    requests = reply_requests(of, items)
+    replies = {reply.request.subject.question.id: reply for reply in model.generate(requests)}
     texts = [replies[item.question.id].text for item in items]
     return [published_answer(text) for text in texts], texts
+
+
+def reply_requests(of: Prepared, items: Iterable[Item]) -> Iterator[Request]:
+    """The items as one message of a chat each, so that the model's template comes around it as
+    lm-eval's ``apply_chat_template`` puts it, up to where the answer ends.
+    """
+    for item in items:
+        request = of.asking.completion(item, plain=False)
+        yield replace(request, sampling=replace(request.sampling, stop=(END,)))
 
 
 def run_peer(task: Task, count: int, folder: Path, rows: Path, batch_size: str) -> Outcome:

@@ -12,6 +12,11 @@ that of another one. They go through
 half, in a process of its own with its workers, reading and writing included; the making of the
 records is not.
 
+What is not measured: the vectors are made apart from the texts, so two records whose vectors are
+alike tell of different things, and the guard of ``semantic_duplicates``, which would protect nearly
+all of them, is off. Of the rules ``question_is_answer`` (the records are running text),
+``mixed_languages`` and ``personal_data`` are left out, and D4 brings no controls.
+
 ``seconds``      from the start of the process to its end.
 ``peak_mib``     the most memory of the process and its workers at any time, looked at ten times a
                  second: proportional set size, in which a page that several share counts once,

@@ -10,7 +10,9 @@ every other one in the opposite order, because the speed of a machine drifts; si
 more than 20 s run in the first alone. The median of a side's rates counts, ours and theirs alike.
 What a side merged is judged from its file.
 
-``teichaku``       sketches, candidates, verification, guard, survivors.
+``teichaku``       sketches, candidates, verification, guard, survivors: the functions of the
+                   library on one level, the whole text, in one process; neither the filter of a
+                   recipe with its levels and documents nor ``teichaku curate``.
 ``rensa``          as its README shows: lists of 5-grams, ``RMinHashDeduplicator`` with LSH.
 ``rensa-hashed``   rensa's digests with all else written by hand for speed: 5-grams hashed by numpy
                    in one flat array, a digest matrix, 16 bands, flags for all that have a partner

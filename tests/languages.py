@@ -9,8 +9,13 @@ SENTENCES = {
     "th": ["เรือลำนี้สร้างในปี 2530", "ราคา 1,800 บาท", "จริงหรือ", "มีไพ่ 36 ใบ"],
 }  # fmt: skip
 
+#: Families and flags of several code points, skin colours, variation selectors: in sentences, and
+#: alone.
+EMOJI = ["🚢✨出航です🎉", "Family of 4: 👨‍👩‍👧‍👦👍🏽", "1️⃣🍣を頼む。2️⃣🍺を頼む。"]
+BARE_EMOJI = ["👨‍👩‍👧‍👦👍🏽", "❤️🏴‍☠️🇯🇵", "🎉"]
+
 characters = st.characters(codec="utf-8", exclude_categories=["Cs"])
 any_text = st.text(alphabet=characters, max_size=120)
-sentence = st.sampled_from([s for group in SENTENCES.values() for s in group])
-natural_text = st.lists(sentence, max_size=8).map("".join)
+sentence = st.sampled_from([s for group in (*SENTENCES.values(), EMOJI) for s in group])
+natural_text = st.lists(st.one_of(sentence, st.sampled_from(BARE_EMOJI)), max_size=8).map("".join)
 texts = st.one_of(any_text, natural_text)

@@ -209,7 +209,8 @@ def curate(
 
     loaded = Curation() if config is None else load_sections(config, Curation)
     with _stoppable(), closing(make_executor(engine.value, workers, address)) as executor:
-        curated = run_curation(inputs, loaded, out, executor, _progress(quiet))
+        root = Path() if config is None else config.parent
+        curated = run_curation(inputs, loaded, out, executor, _progress(quiet), root)
     table = _table(_("step"), _("in"), _("out"), _("dropped"), _("reasons"))
     for step in curated.steps:
         reasons = ", ".join(f"{reason} {count}" for reason, count in step.reasons.items())
@@ -682,7 +683,9 @@ def dataset(
     heed = notice(source.terms, teacher.model) if teacher else ""
     if heed:
         typer.echo(f"! {heed}")
-    typer.echo(_("Read the card and recipe.yaml before you publish: they name files and servers."))
+    typer.echo(
+        _("Read the card and recipe.yaml before you publish: they name files, servers and authors.")
+    )
 
 
 @sheet_app.command(name="write", help=_("Write answers of a run as CSV, for people to mark."))

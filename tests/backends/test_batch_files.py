@@ -120,6 +120,11 @@ def test_a_failed_line_becomes_a_failed_reply_and_is_asked_for_again(tmp_path: P
         ({"error": {"code": "batch_expired", "message": "too late"}}, "too late"),
         ({"response": {"status_code": 500, "body": "oops"}}, "HTTP 500: oops"),
         ({"response": {"status_code": 200, "body": {"choices": []}}}, "no chat completion"),
+        ({"response": {"status_code": 200, "body": "oops"}}, "no chat completion"),
+        ({"response": "oops"}, "no object: 'oops'"),
+        ({"response": ["oops"]}, "no object"),
+        ({"response": "oops", "error": "too late"}, "too late"),
+        ({"response": {"status_code": [400], "body": None}}, "batch: "),
     ],
 )
 def test_whatever_a_line_holds_instead_of_a_reply_is_told(
@@ -246,6 +251,16 @@ def test_what_was_handed_in_by_a_run_that_was_killed_is_not_handed_in_again(
     service._paths = killed._paths
     assert generate(model(tmp_path, service=service), ["a"])["a"].text == "re: a"
     assert service.submitted == []
+
+
+@pytest.mark.parametrize("content", ["[]", '{"ids": []}', '{"ended": {"a": 1}}', '"x"', "{"])
+def test_a_list_of_batches_that_is_none_is_named_with_what_to_do(
+    tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "batches.json").write_text(content)
+    with pytest.raises(UserError, match=r"batches\.json cannot be read") as told:
+        generate(model(tmp_path, service=Service()), ["a"])
+    assert "Delete it" in told.value.hint
 
 
 def test_requests_that_depend_on_replies_go_out_in_waves(tmp_path: Path) -> None:

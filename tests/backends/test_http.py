@@ -2,6 +2,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import resource
 import signal
 import socket
@@ -26,9 +27,12 @@ from teichaku.backends.http import HttpModel, RetryDelays, Watchdog
 from teichaku.backends.http_answers import retry_after
 from teichaku.backends.loop_thread import loop_on_a_thread
 from teichaku.core.errors import UserError
+from teichaku.core.prompts import PromptPack, parse_prompt
 from teichaku.core.records import Message, Reply, Request, Sampling
+from teichaku.core.text import is_language
 
 NO_WAIT = RetryDelays(first=0.001, longest=0.002, longest_asked=0.05)
+AS_JSON = PromptPack("ja").load("as_json")
 SCHEMA = {"type": "object", "properties": {"答え": {"type": "string"}}, "required": ["答え"]}
 Behaviour = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
 
@@ -68,7 +72,8 @@ class ScriptedServer:
         return await self.behaviour(request, body)
 
     def model(self, **settings: Any) -> HttpModel:
-        return HttpModel(self.base_url, "tiny", **{"delays": NO_WAIT, **settings})
+        given = {"delays": NO_WAIT, "as_json": AS_JSON, **settings}
+        return HttpModel(self.base_url, "tiny", **given)
 
 
 async def good(request: web.Request, body: dict[str, Any]) -> web.Response:
@@ -151,12 +156,33 @@ def test_japanese_is_sent_as_utf_8_not_as_escapes() -> None:
 
 
 def test_a_schema_can_be_asked_for_in_words() -> None:
-    body = json.loads(request_body("tiny", ask(schema=SCHEMA), {}, schema_as_prompt=True))
+    body = json.loads(request_body("tiny", ask(schema=SCHEMA), {}, as_json=AS_JSON))
     asked = body["messages"][-1]["content"]
     assert asked.startswith("問い\n\n")
     assert "```json" in asked
-    assert json.loads(asked[asked.index("{") :]) == SCHEMA
+    assert is_language(asked.partition("```json")[0], "ja")
+    assert json.loads(asked.splitlines()[-1]) == SCHEMA
     assert "response_format" not in body
+
+
+def test_a_schema_is_asked_for_in_the_words_that_were_handed_in(server: ScriptedServer) -> None:
+    own = parse_prompt("version: 7\n[user]\nกรุณาตอบเป็น JSON: {{ schema }}\n", "th/as_json")
+    model = server.model(structured="prompt", as_json=own)
+    list(model.generate([ask(schema=SCHEMA)]))
+    (asked,) = server.asked
+    assert asked.startswith("問い\n\nกรุณาตอบเป็น JSON: {")
+    assert "#prompt:th/as_json@7:" in model.identity
+    other = parse_prompt("version: 7\n[user]\nตอบเป็น JSON: {{ schema }}\n", "th/as_json")
+    assert server.model(structured="prompt", as_json=other).identity != model.identity
+    assert server.model(as_json=own).identity == server.model(as_json=other).identity
+
+
+def test_without_words_no_schema_is_put_into_them(server: ScriptedServer) -> None:
+    server.behaviour = refuse_schema
+    (reply,) = server.model(as_json=None).generate([ask(schema=SCHEMA)])
+    assert "json_schema is not supported" in reply.error
+    with pytest.raises(UserError, match="needs the words"):
+        server.model(structured="prompt", as_json=None)
 
 
 def test_samples_of_one_request_have_seeds_of_their_own() -> None:
@@ -663,7 +689,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
 
 def test_identity_names_endpoint_model_and_all_that_shapes_replies() -> None:
     def identity(**settings: Any) -> str:
-        return HttpModel("http://host/v1/", "org/tiny", **settings).identity
+        return HttpModel("http://host/v1/", "org/tiny", as_json=AS_JSON, **settings).identity
 
     assert identity() == identity(structured="auto") == "http:http://host/v1#org/tiny"
     assert identity(extra={"top_k": 1}) == 'http:http://host/v1#org/tiny{"top_k":1}'
@@ -885,7 +911,9 @@ def test_identity_is_that_of_the_first_server() -> None:
     assert HttpModel([two, one], "tiny").identity != alone
 
 
-def test_a_request_that_hangs_alone_is_named_and_tried_once_more(server: ScriptedServer) -> None:
+def test_a_request_that_hangs_alone_is_named_tried_once_more_and_given_up(
+    server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
         name = body["messages"][-1]["content"]
         if name == "never" or (name == "once" and server.asked[name] == 1):
@@ -895,7 +923,7 @@ def test_a_request_that_hangs_alone_is_named_and_tried_once_more(server: Scripte
     server.behaviour = behave
     named: list[str] = []
     model = server.model(
-        timeout_seconds=4,
+        timeout_seconds=3600,
         max_concurrency=8,
         watchdog=Watchdog(factor=4, floor_seconds=0.2),
         on_stuck=lambda request, seconds: named.append(request.messages[-1].content),
@@ -904,8 +932,49 @@ def test_a_request_that_hangs_alone_is_named_and_tried_once_more(server: Scripte
     replies = {r.request.messages[-1].content: r for r in model.generate(requests)}
     assert sorted(named) == ["never", "once"]
     assert replies["once"].text == "re: once"
-    assert "did not answer in 4 s (tries: 2)" in replies["never"].error
+    # By the time of the others: a whole time-out is an hour.
+    assert re.search(r"did not answer in [\d.]+ s \(tries: 2\)$", replies["never"].error)
     assert (len(replies), server.asked["never"], server.asked["once"]) == (302, 2, 2)
+    given_up = [record.getMessage() for record in caplog.records if "given up" in record.message]
+    assert len(given_up) == 1
+    assert "'never…', sample 0; given up" in given_up[0]
+
+
+def test_a_server_that_becomes_slow_for_all_is_waited_for(server: ScriptedServer) -> None:
+    awake = asyncio.Event()
+
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        name = body["messages"][-1]["content"]
+        if name.startswith("slow"):
+            if server.asked[name] > 1:
+                asyncio.get_running_loop().call_later(1.5, awake.set)
+            await awake.wait()
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(
+        timeout_seconds=3600,
+        max_concurrency=8,
+        watchdog=Watchdog(factor=4, floor_seconds=0.1),
+        on_stuck=lambda request, seconds: None,
+    )
+    slow = [f"slow {n}" for n in range(8)]
+    requests = [*(ask(str(n)) for n in range(300)), *map(ask, slow)]
+    assert [reply.error for reply in model.generate(requests) if reply.error] == []
+    assert [server.asked[name] for name in slow] == [2] * 8
+
+
+def test_while_few_have_been_answered_the_time_out_alone_counts(server: ScriptedServer) -> None:
+    async def behave(request: web.Request, body: dict[str, Any]) -> web.Response:
+        if body["messages"][-1]["content"] == "slow":
+            await asyncio.sleep(0.5)
+        return await good(request, body)
+
+    server.behaviour = behave
+    model = server.model(timeout_seconds=3600, watchdog=Watchdog(factor=1, floor_seconds=0.01))
+    replies = list(model.generate([ask("slow"), *(ask(str(n)) for n in range(50))]))
+    assert [reply.error for reply in replies] == [""] * 51
+    assert server.asked["slow"] == 1
 
 
 async def several(request: web.Request, body: dict[str, Any]) -> web.Response:

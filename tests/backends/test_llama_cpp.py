@@ -267,6 +267,19 @@ def test_a_real_model_repeats_itself_for_the_same_seed_and_not_for_another_sampl
 
 
 @pytest.mark.models
+def test_a_rendered_prompt_is_the_one_that_the_engine_reads(smol: LlamaCppModel) -> None:
+    request = ask("定員は？", sampling=Sampling(max_tokens=1))
+    rendered = smol.rendered(request.messages)
+    (reply,) = smol.generate([request])
+    assert len(rendered.tokens) == reply.prompt_tokens
+    assert "<|im_start|>user\n定員は？<|im_end|>\n" in rendered.text
+    assert rendered.has_chat_template
+    assert rendered.bos in rendered.special < set(rendered.tokens)
+    with pytest.raises(ValueError, match="chat template"):
+        smol.rendered(request.messages, plain=True)
+
+
+@pytest.mark.models
 def test_nobody_else_on_the_machine_can_use_the_engine(smol: LlamaCppModel) -> None:
     address = f"{smol._loaded().listening_address}/v1/chat/completions"
     body = json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from tiny_student import CHAT_TEMPLATE, make_model
 
@@ -66,6 +67,29 @@ def test_the_rows_are_the_prompts_that_we_ask(tmp_path: Path, name: str) -> None
             item.question.reference for item in of.items
         ]
         assert all(row["prompt"] == of.asking.choices(of.items[0])[0].context for row in rows[:1])
+
+
+def test_both_sides_write_behind_the_same_chat_template(tmp_path: Path, folder: Path) -> None:
+    task = replace(bench.TASKS["jsquad"], items=5)
+    of = bench.prepared(task)
+    bench.write_rows(tmp_path / "rows.jsonl", task, of)
+    lines = (tmp_path / "rows.jsonl").read_text("utf-8").splitlines()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # What lm-eval's apply_chat_template makes of a row.
+    theirs = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": json.loads(line)["prompt"]}],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        for line in lines
+    ]
+    student = bench.student(folder)
+    requests = list(bench.reply_requests(of, of.items))
+    ours = [student.rendered(request.messages, request.plain) for request in requests]
+    assert [prompt.text for prompt in ours] == theirs
+    assert all(text.endswith("### 応答:\n<|end|>\n<|assistant|>") for text in theirs)
+    assert {request.sampling.stop for request in requests} == {("\n\n",)}
 
 
 @pytest.mark.parametrize("name", ["jcommonsenseqa", "jsquad"])

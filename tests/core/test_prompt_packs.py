@@ -1,5 +1,6 @@
 """The prompts and categories that ship: same in every language, complete, and by S1's rules."""
 
+import json
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ PLACEHOLDERS = {
     "fact_questions": {"fact", "title", "count", "avoid"},
     "fact_text": {"facts", "title"},
     "reverse": {"fact", "title"},
+    "as_json": {"schema"},
     "ask_again": {"problem"},
     "category_qa": {"categories", "examples", "passage", "title"},
     "closed_book": {"question"},
@@ -74,7 +76,7 @@ PLACEHOLDERS = {
     "judge_absolute": {"passage", "question", "reference", "answer"},
     "judge_criteria": {"question", "reference", "criteria", "answer", "score_first"},
     "judge_pairwise": {
-        *("question", "reference", "answer_a", "answer_b"),
+        *("question", "reference", "criteria", "answer_a", "answer_b"),
         *("earlier_question", "earlier_reference", "earlier_answer_a", "earlier_answer_b"),
     },
     "judge_turn": {
@@ -107,6 +109,7 @@ TEXT_VALUES = {
     "avoid": ["«avoid»"],
     "count": 8731,
     "problem": "«problem»",
+    "schema": "«schema»",
     "document": "«document»",
     "entities": ["«entity»", "«other»"],
     "angle": "«angle»",
@@ -387,6 +390,17 @@ def test_retrieved_passages_stand_in_order_each_with_its_number_and_title(
     in_order = [f"{word}1{colon}«boat»\n\n«one»\n\n{word}2\n\n«two»\n\n", "«question»"]
     assert [text.count(part) for part in in_order] == [1, 1]
     assert text.endswith("«question»")
+
+
+@each_language
+def test_the_words_that_ask_for_json_end_with_the_schema(language: str) -> None:
+    prompt = shipped_prompt(language, "as_json")
+    text = prompt.text(schema='{"type": "object"}')
+    assert text.endswith('{"type": "object"}')
+    before, _, reply = text.partition("```json\n")
+    assert "```json" in before
+    example = json.loads(reply.partition("\n```")[0])
+    assert all(f'"{key}": {{' in before for key in example)
 
 
 @each_language

@@ -91,6 +91,23 @@ def test_all_mistakes_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
     assert any("Save it as UTF-8" in line for line in lines if "judge_absolute" in line)
 
 
+@pytest.mark.parametrize("name", ["as_json", "ask_again", "masked_sentence", "plain_template"])
+def test_a_prompt_that_becomes_part_of_a_message_has_one_section(tmp_path: Path, name: str) -> None:
+    builtin = PromptPack("ja").load(name)
+    ((role, text),) = builtin.sections
+    source = f"version: 1\n[system]\nx\n[{role}]\n{text}"
+    (tmp_path / f"{name}.txt").write_text(source, "utf-8")
+    assert f"{name}.txt: has 2 sections" in refused(tmp_path)
+    (tmp_path / f"{name}.txt").write_text(f"version: 1\n[user]\n{text}", "utf-8")
+    assert PromptPack("ja", tmp_path).load(name).sections == (("user", text),)
+
+
+def test_a_prompt_that_is_asked_as_it_is_may_get_a_system_section(tmp_path: Path) -> None:
+    source = "version: 1\n[system]\nx\n[user]\n{{ question }}"
+    (tmp_path / "closed_book.txt").write_text(source, "utf-8")
+    assert len(PromptPack("ja", tmp_path).load("closed_book").messages(question="?")) == 2
+
+
 def test_what_a_prompt_uses_only_under_a_condition_can_be_left_out(tmp_path: Path) -> None:
     required = {name: PromptPack("ja").load(name).required for name in builtin_prompts()}
     assert required["document_qa"] == {"passage", "count"}

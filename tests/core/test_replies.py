@@ -4,18 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from languages import texts
+from languages import natural_text, sentence, texts
 from teichaku.core import replies
 from teichaku.core.replies import (
     ListItem,
     json_objects,
+    labelled_parts,
     last_json_object,
     list_item,
     list_items,
     text_value,
     visible_text,
     without_thinking,
+    yes_or_no,
 )
+from teichaku.core.text import comparable
 
 objects = st.dictionaries(texts, st.one_of(texts, st.integers(), st.none()), min_size=1, max_size=4)
 
@@ -182,3 +185,85 @@ def test_items_come_one_after_another() -> None:
 def test_no_line_breaks_the_reader_of_lists(line: str) -> None:
     found = list_item(line)
     assert found is None or found.text in line
+
+
+LABELS = {"question": ("質問", "問", "Q", "Question"), "answer": ("答え", "A", "Answer")}
+
+
+@given(
+    st.lists(st.tuples(sentence, sentence), min_size=1, max_size=5),
+    st.sampled_from(["質問：{}\n答え：{}", "Q: {}\nA: {}", "**Question 1:** {}\n\n**Answer:** {}"]),
+    st.sampled_from(["\n", "\n\n"]),
+)
+def test_lines_that_name_their_parts_are_read_in_any_language(
+    pairs: list[tuple[str, str]], form: str, between: str
+) -> None:
+    text = between.join(form.format(*pair) for pair in pairs)
+    found = list(labelled_parts(f"以下のとおりです。\n\n{text}\n\n以上です。", LABELS))
+    assert found == [{"question": question, "answer": answer} for question, answer in pairs]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. 質問1：定員は？\n   答え：48人",
+        "- **質問：** 定員は？\n- **答え：** 48人",
+        "**質問：定員は？**\n答え：48人",
+        "質問：定員は？　答え：48人",
+        "### 質問１：定員は？\n\n答え：\n48人",
+        "<think>質問：建造は？</think>質問：定員は？ 答え：48人",
+        "- **質問：定員は？**\n- a：48人",
+    ],
+)
+def test_marks_beside_a_label_are_no_part_of_the_text(text: str) -> None:
+    assert list(labelled_parts(text, LABELS)) == [{"question": "定員は？", "answer": "48人"}]
+
+
+def test_a_part_goes_on_in_the_lines_below_it_up_to_an_empty_one() -> None:
+    text = "Q: What is told?\nA: First this,\nthen that.\n\nI hope this helps!"
+    whole = {"question": "What is told?", "answer": "First this,\nthen that."}
+    assert list(labelled_parts(text, LABELS)) == [whole]
+
+
+def test_a_label_inside_of_a_text_that_has_its_part_already_is_text() -> None:
+    text = "Q: Is it so? A: or B: which one?\nA: Yes."
+    assert list(labelled_parts(text, LABELS)) == [
+        {"question": "Is it so? A: or B: which one?", "answer": "Yes."}
+    ]
+
+
+@given(texts)
+def test_whatever_is_written_its_parts_are_stretches_of_it(text: str) -> None:
+    for group in labelled_parts(text, LABELS):
+        assert group.keys() <= LABELS.keys()
+        assert all(line in text for part in group.values() for line in part.split("\n"))
+
+
+def test_text_without_labels_has_no_parts() -> None:
+    for text in ("申し訳ありません。", '{"question": "定員", "answer": "48人"}', "At 10:30: tea"):
+        assert list(labelled_parts(text, LABELS)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("true", True),
+        (" False.\n", False),
+        ("```\ntrue\n```", True),
+        ("はい。", True),
+        ("「いいえ」", False),
+        ("**Yes**", True),
+        ("<think>no</think>yes", True),
+        ("はい、いいえ", None),
+        ("not true", None),
+        ("", None),
+    ],
+)
+def test_a_bare_word_is_read_as_true_or_false(text: str, said: bool | None) -> None:
+    assert yes_or_no(text) is said
+
+
+@given(natural_text.filter(comparable))
+def test_sentences_are_neither_yes_nor_no(text: str) -> None:
+    assert yes_or_no(text) is None
+    assert yes_or_no(f"はい。{text}") is None

@@ -12,6 +12,7 @@ from teichaku.core.statistics import (
     paired_difference,
     seeded_mean,
     share_interval,
+    stratified_mean,
     student_quantile,
 )
 from teichaku.core.statistics.clusters import cluster_sums
@@ -296,3 +297,53 @@ def test_seeds_must_have_answered_the_same_questions() -> None:
     one = seeded_mean([[1.0, 0.0], [0.0, 0.0]], ["a", "a"])
     assert one is not None
     assert (one.interval.value, one.interval.low) == (0.25, None)
+
+
+def test_one_stratum_has_the_interval_of_its_own_mean() -> None:
+    values, clusters = [1.0, 0.0, 1.0, 1.0, 0.0, 0.0], list("aabbcd")
+    for scale in (None, (0.0, 1.0)):
+        own = clustered_mean(values, clusters, scale)
+        found = stratified_mean([(values, clusters)], [3.0], scale)
+        assert found is not None and own is not None
+        assert found.n == own.n
+        assert found.value == pytest.approx(own.value)
+        assert bounds(found) == pytest.approx(bounds(own))
+
+
+def test_strata_count_by_their_weights_and_their_variances_add_up() -> None:
+    draws = np.random.default_rng(1)
+    small, large = list(draws.random(8)), list(draws.random(40))
+    strata = [(one, [str(place) for place in range(len(one))]) for one in (small, large)]
+    found = stratified_mean(strata, [1, 3])
+    assert found is not None
+    assert found.value == pytest.approx(0.25 * np.mean(small) + 0.75 * np.mean(large))
+    squares = [(share * stats.sem(one)) ** 2 for share, one in ((0.25, small), (0.75, large))]
+    degrees = sum(squares) ** 2 / (squares[0] ** 2 / 7 + squares[1] ** 2 / 39)
+    half = stats.t.ppf(0.975, degrees) * np.sqrt(sum(squares))
+    assert bounds(found) == pytest.approx((found.value - half, found.value + half))
+
+
+def test_the_interval_of_strata_covers_the_truth() -> None:
+    draws, covered, studies = np.random.default_rng(3), 0, 400
+    shares, sizes = (0.9, 0.3, 0.6), (10, 25, 50)
+    for _ in range(studies):
+        strata = [
+            ((draws.random(size) < share).astype(float).tolist(), [str(n) for n in range(size)])
+            for share, size in zip(shares, sizes, strict=True)
+        ]
+        low, high = bounds(stratified_mean(strata, [1, 1, 1], (0.0, 1.0)))
+        covered += low <= 0.6 <= high
+    assert covered / studies > 0.93
+
+
+def test_strata_without_values_or_of_one_document_have_no_interval() -> None:
+    one, several = ([1.0, 0.0], ["a", "a"]), ([1.0, 0.0], ["a", "b"])
+    found = stratified_mean([one, several], [1, 1], (0.0, 1.0))
+    assert found is not None
+    assert (found.value, found.low, found.n) == (0.5, None, 4)
+    assert stratified_mean([several, ([], [])], [1, 1]) is None
+    assert stratified_mean([], []) is None
+    with pytest.raises(ValueError, match="1 weights of 2 strata"):
+        stratified_mean([one, several], [1])
+    with pytest.raises(ValueError, match="add up to 0"):
+        stratified_mean([several], [0])

@@ -147,6 +147,11 @@ def test_ngrams_stand_in_the_text_and_have_their_size(value: str) -> None:
         ("x-1", "x1"),
         ("2x − 1", "2x1"),
         ("ค่า x-1", "ค่า x1"),
+        ("がくせい", "かくせい"),
+        ("ガイド", "カイト"),
+        ("ﾊﾟｽ", "ﾊﾞｽ"),
+        ("ぱん", "はん"),
+        ("か\u3099", "か"),
     ],
 )
 def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
@@ -170,6 +175,8 @@ def test_marks_that_change_a_meaning_stay(one: str, other: str) -> None:
         ("5度-10度", "5度〜10度"),
         ("葛\U000e0100城市", "葛城市"),
         ("❤\ufe0f", ""),
+        ("か\u3099くせい", "がくせい"),
+        ("ｶﾞｲﾄﾞ", "ガイド"),
     ],
 )
 def test_marks_that_are_only_written_otherwise_do_not_count(one: str, other: str) -> None:

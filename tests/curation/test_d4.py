@@ -59,17 +59,33 @@ def test_all_are_kept_or_dropped_and_order_changes_nothing(
         assert len(found.kept) == pytest.approx(share * 200, abs=4)
 
 
-def test_reasons_name_the_duplicate_or_the_prototype() -> None:
+@pytest.mark.parametrize(
+    ("drop", "other"), [("near", "near_prototype"), ("far", "far_from_prototype")]
+)
+def test_reasons_name_the_duplicate_that_stays_or_fell_later_or_the_prototype(
+    drop: str, other: str
+) -> None:
     ids, vectors = crowd(300, 60)
-    found = d4(ids, vectors, D4Settings(share=0.5))
+    chosen = D4Settings(share=0.5, drop=drop)  # type: ignore[arg-type]
+    found = d4(ids, vectors, chosen)
     reasons = [reason for reason, _ in found.dropped.values()]
     assert reasons.count("semantic_duplicate") == pytest.approx(75, abs=3)
-    assert set(reasons) == {"semantic_duplicate", "near_prototype"}
+    assert set(reasons) == {"semantic_duplicate", other}
     duplicates = {n: e for n, (r, e) in found.dropped.items() if r == "semantic_duplicate"}
-    dedup = d4_rows(vectors, draws(ids, 0), D4Settings(share=0.5)).deduplicated.standing
+    dedup = d4_rows(vectors, draws(ids, 0), chosen).deduplicated.standing
+    told = set()
     for name, evidence in duplicates.items():
-        assert dedup.keep[ids.index(evidence.partition(" stays")[0])]
-        assert not dedup.keep[ids.index(name)]
+        witness, _, rest = evidence.partition(" ")
+        fate, _, similarity = rest.partition("; ")
+        told.add(fate)
+        if fate == "stays":
+            assert witness in found.kept
+        else:
+            assert found.dropped[witness][0] == other
+        assert dedup.witness[ids.index(name)] == ids.index(witness)
+        cosine = dedup.similarity[ids.index(name)]
+        assert similarity.startswith(f"similarity {cosine:.4f}, threshold ")
+    assert told == {"stays", f"was kept for it, and fell later ({other})"}
 
 
 def test_clusters_anew_are_not_those_that_duplicates_made() -> None:

@@ -22,6 +22,7 @@ from teichaku.curation.magpie_screen import (
     nearest_kept,
 )
 from teichaku.curation.ngram_vectors import NgramVectors
+from teichaku.curation.similar_pairs import Allowed
 
 PROMPT, AGAIN = prompt("magpie_screen"), prompt("ask_again")
 
@@ -92,13 +93,36 @@ def test_good_and_excellent_instructions_with_a_score_that_is_high_enough_stay()
     assert all(n.difficulty == "easy" and n.explanation for n in noted.values())
 
 
-def test_an_answer_that_ends_in_a_colon_falls() -> None:
+def test_of_several_difficulties_the_wanted_ones_stay() -> None:
+    marks = {
+        "落語の歴史を三行で述べてください。": "very easy",
+        "次の苦情に返事を書いてください。": "hard",
+        "三角形の面積を求めてください。": "very hard",
+    }
+    examples = [made(question) for question in marks]
+    assert len(screen(examples, lambda e: judged(difficulty=marks[e.question]))[0]) == 3
+    kept, fallen, noted = screen(
+        examples, lambda e: judged(difficulty=marks[e.question]), difficulties=("easy", "hard")
+    )
+    assert [marks[example.question] for example in kept] == ["hard"]
+    assert set(fallen.values()) == {"other_difficulty"}
+    assert {q: note.difficulty for q, note in noted.items()} == marks
+
+
+def test_an_instruction_that_ends_in_a_colon_falls_and_so_does_an_answer() -> None:
+    whole = made("次の語を英語にしてください：", input="朝顔")
     examples = [
+        made("次の文章を要約してください："),
+        made("Translate this sentence: "),
+        made("英語にしてください。", input="湯たんぽ："),
         made("次の語を並べてください。", "順番は次のとおり："),
         made("List three rivers.", "They are: "),
+        whole,
     ]
-    _, fallen, _ = screen(examples)
-    assert set(fallen.values()) == {"unfinished_answer"}
+    kept, fallen, _ = screen(examples)
+    assert kept == [whole]
+    reasons = [fallen[example.question] for example in examples[:-1]]
+    assert reasons == ["unfinished_instruction"] * 3 + ["unfinished_answer"] * 2
 
 
 @pytest.mark.parametrize("score", [0, 11, None, "良い", True, [8]])
@@ -150,6 +174,39 @@ def test_a_low_scored_twin_does_not_take_the_place_of_a_good_one() -> None:
     assert [example.id for example in kept] == ["b"]
 
 
+class Axes:
+    """An embedder that knows two meanings, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Any) -> np.ndarray:
+        self.asked += texts
+        rows = [[1.0, 0.0] if "猫" in text else [0.0, 1.0] for text in texts]
+        return np.array(rows, np.float32)
+
+
+LONG = (
+    "{}について、目的、対象となる人、守らなければならないこと、例外として認められることを、"
+    "規程を読んだことのない新人にも分かるように、順を追ってやさしく説明してください。"
+)
+
+
+def test_instructions_about_other_numbers_or_names_are_no_duplicates() -> None:
+    twelfth, thirteenth, again = (
+        made(LONG.format(about), id=name)
+        for name, about in (("a", "規程の第12条"), ("b", "規程の第13条"), ("c", "規程の第１３条"))
+    )
+    kept, fallen, noted = screen([twelfth, thirteenth, again], embedder=Axes())
+    assert {example.id for example in kept} == {"a", "b"}
+    assert fallen == {again.question: "near_duplicate"}
+    assert noted[again.question].neighbour_id == "b"
+    named = [made(LONG.format(f"{city}支店の規程"), id=city) for city in ("大阪", "東京")]
+    assert len(screen(named, embedder=Axes())[0]) == 2
+    wordings = [made(LONG.format(text), id=text) for text in ("この規程", "この　規程")]
+    assert len(screen(wordings, embedder=Axes())[0]) == 1
+
+
 def test_the_input_tells_instructions_apart() -> None:
     asked = "次の文を英語にしてください。"
     examples = [
@@ -191,18 +248,6 @@ def test_the_judge_sees_the_nearest_seeds_whatever_else_is_screened() -> None:
         assert all(question in contents[example.question] for question in references)
     list(screening([about[0]]))
     assert contents[about[0].question] == both[about[0].question]
-
-
-class Axes:
-    """An embedder that knows two meanings, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def embed(self, texts: Any) -> np.ndarray:
-        self.asked += texts
-        rows = [[1.0, 0.0] if "猫" in text else [0.0, 1.0] for text in texts]
-        return np.array(rows, np.float32)
 
 
 def test_an_embedder_takes_the_place_of_the_characters() -> None:
@@ -263,6 +308,19 @@ def test_rows_that_stay_are_apart_and_rows_that_fall_are_near_one_that_stays(
         least = min(1 - float(rows[number] @ rows[k]) for k in before)
         assert distance == pytest.approx(least, abs=2e-6)
         assert place in before
+
+
+def test_rows_that_may_not_be_duplicates_pass_each_other_by() -> None:
+    kinds = np.array([0, 1, 0, 1, 0])
+    rows = np.array([[1, 0], [1, 0], [1, 0], [1, 0.001], [0, 1]], np.float32)
+    allowed = Allowed(lambda worse, better: kinds[worse] == kinds[better])
+    assert nearest_kept(rows, 0.05, allowed=allowed) == [
+        (None, -1),
+        (None, -1),
+        (0.0, 0),
+        (pytest.approx(0, abs=2e-6), 1),
+        (1.0, 0),
+    ]
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from made import example, passage
 from teichaku.core.models import Embedder
 from teichaku.core.records import Dropped, Example
-from teichaku.curation import near_duplicates, semantic_filter
-from teichaku.curation.clusters import draws, on_grid
-from teichaku.curation.d4 import D4Settings, d4_rows
+from teichaku.curation import near_duplicates, semantic_filter, shards
+from teichaku.curation.clusters import on_grid
+from teichaku.curation.d4 import D4Settings, d4
 from teichaku.curation.duplicates import drop_duplicates
 from teichaku.curation.near_duplicates import longest
 from teichaku.curation.shard_steps import (
@@ -114,15 +114,19 @@ def test_near_duplicates_fall_in_shards_as_in_one_list(
 
 
 @settings(max_examples=60)
-@given(example_lists(), st.integers(1, 5))
-def test_exact_duplicates_fall_in_shards_as_in_one_list(rows: list[Example], shard: int) -> None:
+@given(example_lists(), st.integers(1, 5), st.data())
+def test_exact_duplicates_fall_in_shards_as_in_one_list(
+    rows: list[Example], shard: int, data: st.DataObject
+) -> None:
     rows += [replace(row, id=f"{row.id}-again", answer=f"{row.answer}。") for row in rows[::2]]
+    scores = {row.id: data.draw(st.sampled_from([None, -1.0, 0.0, 2.5])) for row in rows}
+    rank = data.draw(st.sampled_from([longest, lambda row: scores[row.id]]))
     expected = {
         record.record_id: (record.reason, record.evidence.partition(" ")[0])
-        for record in drop_duplicates(rows)
+        for record in drop_duplicates(rows, rank)
         if isinstance(record, Dropped)
     }
-    decision = decide(ExactDuplicates(), rows, shard)
+    decision = decide(ExactDuplicates(rank), rows, shard)
     assert fallen(rows, decision) == expected
     for row in np.flatnonzero(~decision.keep).tolist():
         is_same = decision.reasons[decision.reason[row]] == "duplicate"
@@ -172,21 +176,40 @@ def test_semantic_duplicates_fall_in_shards_as_in_one_list(
     assert set(decision.reasons) == {"semantic_duplicate"}
 
 
+@pytest.mark.parametrize("drop", ["near", "far"])
 @pytest.mark.parametrize("shard", [1, 7, 100])
-def test_d4_keeps_in_shards_what_it_keeps_of_one_list(shard: int) -> None:
-    rows = [example(f"質問{n}は？", "答え", id=f"{n:02d}") for n in range(60)]
-    vectors, chosen = planted(60, 2), D4Settings(share=0.5, dedup_share=0.75)
-    whole = d4_rows(
-        on_grid(vectors), draws([row.id for row in rows], 3), chosen,
-        scores=np.array([longest(row) for row in rows]),
-    )  # fmt: skip
+def test_d4_decides_in_shards_as_a_selection_of_a_study_does(shard: int, drop: str) -> None:
+    # Of every other near copy the clause is another one: such rows are no duplicates.
+    clauses = [n if n // 3 % 2 else 12 for n in range(60)]
+    rows = [
+        example(f"第{clause}条の割引は？", "二割", id=f"{n:02d}")
+        for n, clause in enumerate(clauses)
+    ]
+    vectors = planted(60, 2)
+    chosen = D4Settings(share=0.5, dedup_share=0.75, drop=drop)  # type: ignore[arg-type]
+    ids, texts = [row.id for row in rows], [row.whole for row in rows]
+    guard = semantic_filter.unless_told_apart(texts)
+    whole = d4(ids, on_grid(vectors), chosen, allowed=guard, seed=3)
     decision = decide(D4(chosen, seed=3), rows, shard, vectors)
-    assert decision.keep.tolist() == whole.keep.tolist()
-    assert decision.keep.sum() == 30
-    reasons = {reason for reason, _ in fallen(rows, decision).values()}
-    assert reasons == {"semantic_duplicate", "near_prototype"}
-    near = np.flatnonzero(~decision.keep & (decision.reason == 1))
-    assert not np.isnan(decision.similarity[near]).any()
+    assert {row.id for row, keep in zip(rows, decision.keep, strict=True) if keep} == {*whole.kept}
+    assert set(whole.kept) != set(d4(ids, on_grid(vectors), chosen, seed=3).kept)
+    labels = Texts.of(ids)
+    gone = [(n, row) for n, row in enumerate(rows) if not decision.keep[n]]
+    fates = set()
+    for record in shards.fallen(gone, decision, labels):
+        reason, evidence = whole.dropped[record.record_id]
+        assert record.reason == reason
+        witness, _, fate = record.evidence.partition(";")[0].partition(" ")
+        if reason == "semantic_duplicate":
+            assert evidence.startswith(record.evidence)
+            assert clauses[int(witness)] == clauses[int(record.record_id)]
+            assert (fate == "stays") == (witness in whole.kept)
+            fates.add(fate)
+        else:
+            cosine = evidence.split()[1]
+            assert record.evidence == f"similarity {cosine}"
+    far = "near_prototype" if drop == "near" else "far_from_prototype"
+    assert fates == {"stays", f"was kept for it, and fell later ({far})"}
 
 
 def test_one_long_id_takes_no_room_for_every_row() -> None:

@@ -31,6 +31,19 @@ def test_what_falls_names_what_stays_and_how_alike_they_are() -> None:
     assert record.evidence == "a (舟.jsonl#1): 定員は？ stays; similarity 0.9123"
 
 
+def test_a_row_that_was_kept_for_another_and_fell_later_is_not_said_to_stay() -> None:
+    rows = [example("定員は？", "48人", id="a"), example("定員は?", "48 人", id="b")]
+    reasons = np.array([1, 0], np.uint8)
+    told = ("semantic_duplicate", "near_prototype")
+    decision = Decision(np.zeros(2, bool), reasons, np.array([-1, 0]), np.array([0.75, 0.9]), told)
+    decision.check()
+    first, second = fallen(enumerate(rows), decision, Texts.of(["a", "b"]))
+    assert (first.reason, first.evidence) == ("near_prototype", "similarity 0.7500")
+    assert second.evidence == (
+        "a was kept for it, and fell later (near_prototype); similarity 0.9000"
+    )
+
+
 def test_a_row_is_named_on_one_line_and_else_as_it_is_worded() -> None:
     told = label(example("定員は\n何人　です  か", "48人", id="a"))
     assert told == "a: 定員は 何人　です  か"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from languages import SENTENCES, any_text, natural_text, texts
+from languages import SENTENCES, any_text, natural_text, sentence, texts
 from made import example
 from rule_proofs import RULES, proofs
 from teichaku.core.records import Example
@@ -107,9 +107,16 @@ def test_natural_text_stands(chosen: list[str]) -> None:
             assert rule("ja")(made("answer", text)) is None, reason
 
 
-@given(st.sampled_from(STAYS), natural_text)
-def test_a_near_miss_among_other_sentences_stays(near: tuple[str, str, str], more: str) -> None:
+@given(st.sampled_from(STAYS), natural_text, st.data())
+def test_a_near_miss_among_other_sentences_stays(
+    near: tuple[str, str, str], more: str, data: st.DataObject
+) -> None:
     reason, language, text = near
+    if reason == "mixed_languages":
+        own = st.lists(st.sampled_from(SENTENCES[language]), min_size=1).map("\n".join)
+        before, after = data.draw(own), data.draw(own)
+        one = made("answer", f"{before}\n{text}\n{after}", language)
+        assert RULES[reason](language)(one) is None
     if reason in ("refusal", "meta_talk", "preamble", "broken_characters", "template_token"):
         rule = RULES[reason](language)
         assert rule(made("answer", f"遊覧船の話です。\n{text}\n{more}", language)) is None
@@ -160,12 +167,50 @@ def test_the_separator_of_a_table_is_no_run_however_wide_its_cells(
     assert repetition(f"{table}\n定員は48人です。").symbols <= len(names) + 3
 
 
-@given(st.sampled_from(["😀", "…", "-=", "|---", "❤️", "🎉\n", "๛ "]), natural_text)
+@given(
+    st.sampled_from(["😀", "…", "-=", "|---", "❤️", "🎉\n", "๛ "]),
+    st.lists(sentence, max_size=8).map("".join),
+)
 def test_symbols_in_a_row_are_counted_without_white_space(unit: str, before: str) -> None:
     found = repetition(f"{before}終わり{unit * 300}")
     bare = unit.strip()
     assert found.symbols >= 300 * len(bare) - len(bare)
     assert repetition(f"{before}終わり{unit * 10}").symbols <= 50
+
+
+TITLES = [
+    "iPhone 15 Pro", "Attention Is All You Need", "Is This It. Let It Be.",
+    "Gone with the Wind. The Lord of the Rings. Beauty and the Beast.",
+    "J. R. R. Tolkien. C. S. Lewis.", "Dr. Strange in the Multiverse of Madness",
+    "U.S. Steel Co., Ltd. of Pittsburgh.", "E = m c. x = a b. p and q. p or q.",
+    "`it was built. it is old.`", "『It was built in 1987. It has two decks.』",
+    "Vaswani et al. Attention is all you need. In Advances in Neural Information Processing.",
+    "OK. Yes. No.", "Ver. 2.0. Rev. B.", "It was built in 1987.",
+]  # fmt: skip
+ENGLISH = [
+    "It was built in 1987. It has two decks.", "Yes. It is made of cypress.",
+    "Is it old? It was built in 1987!", "The ferry leaves at nine.\nTickets are at the pier.",
+    "It was built in 1987. It has two decks (二つの甲板、ดาดฟ้าสองชั้น、두 갑판).",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["ja", "zh", "th", "ko"])
+@pytest.mark.parametrize("part", ["answer", "text"])
+def test_short_english_sentences_are_no_answer_in_another_language_but_titles_are(
+    language: str, part: Part
+) -> None:
+    rule = unnatural_mixture(language)
+    for text in TITLES:
+        assert rule(made(part, text, language)) is None, text
+    for text in ENGLISH:
+        found = rule(made(part, text, language))
+        assert found and found[0] == "mixed_languages", text
+        assert unnatural_mixture("en")(made(part, text, "en")) is None
+    asked = example("次の文を英語に翻訳してください。", ENGLISH[0], language=language)
+    assert rule(asked) is None
+    # Beside the language of the set, short sentences are quotations, names and examples.
+    own = SENTENCES.get(language, ["이 배는 천구백팔십칠년에 만들어졌다."])[0]
+    assert rule(made(part, f"{own}\nIt has two decks. It is old.", language)) is None
 
 
 def test_what_the_question_asks_for_is_natural() -> None:

@@ -16,7 +16,7 @@ def paragraph(text: str, style: str = "", extra: str = "") -> str:
     return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r>{extra}</w:p>"
 
 
-def docx(body: str, title: str = "") -> bytes:
+def docx(body: str, title: str = "", creator: str = "") -> bytes:
     """A Word file with the styles and the one footnote that the tests need."""
     styles = "".join(
         f'<w:style w:type="paragraph" w:styleId="{style}"><w:name w:val="{name}"/></w:style>'
@@ -36,7 +36,7 @@ def docx(body: str, title: str = "") -> bytes:
         "word/footnotes.xml": f'<w:footnotes xmlns:w="{WORD}"><w:footnote w:id="2">'
         f"{paragraph('脚注の文。')}</w:footnote></w:footnotes>",
         "docProps/core.xml": '<p:c xmlns:p="p" xmlns:dc="http://purl.org/dc/elements/1.1/">'
-        f"<dc:title>{title}</dc:title></p:c>",
+        f"<dc:title>{title}</dc:title><dc:creator>{creator}</dc:creator></p:c>",
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -76,6 +76,28 @@ def test_headings_tables_and_footnotes_become_markdown_and_contents_are_left_out
         "| 区分 | 料金 |\n| --- | --- |\n| 大人 | 610円 |",
         "1. 脚注の文。",
     ]
+
+
+@pytest.mark.parametrize(
+    ("creator", "attribution"),
+    [
+        ("山田花子", "山田花子"),
+        ("市民課 広報係", "市民課 広報係"),
+        ("John Smith; 李雷", "John Smith; 李雷"),
+        ("สมชาย ใจดี", "สมชาย ใจดี"),
+        ("Microsoft Office User", ""),
+        ("python-docx", ""),
+        ("Windows ユーザー", ""),
+        ("DOMAIN\\yamada", ""),
+        ("u01234", ""),
+        ("作成者", ""),
+        ("", ""),
+    ],
+)
+def test_the_author_of_the_properties_is_named_unless_it_is_an_account(
+    creator: str, attribution: str
+) -> None:
+    assert read(docx(paragraph("本文。"), creator=creator)).attribution == attribution
 
 
 def test_text_box_is_read() -> None:

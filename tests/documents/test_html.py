@@ -41,6 +41,20 @@ def test_what_the_page_says_of_itself_is_carried_along() -> None:
     assert page.date == "2024-04-01"
 
 
+@pytest.mark.parametrize(
+    ("head", "attribution"),
+    [
+        ('<meta name="author" content="山田花子">', "山田花子"),
+        ('<meta name="Citation_Author" content="山田花子"><meta name="citation_author" '
+         'content="John Smith"><meta name="author" content="編集部">', "山田花子, John Smith"),
+        ('<meta name="author" content="admin">', ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_head_of_a_page_names_its_authors(head: str, attribution: str) -> None:
+    assert read(f"<head>{head}</head>文").attribution == attribution
+
+
 def test_title_falls_back_to_the_heading_and_the_file_name() -> None:
     assert read("<h2>見出し</h2><p>文</p>").title == "見出し"
     assert read("<p>文</p>", name="案内.html").title == "案内"

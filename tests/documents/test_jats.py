@@ -60,6 +60,23 @@ def test_several_articles_of_one_file_are_numbered() -> None:
     assert [article.row for article in read(xml)] == [1, 2]
 
 
+def test_authors_are_named_in_the_order_of_their_writing_and_editors_are_not() -> None:
+    people = (
+        ("author", "<name><surname>Smith</surname><given-names>John</given-names></name>"),
+        ("author", "<name-alternatives><name><surname>山田</surname><given-names>花子</given-names>"
+         "</name><name><surname>Yamada</surname></name></name-alternatives>"),
+        ("author", '<name name-style="eastern"><surname>Sato</surname><given-names>Ken</given-names>'
+         "</name>"),
+        ("author", "<collab>研究班<contrib-group><contrib>員</contrib></contrib-group></collab>"),
+        ("editor", "<name><surname>Doe</surname></name>"),
+    )  # fmt: skip
+    group = "".join(f'<contrib contrib-type="{kind}">{who}</contrib>' for kind, who in people)
+    front = FRONT.replace("<pub-date", f"<contrib-group>{group}</contrib-group><pub-date", 1)
+    (article,) = read(f"<article {LINK}>{front}{BODY}</article>")
+    assert article.attribution == "John Smith, 山田花子, Sato Ken, 研究班"
+    assert read(f"<article {LINK}>{FRONT}</article>")[0].attribution == ""
+
+
 def test_words_of_the_licence_stand_in_where_no_address_is_given() -> None:
     front = FRONT.replace('xlink:href="https://creativecommons.org/licenses/by/4.0/"', "")
     assert read(f"<article {LINK}>{front}</article>")[0].licence == "Open access."

@@ -9,6 +9,7 @@ import pytest
 from teichaku.core.records import Document, Dropped, content_id
 from teichaku.documents.files import hash_inputs
 from teichaku.documents.loading import Columns, load_documents
+from teichaku.recipes.load import BUILTIN
 
 ALL = Columns()
 
@@ -72,6 +73,24 @@ def test_id_is_made_of_content_alone(tmp_path: Path) -> None:
     (first,) = load(tmp_path, ["x"])[0]
     (second,) = load(tmp_path, ["y"])[0]
     assert first.id == second.id == content_id("題", "文")
+
+
+def test_whom_to_name_is_carried_along_and_changes_no_id(tmp_path: Path) -> None:
+    write(tmp_path, {"x/題.md": "---\nauthor: 山田\u0007花子\n---\n文", "y/題.md": "文"})
+    (named,), _ = load(tmp_path, ["x"])
+    (unnamed,), _ = load(tmp_path, ["y"])
+    assert (named.attribution, unnamed.attribution) == ("山田花子", "")
+    assert named.id == unnamed.id
+
+
+def test_the_authors_of_the_abstracts_that_ship_are_named() -> None:
+    recipe = BUILTIN / "academic-qa"
+    columns = Columns(text=("text",), title="title", source="url", licence="licence", date="year")
+    documents, _ = load(recipe, ["abstracts.jsonl"], columns)
+    assert len(documents) == 24
+    for document in documents:
+        assert document.licence == "CC BY 4.0"
+        assert document.attribution
 
 
 def test_row_that_names_its_source_bears_it(tmp_path: Path) -> None:

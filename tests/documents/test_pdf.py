@@ -11,7 +11,9 @@ DATA = Path(__file__).parent / "data"
 SIZE = 10
 
 
-def pdf(pages: Sequence[Sequence[tuple[int, int, str]]], title: str = "") -> bytes:
+def pdf(
+    pages: Sequence[Sequence[tuple[int, int, str]]], title: str = "", author: str = ""
+) -> bytes:
     """A PDF with ten-point text at the given places (x, y, text) of its pages."""
     streams = []
     for page in pages:
@@ -25,7 +27,8 @@ def pdf(pages: Sequence[Sequence[tuple[int, int, str]]], title: str = "") -> byt
         " /DescendantFonts [4 0 R] >>",
         "<< /Type /Font /Subtype /CIDFontType0 /BaseFont /HeiseiMin-W3 /CIDSystemInfo << /Registry"
         " (Adobe) /Ordering (Japan1) /Supplement 2 >> /W [1 95 500] >>",
-        f"<< /Title <feff{title.encode('utf-16-be').hex()}> >>",
+        f"<< /Title <feff{title.encode('utf-16-be').hex()}>"
+        f" /Author <feff{author.encode('utf-16-be').hex()}> >>",
     ]
     for stream in streams:
         number = len(objects) + 2
@@ -83,6 +86,13 @@ def test_japanese_lines_are_joined_without_spaces_and_short_lines_end_a_paragrap
         "資産を新しいシステムに移すことがしばしば必要となる。調達にあたって考慮すべき点を解説する"
         "ものである。\n次の節では要件を述べる。移行には費用がかかるため、早めに備える。"
     )
+
+
+def test_the_author_of_the_metadata_is_named_unless_it_is_an_account() -> None:
+    page = [(50, 500, "資産を移す。")]
+    assert read(pdf([page], author="山田花子")).attribution == "山田花子"
+    assert read(pdf([page], author="Administrator")).attribution == ""
+    assert read(pdf([page])).attribution == ""
 
 
 def test_paragraph_goes_on_across_pages_without_running_head_and_page_number() -> None:

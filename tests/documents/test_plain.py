@@ -22,6 +22,23 @@ def test_front_matter_is_taken_off_and_its_values_kept_as_written() -> None:
     assert page.text == "# 見出し\n\n本文。"
 
 
+@pytest.mark.parametrize(
+    ("front", "attribution"),
+    [
+        ("author: 山田花子", "山田花子"),
+        ("authors: [山田花子, John Smith]", "山田花子, John Smith"),
+        ("authors:\n  - {name: สมชาย, orcid: 1}\n  - name: 李雷", "สมชาย, 李雷"),
+        ("author: A\nattribution: © 2024 市役所", "© 2024 市役所"),
+        ("著者: 山田花子", "山田花子"),
+        ("出典: 市の統計書", "市の統計書"),
+        ("出典: https://example.org/a", ""),
+        ("author:\n", ""),
+    ],
+)
+def test_front_matter_says_whom_to_name(front: str, attribution: str) -> None:
+    assert read(f"---\n{front}\n---\n本文").attribution == attribution
+
+
 def test_path_in_front_matter_is_no_source() -> None:
     assert read("---\ntitle: 容器\nurl: /docs/a\n---\n本文").source == ""
 

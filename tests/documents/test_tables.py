@@ -39,6 +39,32 @@ def test_named_columns_say_what_is_what() -> None:
     assert row.date == "2025-03-10"
 
 
+@pytest.mark.parametrize(
+    ("columns", "attribution"),
+    [
+        (Columns(), "山田花子"),
+        (Columns(text=("要旨",)), "山田花子"),
+        (Columns(attribution="出典"), "統計書"),
+        (Columns(title="著者"), "統計書"),
+        (Columns(title="著者", source="出典"), ""),
+    ],
+)
+def test_whom_to_name_is_guessed_where_the_recipe_does_not_say(
+    columns: Columns, attribution: str
+) -> None:
+    (row,) = rows("要旨,著者,出典\nA,山田花子,統計書\n", columns)
+    assert row.attribution == attribution
+    assert ("著者: 山田花子" in row.text) == (not columns.text)
+
+
+def test_authors_of_objects_are_named_one_after_the_other() -> None:
+    names = [{"name": "山田花子"}, {"name": "John Smith"}]
+    for authors in (names, [one["name"] for one in names]):
+        (row,) = objects([{"text": "本文", "authors": authors}])
+        assert isinstance(row, Content)
+        assert row.attribution == "山田花子, John Smith"
+
+
 def test_several_text_columns_keep_their_names_in_the_order_of_the_recipe() -> None:
     (first, _) = rows(SHOPS, Columns(text=("住所", "店名")))
     assert first.text == "住所: 本町1-2\n店名: みなと食堂"

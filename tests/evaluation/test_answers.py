@@ -11,15 +11,20 @@ from made import passage, question
 from teichaku.backends.scripted import ScriptedError, ScriptedModel
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Condition, Message, Reply, Request, Sampling
+from teichaku.core.replies import without_thinking
 from teichaku.evaluation.answers import (
+    ANSWER_CUT,
+    REQUEST_FAILED,
     Asked,
     Conditions,
     answer_questions,
     answer_rounds,
     answers_with_replies,
+    failure_of,
     sampled_answers,
 )
 from teichaku.evaluation.retrieval import PassageIndex, retrieve, shown_passages
+from teichaku.evaluation.scorers import score_answers
 
 PACK = PromptPack("ja")
 BOAT, INN = passage(), passage("部屋：12室", "旅館しらさぎ")
@@ -130,10 +135,55 @@ def test_one_call_answers_all_rounds_each_under_its_own_condition() -> None:
     assert found == {answer.id: answer for answer in alone}
 
 
-def test_thinking_that_was_cut_off_is_no_answer() -> None:
-    model = ScriptedModel(lambda request: "<think>定員は48人かもしれない")
+class _Ending:
+    """Replies ``text``, and ends for ``reason``."""
+
+    identity = "ending"
+
+    def __init__(self, text: str, reason: str) -> None:
+        self._text, self._reason = text, reason
+
+    def generate(self, requests: Iterable[Request | None]) -> Iterator[Reply]:
+        for request in requests:
+            if request is not None:
+                yield Reply(request, self._text, self._reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "is_cut"),
+    [
+        ("<think>定員は48人かもしれない", "length", True),
+        ("<think>定員は48人。</think>\n", "length", True),
+        # A server that keeps the thinking to itself leaves nothing.
+        ("", "length", True),
+        ("<think>定員は</think>48", "length", False),
+        ("48", "length", False),
+        # The model's own: it said nothing, or nothing but blank lines.
+        ("\n\n\n", "length", False),
+        ("", "stop", False),
+        ("<think>定員は48人。</think>", "stop", False),
+    ],
+)
+def test_an_answer_that_the_limit_ended_before_it_began_failed(
+    text: str, reason: str, is_cut: bool
+) -> None:
+    model = _Ending(text, reason)
     (answer,) = answer_questions([CAPACITY], model, asked("closed_book"), CONDITIONS)
-    assert answer.text == ""
+    assert bool(answer.error) is is_cut
+    assert answer.text == without_thinking(text).strip()
+    if is_cut:
+        assert failure_of(answer) == ANSWER_CUT
+        assert "64 tokens" in answer.error
+    (value,) = {row.value for row in score_answers([answer], {CAPACITY.id: CAPACITY}, ["exact"])}
+    assert (value is None) is is_cut
+
+
+def test_a_request_that_failed_was_not_cut() -> None:
+    def down(request: Request) -> str:
+        raise ScriptedError("down")
+
+    (answer,) = answer_questions([CAPACITY], ScriptedModel(down), asked("closed_book"), CONDITIONS)
+    assert (answer.error, failure_of(answer)) == ("down", REQUEST_FAILED)
 
 
 def test_log_probabilities_come_with_the_reply_where_they_are_asked_for() -> None:

@@ -39,7 +39,7 @@ from teichaku.evaluation.benchmarks.prepared import prepare, prepare_published
 from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.recipes import controls_stage
 from teichaku.recipes.before import check_before
-from teichaku.recipes.control_sets import set_fingerprint
+from teichaku.recipes.control_sets import info_of, set_fingerprint
 from teichaku.recipes.controls_stage import EMPTY, way_of
 from teichaku.recipes.evaluation_schema import ControlSet
 from teichaku.recipes.judges import scorer_names
@@ -49,6 +49,7 @@ from teichaku.recipes.run import Options, run_recipe
 from teichaku.recipes.scoring import score_run
 
 MODELS = ("base", "qa@learning_rate=0.001", "qa@learning_rate=0.0001", "other")
+RESULTS = "controls/results.json"
 ROWS = [{"input": f"質問：{n}＋{n}は？", "output": str(2 * n)} for n in range(8)]
 
 
@@ -202,10 +203,13 @@ def test_scores_and_figures_follow_from_the_files_alone(finished: RunFolder) -> 
     assert (stage.path / "scores.parquet").read_bytes() == before
 
 
-def test_no_average_is_given_over_other_sets_than_the_list(finished: RunFolder) -> None:
+def test_it_is_said_why_no_average_of_a_published_list_is_given(finished: RunFolder) -> None:
     averages = finished.read_json("controls/results.json")["averages"]
-    assert averages
-    assert all(row["value"] is None and "jsquad" in row["missing"] for row in averages)
+    assert [row["list"] for row in averages] == ["llm-jp-eval 1.3", "llm-jp-eval 1.4"]
+    for row in averages:
+        assert "jsquad" in row["missing"]
+        assert set(row["not_computed"].values()) >= {"comet_wmt22"}
+        assert not row["not_computed"].keys() & set(row["missing"])
 
 
 def test_a_failed_request_is_null_and_not_wrong(
@@ -360,6 +364,9 @@ def test_models_of_one_identity_are_counted_once_before_they_are_asked(tmp_path:
         ([{"name": "niilc", "shots": 40}], "16 examples here, not 40"),
         (["jsquad", "jsquad"], "twice by the same protocol"),
         ([{"name": "jsquad", "newer_than": "2024-01-01"}], "newer_than is for masked_sentences"),
+        ([{"name": "jsquad", "category": "BBH"}], "jsquad is of the category RC"),
+        ([{"name": "marc_ja", "folder": "mine", "category": "X"}], "the category sentiment"),
+        ([{"name": "sums", "folder": "mine", "category": " "}], "category"),
         (["masked_sentences"], "newer than which day"),
         ([{"name": "masked_sentences", "newer_than": "2024-01-01", "folder": "x"}], "no folder"),
     ],
@@ -379,7 +386,7 @@ def test_labels_outside_of_the_list_and_unknown_metrics_are_refused(tmp_path: Pa
     write_folder(tmp_path / "mine", label_list=["0", "2"])
     with pytest.raises(UserError, match="sums"):
         check_before(load_recipe(recipe), tmp_path)
-    write_folder(tmp_path / "mine", metrics=["rouge2"])
+    write_folder(tmp_path / "mine", metrics=["rouge1"])
     with pytest.raises(UserError, match="ROUGE"):
         check_before(load_recipe(recipe), tmp_path)
 
@@ -392,16 +399,36 @@ def test_the_stage_runs_again_where_a_set_changed_and_nowhere_else(tmp_path: Pat
     text = recipe.read_text("utf-8").replace("items: 2", "items: 3")
     recipe.write_text(text, "utf-8")
     again = {name: one["fingerprint"] for name, one in run_study(recipe).stages().items()}
-    assert {name for name in stages if stages[name] != again[name]} == {"controls"}
+    # Its items are looked for in what is trained on.
+    assert {name for name in stages if stages[name] != again[name]} == {"controls", "curation/qa"}
     write_folder(tmp_path / "mine", instruction="計算します。")
     last = {name: one["fingerprint"] for name, one in run_study(recipe).stages().items()}
     assert {name for name in again if again[name] != last[name]} == {"controls"}
+    assert {row["category"] for row in run.read_json(RESULTS)["categories"]} == {"other"}
+    recipe.write_text(text.replace("items: 3", "items: 3\n    category: BBH"), "utf-8")
+    run = run_study(recipe)
+    filed = {name: one["fingerprint"] for name, one in run.stages().items()}
+    assert {name for name in last if last[name] != filed[name]} == {"controls"}
+    assert {row["category"] for row in run.read_json(RESULTS)["categories"]} == {"BBH"}
 
 
 def test_a_set_without_controls_has_no_such_stage(tmp_path: Path) -> None:
     run = run_study(write_controls(tmp_path, []))
     assert "controls" not in run.stages()
     assert run.read_json("report/report.json")["controls"] is None
+
+
+def test_what_a_set_was_published_with_stands_beside_by_our_protocol_alone(tmp_path: Path) -> None:
+    run = run_study(write_controls(tmp_path, [{"name": "jsts", "items": 12},
+                                              {"name": "jcola", "items": 6}]))  # fmt: skip
+    found = {(row["benchmark"], row["metric"]) for row in run.read_json(RESULTS)["results"]}
+    assert found == {
+        ("jsts", "pearson"), ("jsts", "spearman"), ("jcola", "exact_match"), ("jcola", "mcc")
+    }  # fmt: skip
+    rows = run.read_json("report/report.json")["controls"]["rows"]
+    assert {row["metric"] for row in rows if row["stands_beside"]} == {"spearman", "mcc"}
+    published = ControlSet.model_validate({"name": "jsts", "protocol": "published"})
+    assert info_of(published, prepare_published("jsts")).beside == ""
 
 
 def test_the_report_tells_the_scale_of_marks_beside_the_set(finished: RunFolder) -> None:

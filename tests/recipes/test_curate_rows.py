@@ -170,18 +170,28 @@ def asked(boats: Sequence[str], answer: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "step", ["duplicates", {"name": "near_duplicates", "levels": ["question"], "keep": "first"}]
 )
-def test_of_the_same_rows_the_first_of_the_first_file_stays(
+def test_of_rows_that_are_as_good_the_first_of_the_first_file_stays(
     tmp_path: Path, names: tuple[str, str], step: Any
 ) -> None:
     boats = [chr(0x4E00 + 131 * n) * 2 for n in range(12)]
     first = [*asked(boats, "五十人"), *asked(boats[:6], "48人")]
     write_lines(tmp_path / "data" / f"{names[0]}.jsonl", first)
-    write_lines(tmp_path / "data" / f"{names[1]}.jsonl", asked(boats, "四十八名"))
+    write_lines(tmp_path / "data" / f"{names[1]}.jsonl", asked(boats, "六十名"))
     config = {"curation": [step], "shard_rows": 5}
     curated = curate(tmp_path / "data", tmp_path / "out", **config)
     assert (curated.taken, curated.given) == (30, 12)
     stay = {(row["question"], row["answer"]) for row in lines(tmp_path / "out", "pairs")}
     assert stay == {(row["question"], row["answer"]) for row in first[:12]}
+
+
+@pytest.mark.parametrize("step", ["duplicates", "near_duplicates"])
+def test_of_the_same_rows_the_longest_stays_wherever_it_stands(tmp_path: Path, step: str) -> None:
+    boats = [chr(0x4E00 + 131 * n) * 2 for n in range(12)]
+    rows = [*asked(boats, "四十八人"), *asked(boats, "「四十八人」"), *asked(boats, "四十八人。")]
+    write_lines(tmp_path / "a.jsonl", rows)
+    curated = curate(tmp_path / "a.jsonl", tmp_path / "out", curation=[step], shard_rows=5)
+    assert (curated.given, curated.reasons) == (12, {"duplicate": 24})
+    assert {row.answer for row in kept(tmp_path / "out")} == {"「四十八人」"}
 
 
 def test_values_that_json_has_no_form_for_leave_lines_that_every_reader_takes(

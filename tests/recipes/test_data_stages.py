@@ -1,17 +1,20 @@
 """The stage of questions in whole studies: what it keeps apart, and what it tells."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from studies import run_study, write_study
-from teichaku.core.records import Dropped, Question
+from studies import run_study, write_data_study, write_study
+from teichaku.core.records import Document, Dropped, Question
 from teichaku.core.run_folder import RunFolder
+from teichaku.recipes.data_stages import documents_fingerprint
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.progress import Silent
 from teichaku.recipes.run import Options, run_recipe
+from teichaku.recipes.schema import Columns, Documents
 
 
 class Told(Silent):
@@ -72,3 +75,31 @@ def test_unseen_questions_that_running_text_answers_are_counted_by_arm(tmp_path:
     unseen = (q for q in run.stage("questions").read("questions", Question) if q.kind == "unseen")
     assert set(told["both"]) == {question.example_id for question in unseen}
     assert notes["empty_kinds"] == []
+
+
+def test_reading_documents_anew_for_their_attribution_makes_nothing_else_anew(
+    tmp_path: Path,
+) -> None:
+    recipe = write_data_study(tmp_path)
+    for path in (tmp_path / "docs").glob("*.md"):
+        path.write_text(path.read_text("utf-8").replace("---\n", "---\nauthor: 山田\n", 1), "utf-8")
+    run = run_study(recipe)
+
+    def written() -> dict[str, int]:
+        markers = {name: run.stage(name).marker for name in run.stages() if name != "documents"}
+        return {name: marker.stat().st_mtime_ns for name, marker in markers.items()}
+
+    before = written()
+    shutil.rmtree(run.stage("documents").path)
+    run_study(recipe)
+    assert before
+    assert written() == before
+    documents = run.stage("documents").read("documents", Document)
+    assert {document.attribution for document in documents} == {"山田"}
+
+
+def test_a_column_of_attributions_that_is_only_guessed_is_in_no_fingerprint() -> None:
+    guessed = Documents(paths=["a.csv"])
+    assert "attribution" not in documents_fingerprint(guessed)["columns"]
+    named = Documents(paths=["a.csv"], columns=Columns(attribution="著者"))
+    assert documents_fingerprint(named)["columns"]["attribution"] == "著者"

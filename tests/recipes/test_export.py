@@ -164,6 +164,47 @@ def test_facts_and_documents_that_examples_name_are_there_by_their_ids(run: RunF
     )
 
 
+def test_the_card_and_the_list_of_documents_say_whom_to_name(run: RunFolder) -> None:
+    documents = list(run.stage("documents").read("documents", Document))
+    many = "、".join(f"著者{number}" for number in range(100))
+    named = [
+        replace(d, attribution=many if number == 0 else f"山田|{number}")
+        for number, d in enumerate(documents)
+    ]
+    run.stage("documents").write("documents", Document, named)
+    folder = exported(run)
+    written = {row["id"]: row["attribution"] for row in rows(folder, "documents.jsonl")}
+    shown = {d.id: d.attribution for d in named if d.id in written}
+    assert written == shown
+    card = (folder / "README.md").read_text("utf-8")
+    (line,) = (line for line in card.splitlines() if line.startswith("| CC0 1.0 |"))
+    for attribution in shown.values():
+        name = attribution[:100].replace("|", "\\|")
+        assert card.count(name) == 2  # with its licence, and with its document
+        assert name in line
+    assert many not in card
+
+
+def test_documents_of_a_run_of_before_name_nobody(run: RunFolder) -> None:
+    path = run.stage("documents").path / "documents.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["attribution"]), path)
+    folder = exported(run, language="en")
+    assert {row["attribution"] for row in rows(folder, "documents.jsonl")} == {""}
+    card = (folder / "README.md").read_text("utf-8")
+    assert "| title | source | licence | date |" in card
+    assert "not stated: " in card
+
+
+def test_a_licence_with_many_names_lists_some_and_counts_the_rest(run: RunFolder) -> None:
+    dataset = read_dataset(source_of(run), "qa")
+    (first, *_) = dataset.documents
+    documents = [replace(first, attribution=f"著者{n:02}") for n in range(25)]
+    card = render_card(replace(dataset, documents=documents), [], "en")
+    (line,) = (line for line in card.splitlines() if line.startswith("| CC0 1.0 |"))
+    assert line.count("著者") == 10
+    assert "and 15 more" in line
+
+
 def test_a_loader_of_data_sets_finds_every_part_by_the_card(run: RunFolder, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     add(run, TEXT)
@@ -509,8 +550,11 @@ def test_the_card_says_how_much_personal_data_was_found_and_never_what(run: RunF
 
 
 def test_the_card_says_what_the_check_for_benchmark_items_found(run: RunFolder) -> None:
-    assert "| benchmark items | not looked for | |" in card_in(run)
+    # Those of its own control sets were looked for without being asked.
+    assert "| benchmark items: jcommonsenseqa, jnli | 0 of 9 items, in 0 of" in card_in(run)
     summary = run.stage("curation/qa").summary() or {}
+    run.write_json("curation/qa/stage.json", {**summary, "notes": {}})
+    assert "| benchmark items | not looked for | |" in card_in(run)
     leaks = {"files": ["a|b.jsonl"], "items": 40, "leaking_items": 2, "texts": 1500,
              "leaking_examples": 5, "action": "report", "shown": [{"item": "漏れた問題"}]}  # fmt: skip
     run.write_json("curation/qa/stage.json", {**summary, "notes": {"leaks": leaks}})
@@ -540,8 +584,9 @@ def card_of(finished: Path) -> Callable[[str], str]:
     dataset = read_dataset(source_of(RunFolder(finished)), "qa")
 
     def card(title: str) -> str:
-        documents = [replace(dataset.documents[0], title=title, source=f"docs/{title}")]
-        return render_card(replace(dataset, documents=documents), (), "en")
+        (document, *_) = dataset.documents
+        named = replace(document, title=title, source=f"docs/{title}", attribution=f"a{title}")
+        return render_card(replace(dataset, documents=[named]), (), "en")
 
     return card
 

@@ -14,7 +14,7 @@ from teichaku.curation.judge_screen import JudgeScreening
 from teichaku.curation.magpie_screen import Screening
 from teichaku.curation.ngram_vectors import NgramVectors
 from teichaku.recipes.data_stages import independent_fingerprint
-from teichaku.recipes.filter_schema import NearDuplicates, SemanticDuplicates
+from teichaku.recipes.filter_schema import Filter, NamedFilter, NearDuplicates, SemanticDuplicates
 from teichaku.recipes.filters import Noted, build_filter, filters_fingerprint
 from teichaku.recipes.load import load_recipe
 from teichaku.recipes.study import Study
@@ -137,10 +137,13 @@ def test_of_duplicates_the_one_that_a_judge_scored_best_stays(
     recipe = load_recipe(write_data_study(tmp_path))
     study = cast(Study, SimpleNamespace(recipe=recipe, workshop=workshop))
     noted = Noted()
-    for section in (
+    sections: list[Filter] = [
         NearDuplicates(name="near_duplicates", threshold=0.7, keep=keep),
         SemanticDuplicates(name="semantic_duplicates", threshold=0.5, keep=keep),
-    ):
+    ]
+    if keep == "score":  # The only way of this one.
+        sections.append(NamedFilter(name="duplicates"))
+    for section in sections:
         apply = build_filter(study, section, noted)
         # Judges speak while the filters run.
         for note in notes:

@@ -8,10 +8,11 @@ import pytest
 
 from studies import final_files, run_study, write_data_study
 from teichaku.backends import scripted
-from teichaku.core.errors import UserError
+from teichaku.core.errors import RecipeError, UserError
 from teichaku.core.records import Dropped, Example, Request
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.judge_screen import JudgeScreening
+from teichaku.curation.magpie_screen import QUALITIES, Screening
 from teichaku.recipes.load import load_recipe
 from teichaku.report.wording import Wording
 
@@ -133,3 +134,21 @@ def test_every_reason_has_its_words(language: str) -> None:
                "low_score", "judge_failed", "request_failed")  # fmt: skip
     words = Wording(language)
     assert all(words.label("reasons", reason) != reason for reason in reasons)
+
+
+def test_the_recipe_says_which_difficulties_and_qualities_stay(tmp_path: Path) -> None:
+    def screened(name: str, **keys: Any) -> dict[str, Screening]:
+        (tmp_path / name).mkdir()
+        screen = {"name": "magpie_screen", "threshold": 1, "min_distance": 0, **keys}
+        stage = study(tmp_path / name, screen).stage("curation/qa")
+        noted = {row.example_id: row for row in stage.read("screening", Screening)}
+        return {e.id: noted[e.id] for e in stage.read("examples", Example)}
+
+    everything = screened("all", qualities=list(QUALITIES))
+    good = {name for name, row in everything.items() if row.quality in ("good", "excellent")}
+    medium = {name for name, row in everything.items() if row.difficulty == "medium"}
+    assert everything.keys() > good | medium
+    assert screened("good").keys() == good
+    assert screened("both", difficulties=["medium"]).keys() == good & medium
+    with pytest.raises(RecipeError, match="difficulties"):
+        screened("none", difficulties=["impossible"])

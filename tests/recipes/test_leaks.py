@@ -8,13 +8,17 @@ import pytest
 import yaml
 
 from studies import run_study, write_data_study, write_study
-from teichaku.core.errors import UserError
+from teichaku.core.errors import RecipeError, UserError
 from teichaku.core.records import SEED, Dropped, Example, Question
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.leak_probes import BenchmarkItem
 from teichaku.curation.leaks import Leak
+from teichaku.evaluation.benchmarks.rows import items_of
+from teichaku.recipes.before import unused
+from teichaku.recipes.control_sets import prepared_sets
 from teichaku.recipes.leaks_schema import LeakColumns
-from teichaku.recipes.leaks_stage import read_items
+from teichaku.recipes.leaks_stage import item_of_set, read_items
+from teichaku.recipes.load import load_recipe
 
 
 def benchmark(folder: Path, *rows: object, name: str = "bench.jsonl") -> Path:
@@ -122,6 +126,99 @@ def test_questions_that_are_asked_as_they_stand_are_told_and_not_dropped(tmp_pat
     assert leak.example_id in {example.id for example in curated(run)}
     check = run.stages()["questions"]["notes"]["leak_check"]
     assert (check["listed"], check["independent"]) == (1, 2)
+
+
+def changed(recipe: Path, **keys: Any) -> Path:
+    """``recipe`` with other values of these keys, dots between them."""
+    whole = yaml.safe_load(recipe.read_text("utf-8"))
+    for place, value in keys.items():
+        *outer, last = place.split("__")
+        section = whole
+        for key in outer:
+            section = section[key]
+        section[last] = value
+    recipe.write_text(yaml.safe_dump(whole, allow_unicode=True), "utf-8")
+    return recipe
+
+
+def with_seed_of_a_control(folder: Path) -> tuple[Path, str]:
+    """A study one of whose seeds is an item of a control set that its student is asked, and the
+    question of that item.
+    """
+    recipe = write_study(folder)
+    (item, *_) = prepared_sets(load_recipe(recipe), folder)["jcommonsenseqa"].items
+    asked = item_of_set(item, "jcommonsenseqa")
+    seeds = [
+        {"instruction": asked.question, "output": asked.answer},
+        {"instruction": "3の2乗はいくつですか。", "output": "9"},
+    ]
+    benchmark(folder, *seeds, name="seeds.jsonl")
+    changed(recipe, seeds={"path": "seeds.jsonl"}, training__epochs=1, arms__qa__matrix={})
+    return recipe, asked.question
+
+
+def test_the_run_looks_for_its_own_control_sets_without_being_told(tmp_path: Path) -> None:
+    recipe, question = with_seed_of_a_control(tmp_path)
+    run = run_study(recipe)
+    assert [e.answer for e in curated(run) if e.method == SEED] == ["9"]
+    (leak,) = run.stage("curation/qa").read("leaks", Leak)
+    assert (leak.source, leak.item) == ("jcommonsenseqa", question)
+    notes = run.stages()["curation/qa"]["notes"]["leaks"]
+    assert (notes["files"], notes["items"]) == (["jcommonsenseqa", "jnli"], 9)
+    # Unless it is told not to.
+    run = run_study(changed(recipe, leaks={"controls": False}))
+    assert question in [e.question for e in curated(run)]
+    assert "leaks" not in run.stages()["curation/qa"]["notes"]
+
+
+def test_other_controls_of_which_nothing_leaks_train_nothing_again(tmp_path: Path) -> None:
+    def made(recipe: Path) -> dict[str, str]:
+        stages = run_study(recipe).stages()
+        return {name: about["fingerprint"] for name, about in stages.items()}
+
+    recipe = changed(write_study(tmp_path), training__epochs=1, arms__qa__matrix={})
+    before = made(recipe)
+    sets = [{"name": "jcommonsenseqa", "items": 7}, {"name": "jnli", "items": 3}]
+    after = made(changed(recipe, evaluation__controls=sets))
+    differing = {name for name in before if before[name] != after[name]}
+    assert differing == {"curation/qa", "controls"}
+
+
+def test_sets_that_ship_are_looked_for_by_their_names(tmp_path: Path) -> None:
+    (item, *_) = items_of("jcommonsenseqa")
+    asked = item_of_set(item, "jcommonsenseqa")
+    recipe = write_data_study(
+        tmp_path, seeds={"path": "seeds.jsonl"}, leaks={"sets": [item.question.benchmark]}
+    )
+    seed = {"instruction": f"{asked.question}", "output": asked.answer}
+    benchmark(tmp_path, seed, name="seeds.jsonl")
+    run = run_study(recipe)
+    assert [e for e in curated(run) if e.method == SEED] == []
+    notes = run.stages()["curation/qa"]["notes"]["leaks"]
+    assert (notes["files"], notes["leaking_items"]) == (["jcommonsenseqa"], 1)
+    assert notes["items"] > 100
+    with pytest.raises(RecipeError, match="no set that ships is called 'jcommonsense'"):
+        load_recipe(write_data_study(tmp_path, leaks={"sets": ["jcommonsense"]}))
+
+
+def test_controls_that_nobody_is_asked_are_looked_for_in_vain(tmp_path: Path) -> None:
+    assert unused(load_recipe(write_data_study(tmp_path, leaks={"controls": True}))) == [
+        "leaks.controls"
+    ]
+
+
+@pytest.mark.parametrize("name", ["jcommonsenseqa", "jnli"])
+def test_an_item_is_looked_for_as_it_may_stand_anywhere(name: str) -> None:
+    (item, *_) = items_of(name)
+    found = item_of_set(item, name)
+    assert "選択肢" not in found.question
+    assert "質問：" not in found.question
+    assert found.question in item.question.question
+    if item.choices:
+        assert found.answer == item.choices[item.labels.index(item.references[0])]
+    else:
+        # A label says nothing of its own.
+        assert found.answer == ""
 
 
 @pytest.mark.parametrize(

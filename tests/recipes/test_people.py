@@ -216,6 +216,17 @@ def test_answers_to_benchmarks_are_marked_on_their_scale_and_compared(
         ("absolute", 6, True), ("pairwise", 3, False), ("pairwise", 2, True),
     ]  # fmt: skip
     assert person[0]["of"].startswith("ja/judge_criteria")
+    powered = report["judges"]["powered"]
+    assert {(row["of"], row["arm"]) for row in powered} == {
+        (ELYZA, arm) for arm in ("base", ARM, "qa@learning_rate=0.0001")
+    }
+    for row in powered:
+        assert (row["answers"], row["powered"]["n"]) == (4, 2)
+        # The scale of the set ends at 5.
+        assert 1 <= row["powered"]["low"] <= row["powered"]["value"] <= row["powered"]["high"] <= 5
+        assert row["marked_only"]["value"] == 4
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    assert f'<span class="help">{ELYZA}</span>' in page
     of_run, of_benchmark = report["pairwise"]["groups"]
     assert [of_run["benchmarks"], of_benchmark["benchmarks"]] == [[], [MT_BENCH]]
     assert [of_run["questions"], of_benchmark["questions"]] == [3, 2]

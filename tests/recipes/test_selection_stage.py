@@ -13,9 +13,13 @@ from studies import final_files, run_study, write_data_study, write_study
 from teichaku.backends.http_log_probabilities import HttpLanguageModel
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.core.models import ScoredText, TokenScores
-from teichaku.core.records import Dropped, Example, ExampleScore, Question
+from teichaku.core.records import Document, Dropped, Example, ExampleScore, Question
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.amount import characters
+from teichaku.curation.importance_resampling import importance_resampling
+from teichaku.curation.judge_screen import JudgeScreening
+from teichaku.documents.loading import load_documents
+from teichaku.recipes.before import check_before
 from teichaku.recipes.load import load_recipe
 
 SELECTORS: dict[str, dict[str, Any]] = {
@@ -74,6 +78,102 @@ def test_what_is_not_selected_falls_with_its_rank_and_scores_are_kept(tmp_path: 
     standing = {example.id for example in kept(run, "qa")}
     assert standing | fallen == set(scores)
     assert max(scores[name] or 0 for name in standing) <= min(scores[name] or 0 for name in fallen)
+
+
+def test_unlike_ones_go_by_a_judges_score_where_a_filter_before_gave_one(tmp_path: Path) -> None:
+    select = {"method": "unlike", "most": 1.0, "share": 0.5, "controls": ["length"]}
+    screened = {"curation": [{"name": "judge_screen", "threshold": 1}, "duplicates"]}
+    run = run_study(selecting(tmp_path / "judged", select, **screened))
+    stage = run.stage("curation/qa")
+    score = {
+        row.example_id: row.value or 0 for row in stage.read("judge_screening", JudgeScreening)
+    }
+    pool = {example.id for example in stage.read("pool", Example)}
+    best = {example.id for example in kept(run, "qa")}
+    assert best < pool
+    assert min(score[name] for name in best) >= max(score[name] for name in pool - best)
+    assert len({score[name] for name in pool}) > 1
+    assert best != {example.id for example in kept(run, "qa+length")}
+    # Nobody judged: the longest.
+    run = run_study(selecting(tmp_path / "unjudged", select))
+    size = {e.id: characters([e]) for e in run.stage("curation/qa").read("pool", Example)}
+    best = {example.id for example in kept(run, "qa")}
+    assert min(size[name] for name in best) >= max(size[name] for name in size.keys() - best)
+
+
+TARGET = "港の遊覧船は四十八人を乗せ、檜の船体は毎年の春に塗り直される。"
+
+
+def drawn(folder: Path, *target: str) -> RunFolder:
+    select: dict[str, Any] = {"method": "importance_resampling", "share": 0.5}
+    arm = {"examples": [{"method": "document_qa", "per_passage": 5}], "select": select}
+    if target:
+        select["target"] = list(target)
+    return run_study(write_data_study(folder, arms={"qa": arm}))
+
+
+def write_target(folder: Path, name: str, *rows: dict[str, str] | str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / name).write_text("\n".join(lines), "utf-8")
+
+
+def test_a_target_of_files_is_what_is_drawn_towards(tmp_path: Path) -> None:
+    write_target(tmp_path, "text.md", TARGET)
+    write_target(tmp_path, "rows.jsonl", {"text": TARGET}, {"text": TARGET}, {"text": ""})
+    asked = {"question": "何人乗れますか。", "answer": "48人です。"}
+    write_target(tmp_path / "wanted", "pairs.json", json.dumps([asked]))
+    # Of no form of rows: a table as documents are read.
+    write_target(tmp_path / "wanted", "shops.csv", "店名,住所", "港の食堂,港町1-2")
+    run = drawn(tmp_path, "text.md", "rows.jsonl", "wanted")
+    stage = run.stage("curation/qa")
+    pool = list(stage.read("pool", Example))
+    ids, texts = [e.id for e in pool], [e.whole for e in pool]
+    read = load_documents(["wanted/shops.csv"], tmp_path)
+    (shop,) = (document.text for document in read if isinstance(document, Document))
+    assert "港の食堂" in shop
+    target = [TARGET, TARGET, "何人乗れますか。\n48人です。", shop]
+    limit = about(run, "curation/qa")["notes"]["selection"]["wanted"]
+    expected = set(importance_resampling(ids, texts, target, limit, seed=0).kept)
+    assert {example.id for example in kept(run, "qa")} == expected
+    assert about(run, "curation/qa")["notes"]["selection"]["target"] == {
+        "files": 4, "texts": 4, "passed_over": {"bad_row": 1, "repeated_row": 1},
+    }  # fmt: skip
+
+
+def test_another_target_draws_anew_and_the_same_one_does_not(tmp_path: Path) -> None:
+    def fingerprint(*target: str) -> str:
+        return str(about(drawn(tmp_path, *target), "curation/qa")["fingerprint"])
+
+    write_target(tmp_path, "wanted.txt", TARGET)
+    first = fingerprint("wanted.txt")
+    (tmp_path / "wanted.txt").touch()
+    assert fingerprint("wanted.txt") == first
+    write_target(tmp_path, "wanted.txt", f"{TARGET}料金は千八百円。")
+    changed = fingerprint("wanted.txt")
+    assert len({first, changed, fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("absent.txt", None, "absent.txt, and nothing is there"),
+        ("empty.txt", "", "It is empty"),
+        ("rows.jsonl", '{"text": 3', "rows.jsonl cannot be read"),
+        ("rows.csv", "text\n", "no text to read"),
+        ("photo.png", "x", "Files of the kind '.png' are not read"),
+    ],
+)
+def test_a_target_that_cannot_be_read_is_told_before_anything_is_made(
+    tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(UserError) as refused:
+        drawn(tmp_path, name)
+    assert said in str(refused.value)
+    assert "target" in (refused.value.hint or "")
+    assert not (tmp_path / "runs" / "boats" / "synthesis").exists()
 
 
 def test_the_report_sets_the_selection_against_its_controls(tmp_path: Path) -> None:
@@ -270,6 +370,9 @@ def test_a_selection_that_could_choose_nothing_is_refused(tmp_path: Path) -> Non
     seeds = {"path": "seeds.jsonl"}
     said = refused(write_data_study(tmp_path, arms=grown, seeds=seeds, documents=None))
     assert "reads like the documents" in said
+    grown["a"]["select"] = {"method": "importance_resampling", "target": ["seeds.jsonl"]}
+    recipe = load_recipe(write_data_study(tmp_path, arms=grown, seeds=seeds, documents=None))
+    assert check_before(recipe, tmp_path) == {}
 
 
 def test_a_selection_is_written_with_its_method_and_each_control_once(tmp_path: Path) -> None:

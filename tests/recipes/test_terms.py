@@ -40,6 +40,18 @@ def test_terms_are_accepted_by_name_alone(tmp_path: Path) -> None:
         teacher_terms(other, tmp_path)
 
 
+def test_the_strictest_terms_of_all_servers_count(tmp_path: Path) -> None:
+    hosts = "['http://localhost/v1', 'https://api.openai.com/v1', 'https://api.anthropic.com/v1']"
+    several = f"{{backend: http, model: mine, licence: MIT, base_url: {hosts}}}"
+    with pytest.raises(RecipeError, match="OpenAI"):
+        teacher_terms(load_recipe(recipe_with(tmp_path, several)), tmp_path)
+    one = load_recipe(recipe_with(tmp_path, several, "accept_terms: [openai-api]\n"))
+    with pytest.raises(RecipeError, match="Anthropic"):
+        teacher_terms(one, tmp_path)
+    both = recipe_with(tmp_path, several, "accept_terms: [openai-api, anthropic-api]\n")
+    assert teacher_terms(load_recipe(both), tmp_path).licence_class == "forbids_competing"
+
+
 def test_conditions_and_unknown_terms_are_told(tmp_path: Path) -> None:
     def told(model: str) -> str:
         teacher = f"{{backend: http, model: {model}, base_url: 'http://localhost/v1'}}"
@@ -48,6 +60,7 @@ def test_conditions_and_unknown_terms_are_told(tmp_path: Path) -> None:
 
     assert "Llama" in told("meta-llama/Llama-3.1-8B-Instruct")
     assert "not known" in told("somebody/something")
+    assert "product terms" in told("qwen3-max")
     assert told("Qwen/Qwen3-32B") == ""
 
 

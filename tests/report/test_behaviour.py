@@ -87,6 +87,10 @@ def test_what_training_did_to_false_answers_is_shown(tmp_path: Path) -> None:
     assert '<section id="hallucination">' in page
     assert 'href="#hallucination"' in page
     assert "文書の題名を含まない" in page
+    # The change is told with the number of questions that it is of.
+    assert change["unanswerable"]["n"] == 6
+    shown = page.partition('<section id="hallucination">')[2].partition("</table>")[0]
+    assert shown.rpartition('class="value down"')[2].count("6 件中") == 1
 
 
 def test_the_judge_stands_beside_the_rules_with_kappa(tmp_path: Path) -> None:

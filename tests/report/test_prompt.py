@@ -80,7 +80,19 @@ def test_of_a_server_it_is_said_that_its_template_is_not_seen(tmp_path: Path) ->
     about = {"arm": "gpt", "model": "gpt-9", "backend": "http"}
     run = with_prompts(write_run(tmp_path / "drinks", Plan(gain)), rendered(), by_servers=[about])
     build_report(run, "en")
-    assert "<b>gpt</b> (gpt-9, http): The server or engine puts the messages" in page_of(run)
+    assert "<b>gpt</b> (gpt-9, http): The server puts the messages" in page_of(run)
+
+
+@pytest.mark.parametrize(("has_template", "told"), [
+    (True, "The model's own chat template."), (False, "llama.cpp puts one of its own"),
+])  # fmt: skip
+def test_of_a_model_in_llama_cpp_it_is_said_whose_template_it_is(
+    tmp_path: Path, has_template: bool, told: str
+) -> None:
+    one = {**rendered(), "backend": "llama_cpp", "has_chat_template": has_template}
+    run = with_prompts(write_run(tmp_path / "drinks", Plan(gain)), one)
+    build_report(run, "en")
+    assert told in page_of(run).replace("&#39;", "'")
 
 
 def test_a_model_that_could_not_be_had_is_told_with_its_error(tmp_path: Path) -> None:

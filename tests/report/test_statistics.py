@@ -97,6 +97,11 @@ def test_arms_that_differ_in_their_seed_alone_are_taken_together(tmp_path: Path)
     assert (together["arms"], together["seeds"]) == ([name for name, _ in SEEDS], [0, 1, 2])
     assert together["mean"]["value"] == together["difference"]["value"] == pytest.approx(0.75)
     assert together["between_seeds"] > 0
+    # A question that three seeds answered is one question, and its number is shown.
+    assert (together["difference"]["n"], together["difference"]["documents"]) == (16, 8)
+    page = (tmp_path / "run" / "report" / "index.html").read_text("utf-8")
+    seeds = page.partition('<section id="statistics">')[2].partition("シードを変えた結果")[2]
+    assert "8 文書・16 問" in seeds.partition("</table>")[0]
     # What other seeds may give is in the interval, and in that of one arm it is not.
     alone = row(found["against_base"], after="qa@seed=1")["difference"]
     width = together["difference"]["high"] - together["difference"]["low"]

@@ -7,6 +7,7 @@ import pytest
 from report_run import Plan, gain, write_run
 from teichaku.report import build
 from teichaku.report.build import build_report
+from teichaku.report.forgetting import Replies
 from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
 
@@ -38,13 +39,22 @@ def lost(*_: object) -> Cell:
     )
 
 
+def readable(*_: object) -> Replies:
+    """All of them, so that what was lost is an ability."""
+    same = Estimate(0.0, -0.01, 0.01, 50, 50, 0)
+    worse = Estimate(-0.2, -0.3, -0.1, 50, 50, 0)
+    return Replies(0.2, Cell("control", "closed_book", "unread", same, same, same), same, worse)
+
+
 @pytest.mark.parametrize(("language", "badge", "told"), [
-    ("ja", "ベンチマークのみ", "忘れています"), ("en", "Benchmarks only", "It forgets"),
+    ("ja", "ベンチマークのみ", "能力が失われています"),
+    ("en", "Benchmarks only", "What is lost is an ability"),
 ])  # fmt: skip
 def test_where_benchmarks_alone_are_asked_what_was_forgotten_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str, badge: str, told: str
 ) -> None:
     monkeypatch.setattr(build, "control_cell", lost)
+    monkeypatch.setattr(build, "control_replies", readable)
     run = write_run(tmp_path / "run", Plan(gain, unfinished=("questions", "evaluation")))
     about = {**run.read_json("run.json"), "asks_questions": False, "stages": []}
     run.write_json("run.json", about)

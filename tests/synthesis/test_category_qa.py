@@ -5,7 +5,10 @@ from collections import Counter
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from languages import sentence
 from made import passage, reply
 from teichaku.core.prompts import PromptPack, category_file
 from teichaku.synthesis.category_qa import Category, CategoryQA
@@ -99,3 +102,18 @@ def test_an_unknown_category_is_of_no_use() -> None:
     answer = json.dumps({"category": "price", "question": "料金は？", "answer": "1,800円"})
     with pytest.raises(UnusableReplyError, match="price"):
         list(method().parse(reply(answer, Subject(passage(), method()))))
+
+
+@given(sentence, sentence, st.sampled_from(method().categories))
+def test_lines_that_name_category_question_and_answer_are_read(
+    question: str, answer: str, category: Category
+) -> None:
+    for text in (
+        f"種類：{category.name}（{category.label}）\n質問：{question}\n答え：{answer}",
+        f"Category: {category.name}\nQuestion: {question}\nAnswer: {answer}",
+    ):
+        qa = method()
+        (found,) = qa.parse(reply(text, Subject(passage(), qa)))
+        assert (found.category, found.question, found.answer) == (category.name, question, answer)
+        with pytest.raises(UnusableReplyError):
+            list(qa.parse(reply(text, Subject(passage(), qa), finish_reason="length")))

@@ -116,6 +116,49 @@ def test_an_incomplete_pair_is_dropped_with_its_text_and_prose_is_of_no_use() ->
         list(METHOD.parse(reply("申し訳ありません。", ABOUT)))
 
 
+LINES = {
+    "ja": "質問{n}：{question}\n答え{n}：{answer}",
+    "en": "Q{n}: {question}\nA{n}: {answer}",
+}
+
+
+@given(
+    st.lists(st.tuples(sentence, sentence), min_size=1, max_size=10),
+    st.sampled_from(sorted(LINES)),
+    st.sampled_from(["stop", "length"]),
+)
+def test_lines_of_questions_and_answers_are_pairs_as_well(
+    pairs: list[tuple[str, str]], language: str, finish: str
+) -> None:
+    lines = [
+        LINES[language].format(n=number, question=question, answer=answer)
+        for number, (question, answer) in enumerate(pairs, 1)
+    ]
+    answered = reply("\n\n".join(lines), ABOUT, finish_reason=finish)
+    whole = pairs[:-1] if finish == "length" else pairs
+    if not whole:
+        with pytest.raises(UnusableReplyError):
+            list(METHOD.parse(answered))
+        return
+    found = list(METHOD.parse(answered))
+    kept = [record for record in found if isinstance(record, Example)]
+    assert [(e.question, e.answer) for e in kept] == whole[:8]
+    reasons = [record.reason for record in found if isinstance(record, Dropped)]
+    assert reasons == ["over_limit"] * len(whole[8:]) + ["truncated"] * (finish == "length")
+
+
+def test_a_line_that_begins_with_a_label_alone_makes_prose_no_pair() -> None:
+    with pytest.raises(UnusableReplyError):
+        list(METHOD.parse(reply("回答：申し訳ありませんが、お答えできません。", ABOUT)))
+
+
+def test_json_goes_before_lines() -> None:
+    text = '質問：偽物は？\n答え：偽物\n{"pairs": [{"question": "定員は？", "answer": "48人"}]}'
+    (found,) = METHOD.parse(reply(text, ABOUT))
+    assert isinstance(found, Example)
+    assert found.question == "定員は？"
+
+
 near_pairs = st.lists(
     st.fixed_dictionaries({"question": sentence, "answer": sentence})
     | st.fixed_dictionaries({}, optional={"question": json_values, "answer": json_values})

@@ -54,6 +54,15 @@ def test_a_fact_becomes_a_statement_and_a_question_from_its_value_to_its_subject
     assert (statement.style, pair.style) == ("statement", "question")
 
 
+@pytest.mark.parametrize("names", [tuple(GOOD), ("名前", "値", "文", "質問")])
+def test_lines_that_name_the_four_parts_are_read(names: tuple[str, ...]) -> None:
+    lines = [f"{name}：{text}" for name, text in zip(names, GOOD.values(), strict=True)]
+    from_json = list(METHOD.parse(reply(json.dumps(GOOD), about())))
+    assert list(METHOD.parse(reply("\n".join(lines), about()))) == from_json
+    with pytest.raises(UnusableReplyError):
+        list(METHOD.parse(reply("\n".join(lines[:3]), about())))
+
+
 @pytest.mark.parametrize(
     ("fact", "parts"),
     [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from instructions import TOPICS, human_seeds, instruction, many_seeds, prompt, self_instruct
-from languages import texts
+from languages import natural_text, texts
 from made import reply
 from teichaku.backends.scripted import ScriptedError, ScriptedModel, scripted_teacher
 from teichaku.core.models import ChatModel
@@ -364,6 +364,30 @@ def test_a_classification_gets_its_output_before_its_input() -> None:
         assert UNIT.question in request.messages[-1].content
     with pytest.raises(UnusableReplyError):
         list(METHOD.parse(Reply(classify, '{"classification": "maybe"}', "stop")))
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("true", "output_first"),
+        ("はい。", "output_first"),
+        ('{"classification": "True"}', "output_first"),
+        ("分類：いいえ", "input_first"),
+        ("classification: false", "input_first"),
+    ],
+)
+def test_a_bare_word_says_whether_a_task_is_a_classification(text: str, step: str) -> None:
+    (classify,) = METHOD.requests(UNIT)
+    (request,) = METHOD.parse(Reply(classify, text, "stop"))
+    assert isinstance(request, Request)
+    assert step in request.prompt
+
+
+@given(natural_text)
+def test_a_sentence_does_not_say_whether_a_task_is_a_classification(text: str) -> None:
+    (classify,) = METHOD.requests(UNIT)
+    with pytest.raises(UnusableReplyError):
+        list(METHOD.parse(Reply(classify, text, "stop")))
 
 
 def instances(*pairs: tuple[str, str], **changes: Any) -> list[Any]:

@@ -20,15 +20,17 @@ import orjson
 
 from teichaku.backends.cache import request_key
 from teichaku.backends.chat_completions import NoCompletionError, completion, request_body
-from teichaku.backends.http import http_identity
+from teichaku.backends.http import http_identity, words_for_schema
 from teichaku.backends.http_answers import is_final
 from teichaku.core.errors import UserError
+from teichaku.core.prompts import Prompt
 from teichaku.core.records import Reply, Request
 from teichaku.core.run_folder import unwritable, write_aside
 
 ENDPOINT = "/v1/chat/completions"
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 _STATE, _ASIDE = "batches.json", ".requests.part"
+_LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +79,24 @@ class BatchFileModel:
 
     hands_on_replies = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - these are the fields of a recipe's teacher
         self,
         folder: Path,
         base_url: str,
         model: str,
         *,
         structured: Literal["auto", "json_schema", "prompt"] = "auto",
+        as_json: Prompt | None = None,
         extra: Mapping[str, Any] | None = None,
         service: BatchService | None = None,
         poll_seconds: float = 30.0,
         on_progress: Callable[[str, BatchStatus], None] = lambda name, status: None,
     ) -> None:
-        self.identity = http_identity(base_url, model, extra or {}, structured)
+        how = words_for_schema(structured, as_json) or structured
+        self.identity = http_identity(base_url, model, extra or {}, how)
         self._folder = folder
         self._model = model
-        self._as_prompt = structured == "prompt"
+        self._as_json = as_json if structured == "prompt" else None
         self._extra = dict(extra or {})
         self._service = service
         self._poll_seconds = poll_seconds
@@ -147,7 +151,7 @@ class BatchFileModel:
         waiting.clear()
 
     def _bodies(self, request: Request) -> bytes:
-        return request_body(self._model, request, self._extra, schema_as_prompt=self._as_prompt)
+        return request_body(self._model, request, self._extra, as_json=self._as_json)
 
 
 def fetch(
@@ -311,17 +315,26 @@ class _Batches:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _STATE
-        content: dict[str, dict[str, str]] = {}
+        content: Any = {}
         if self._path.exists():
             try:
                 content = orjson.loads(self._path.read_bytes())
             except (OSError, orjson.JSONDecodeError) as error:
-                raise UserError(
-                    f"{self._path} cannot be read: {error}.",
-                    "Delete it to hand in all files of requests once more.",
-                ) from error
-        self.ids: dict[str, str] = content.get("ids", {})
-        self.ended: dict[str, str] = content.get("ended", {})
+                raise self._unreadable(str(error)) from error
+        self.ids = self._texts(content, "ids")
+        self.ended = self._texts(content, "ended")
+
+    def _texts(self, content: Any, key: str) -> dict[str, str]:
+        found = content.get(key, {}) if isinstance(content, dict) else None
+        if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+            raise self._unreadable(f"it has no object '{key}' of file names and texts")
+        return found
+
+    def _unreadable(self, why: str) -> UserError:
+        return UserError(
+            f"{self._path} cannot be read: {why}.",
+            "Delete it to hand in all files of requests once more.",
+        )
 
     def submitted(self, name: str, batch_id: str) -> None:
         self.ids[name] = batch_id
@@ -391,6 +404,9 @@ def _read_output(request: Request, line: bytes) -> Reply:
     """The reply in a line of outputs or errors."""
     output = orjson.loads(line)
     response = output.get("response") or {}
+    if not isinstance(response, dict):
+        wrong = f"the response in its line is no object: {str(response)[:_LONGEST_SHOWN]!r}"
+        return Reply(request, "", error=f"batch: {output.get('error') or wrong}")
     body = response.get("body")
     if _is_reply(line):
         try:
@@ -400,9 +416,10 @@ def _read_output(request: Request, line: bytes) -> Reply:
     said = output.get("error") or (body.get("error") if isinstance(body, dict) else body) or body
     if isinstance(said, dict):
         said = said.get("message") or said.get("code") or said
-    status = response.get("status_code")
+    given = response.get("status_code")
+    status = given if isinstance(given, int) else 0
     text = f"batch: {f'HTTP {status}: ' if status else ''}{said}"
-    return Reply(request, "", error=text, final=is_final(status or 0, str(said)))
+    return Reply(request, "", error=text, final=is_final(status, str(said)))
 
 
 def _to_be_carried(folder: _Folder, waiting: int) -> UserError:

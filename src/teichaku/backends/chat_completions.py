@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from teichaku.core.prompts import Prompt
 from teichaku.core.records import (
     TOKENS_WITH_LOG_PROBABILITIES,
     Message,
@@ -16,32 +17,27 @@ from teichaku.core.records import (
 )
 from teichaku.core.replies import visible_text
 
-_SCHEMA_INSTRUCTION = (
-    "Reply with one fenced code block that starts with ```json and holds a JSON object "
-    "which follows this JSON schema, and with nothing else:\n"
-)
-
 
 class NoCompletionError(ValueError):
     """What came back is no chat completion; the message says what it is instead."""
 
 
 def request_fields(
-    request: Request, *, schema_as_prompt: bool = False, log_probabilities: bool = True
+    request: Request, *, as_json: Prompt | None = None, log_probabilities: bool = True
 ) -> dict[str, Any]:
     """``request`` as the fields of a request body, the model's name left out.
 
-    With ``schema_as_prompt`` the schema becomes an instruction at the end of the messages,
-    for servers that know no JSON schema; otherwise it becomes ``response_format``. Without
-    ``log_probabilities`` none are asked for. Raises ``ValueError`` for a plain text, around
-    which a server would put its template.
+    With ``as_json`` the schema becomes an instruction in the words of that prompt at the end of
+    the messages, for servers that know no JSON schema; otherwise it becomes ``response_format``.
+    Without ``log_probabilities`` none are asked for. Raises ``ValueError`` for a plain text,
+    around which a server would put its template.
     """
     if request.plain:
         raise ValueError("a server puts its chat template around every text")
     sampling = request.sampling
     messages = list(request.messages)
-    if request.schema is not None and schema_as_prompt:
-        messages = _with_instruction(messages, request.schema)
+    if request.schema is not None and as_json is not None:
+        messages = _with_instruction(messages, request.schema, as_json)
     fields: dict[str, Any] = {
         "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
         "temperature": sampling.temperature,
@@ -53,7 +49,7 @@ def request_fields(
         fields["stop"] = list(sampling.stop)
     if sampling.presence_penalty:
         fields["presence_penalty"] = sampling.presence_penalty
-    if request.schema is not None and not schema_as_prompt:
+    if request.schema is not None and as_json is None:
         json_schema = {"name": "reply", "schema": dict(request.schema)}
         fields["response_format"] = {"type": "json_schema", "json_schema": json_schema}
     if request.top_log_probabilities and log_probabilities:
@@ -67,7 +63,7 @@ def request_body(
     request: Request,
     extra: Mapping[str, Any],
     *,
-    schema_as_prompt: bool = False,
+    as_json: Prompt | None = None,
     log_probabilities: bool = True,
     samples: int = 1,
 ) -> bytes:
@@ -76,9 +72,7 @@ def request_body(
 
     Raises ``ValueError`` where a message holds text that is not valid Unicode.
     """
-    own = request_fields(
-        request, schema_as_prompt=schema_as_prompt, log_probabilities=log_probabilities
-    )
+    own = request_fields(request, as_json=as_json, log_probabilities=log_probabilities)
     fields = {"model": model, **own}
     if samples > 1:
         fields["n"] = samples
@@ -221,8 +215,10 @@ def _count(usage: Any, name: str) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _with_instruction(messages: list[Message], schema: Mapping[str, Any]) -> list[Message]:
-    instruction = _SCHEMA_INSTRUCTION + orjson.dumps(dict(schema)).decode("utf-8")
+def _with_instruction(
+    messages: list[Message], schema: Mapping[str, Any], as_json: Prompt
+) -> list[Message]:
+    instruction = as_json.text(schema=orjson.dumps(dict(schema)).decode("utf-8"))
     if messages and messages[-1].role == "user":
         last = messages.pop()
         return [*messages, Message("user", f"{last.content}\n\n{instruction}")]

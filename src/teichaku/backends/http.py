@@ -24,7 +24,8 @@ from teichaku.backends.http_limits import RetryDelays, Watchdog
 from teichaku.backends.http_transport import CONNECT_SECONDS, open_transport
 from teichaku.backends.loop_thread import LoopThread, loop_on_a_thread
 from teichaku.core.errors import UserError
-from teichaku.core.records import Reply, Request
+from teichaku.core.prompts import Prompt
+from teichaku.core.records import Reply, Request, content_id
 
 __all__ = ["HttpModel", "RetryDelays", "Watchdog"]
 
@@ -40,8 +41,9 @@ class HttpModel:
     408, 409, 425, 429 and 5xx, and bodies that are no completion are tried again up to
     ``max_retries`` times (after a timeout, twice), after ``delays``. ``structured``:
     ``json_schema`` sends a request's schema as ``response_format``, ``prompt`` as an
-    instruction; ``auto`` begins with the first and goes over to the second where the server
-    refuses it. ``extra`` fields go into every body.
+    instruction in the words of ``as_json`` (the prompt of that name in a pack); ``auto`` begins
+    with the first and goes over to the second where the server refuses it, if it has those
+    words. ``extra`` fields go into every body.
 
     At most ``max_concurrency`` requests are in flight to each server, fewer while it has too
     much to do (``AdaptiveLimit``), and at most about ``max_tokens_in_flight`` tokens of prompts
@@ -49,10 +51,11 @@ class HttpModel:
     one that is away is left alone for a while and its requests go to the others.
     Requests that come one after another and differ in their sample index or seed alone go out
     as one with ``n``, up to ``samples_per_request`` of them. A request that takes far longer
-    than all others (``watchdog``) is named by ``on_stuck`` and tried once more, until
-    ``timeout_seconds`` after it first went out; any other try has as long for itself.
+    than all others (``watchdog``) is named by ``on_stuck`` and tried once more, for about twice
+    as long while others are answered, and in any case until ``timeout_seconds`` after it first
+    went out; any other try has as long for itself.
 
-    Raises ``UserError`` for a ``base_url`` that is none.
+    Raises ``UserError`` for a ``base_url`` that is none, and for ``prompt`` without words.
     """
 
     #: See ``CachedModel``: what is known already does not wait for what is on its way.
@@ -70,6 +73,7 @@ class HttpModel:
         timeout_seconds: float = 600,
         max_retries: int = 6,
         structured: Literal["auto", "json_schema", "prompt"] = "auto",
+        as_json: Prompt | None = None,
         extra: Mapping[str, Any] | None = None,
         delays: RetryDelays | None = None,
         watchdog: Watchdog | None = None,
@@ -78,10 +82,11 @@ class HttpModel:
         named = [base_url] if isinstance(base_url, str) else list(base_url)
         if not named:
             raise UserError("There is no base_url.", "Such as: http://localhost:8000/v1")
+        in_words = words_for_schema(structured, as_json)
         self._first = named[0].rstrip("/")
         self._urls = list(dict.fromkeys(endpoint(url, "chat/completions") for url in named))
         self._samples = samples_per_request
-        self._structured = structured
+        self._structured, self._in_words = structured, in_words
         self._rules = Rules(
             model=model,
             extra=dict(extra or {}),
@@ -91,7 +96,8 @@ class HttpModel:
             max_tokens_in_flight=max_tokens_in_flight,
             timeout_seconds=timeout_seconds,
             max_retries=max_retries,
-            may_drop_schema=structured == "auto",
+            may_drop_schema=structured == "auto" and as_json is not None,
+            as_json=as_json,
             delays=delays or RetryDelays(),
             watchdog=watchdog or Watchdog(),
             on_stuck=on_stuck,
@@ -101,12 +107,14 @@ class HttpModel:
     @property
     def identity(self) -> str:
         """The endpoint, the model's name there, and what else shapes replies where it is set: the
-        extra fields (in their order, which steers decoding in a schema) and ``structured``.
+        extra fields (in their order, which steers decoding in a schema) and ``structured``, with
+        its words where they are always used.
 
         Of several servers the first stands for all: others may be added, go, and change places
         behind it, and replies that are in the cache stay there.
         """
-        return http_identity(self._first, self._rules.model, self._rules.extra, self._structured)
+        how = self._in_words or self._structured
+        return http_identity(self._first, self._rules.model, self._rules.extra, how)
 
     def generate(self, requests: Iterable[Request | Reply | None]) -> Iterator[Reply]:
         """Answer every request once, as the servers finish; see ``ChatModel``. A reply among
@@ -155,6 +163,21 @@ class HttpModel:
         """``max_concurrency``, or less where the system lets a process open too few connections."""
         wanted = self._rules.max_concurrency * len(self._urls)
         return max(1, _with_enough_files(wanted) // len(self._urls))
+
+
+def words_for_schema(structured: str, as_json: Prompt | None) -> str:
+    """``prompt`` with the version and the fingerprint of ``as_json``, for an identity, where
+    schemas are always put into words; else empty. Raises ``UserError`` without the words.
+    """
+    if structured != "prompt":
+        return ""
+    if as_json is None:
+        raise UserError(
+            "structured: prompt needs the words that ask for JSON.",
+            "Hand them in: as_json=PromptPack('ja').load('as_json').",
+        )
+    said = content_id(*(text for _, text in as_json.sections))
+    return f"prompt:{as_json.name}:{said}"
 
 
 def http_identity(

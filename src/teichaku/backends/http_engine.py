@@ -26,6 +26,7 @@ from teichaku.backends.http_answers import (
 )
 from teichaku.backends.http_limits import AdaptiveLimit, Latencies, RetryDelays, Watchdog
 from teichaku.backends.http_transport import Response, Transport, Trouble
+from teichaku.core.prompts import Prompt
 from teichaku.core.records import Reply, Request
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Rules:
     timeout_seconds: float
     max_retries: int
     may_drop_schema: bool
+    as_json: Prompt | None
     delays: RetryDelays
     watchdog: Watchdog
     on_stuck: Callable[[Request, float], None]
@@ -106,7 +108,8 @@ class Job:
     """Requests that go out as one, and what became of its tries so far.
 
     ``counted`` are the tries that count against the retries, ``timeouts`` those that hung.
-    What was stuck once has until ``deadline``.
+    What was stuck once has until ``deadline`` at most; ``replies_before`` of others had come when
+    it went out.
     """
 
     requests: Sequence[Request]
@@ -115,6 +118,7 @@ class Job:
     counted: int = 0
     timeouts: int = 0
     deadline: float = math.inf
+    replies_before: int = 0
     last: Endpoint | None = None
 
 
@@ -230,6 +234,7 @@ class Engine:
 
     def _send(self, job: Job, endpoint: Endpoint, now: float) -> None:
         rules, as_prompt = self._rules, self._learnt.schema_as_prompt
+        as_json = rules.as_json if as_prompt else None
         key = rules.key()
         asked = Asked(
             endpoint.shown,
@@ -245,7 +250,7 @@ class Engine:
                 rules.model,
                 job.requests[0],
                 rules.extra,
-                schema_as_prompt=as_prompt,
+                as_json=as_json,
                 log_probabilities=self._learnt.log_probabilities,
                 samples=len(job.requests),
             )
@@ -403,14 +408,23 @@ class Engine:
                 late.append((attempt, False))
             elif seconds < rules.watchdog.floor_seconds:
                 break
-            elif self._may_cut(attempt.job, seconds) and seconds > self._latencies.stuck_after(
-                _kind(attempt.job), len(self._in_flight)
-            ):
+            elif self._is_stuck(attempt, seconds):
                 late.append((attempt, True))
         for attempt, stuck in late:
             self._too_late(attempt, now - attempt.started, stuck)
         if late:
             self._pump()
+
+    def _is_stuck(self, attempt: Try, seconds: float) -> bool:
+        """Whether a try takes far longer than those of others."""
+        job, watchdog = attempt.job, self._rules.watchdog
+        usual = self._latencies.stuck_after(_kind(job), len(self._in_flight))
+        if job.deadline == math.inf:
+            return seconds > usual and self._may_cut(job, seconds)
+        if seconds <= watchdog.second * usual or attempt.endpoint.down:
+            return False
+        # A server that is slow for all has not answered so many others meanwhile.
+        return self._replies - job.replies_before >= watchdog.rounds * len(self._in_flight)
 
     def _may_cut(self, job: Job, seconds: float) -> bool:
         """Whether there are a retry and time enough left for another try."""
@@ -423,9 +437,15 @@ class Engine:
         if not stuck:
             self._failed(attempt, too_late(self._rules.timeout_seconds, attempt.asked))
             return
-        # What hangs alone is tried once more, with all the time that is left.
+        if job.deadline < math.inf:
+            named = _named(job.requests[0])
+            _LOG.warning("no reply in %.0f s once more: %s; given up", seconds, named)
+            self._failed(attempt, too_late(round(seconds, 1), attempt.asked))
+            return
+        # What hangs alone is tried once more.
         self._rules.on_stuck(job.requests[0], seconds)
         job.deadline = attempt.started + self._rules.timeout_seconds
+        job.replies_before = attempt.replies_before
         job.timeouts, job.last = _MAX_TIMEOUTS, attempt.endpoint
         job.tries += 1
         job.counted += 1
@@ -459,17 +479,18 @@ class Engine:
 
 def name_stuck(request: Request, seconds: float) -> None:
     """Log a request that hangs while others are answered."""
+    _LOG.warning(
+        "no reply in %.0f s, far longer than usual: %s; trying once more", seconds, _named(request)
+    )
+
+
+def _named(request: Request) -> str:
+    """The request by its prompt, and where its text begins and ends."""
     content = request.messages[-1].content if request.messages else ""
     # Prompts begin alike, or end alike.
     beginning, end = content[:_SHOWN_CHARACTERS], content[_SHOWN_CHARACTERS:][-_SHOWN_CHARACTERS:]
-    _LOG.warning(
-        "no reply in %.0f s, far longer than usual: %s '%s…%s', sample %d; trying once more",
-        seconds,
-        request.prompt or "request",
-        " ".join(beginning.split()),
-        " ".join(end.split()),
-        request.sample_index,
-    )
+    shown = f"{' '.join(beginning.split())}…{' '.join(end.split())}"
+    return f"{request.prompt or 'request'} '{shown}', sample {request.sample_index}"
 
 
 def _limit(rules: Rules, learnt: Learnt, url: str) -> AdaptiveLimit:

@@ -38,11 +38,15 @@ class RetryDelays:
 @dataclass(frozen=True, slots=True)
 class Watchdog:
     """When a request counts as stuck: after ``factor`` times the 99th percentile of the seconds
-    that others took which may write as much, and never before ``floor_seconds``.
+    that others took which may write as much, and never before ``floor_seconds``. Its second try
+    is given up after ``second`` times as long, if by then ``rounds`` times as many replies came
+    since it first went out as are still on their way: else the server is slow for all.
     """
 
     factor: float = 4.0
     floor_seconds: float = 20.0
+    second: float = 2.0
+    rounds: int = 8
 
 
 class AdaptiveLimit:

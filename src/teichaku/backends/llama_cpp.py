@@ -5,18 +5,23 @@ request into the slot whose last prompt has the longest prefix in common with it
 begin alike are therefore sent one after another: reading a prompt costs as much as answering.
 """
 
+import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from teichaku.backends.chat_completions import completion, request_fields
+from teichaku.backends.gguf_header import GgufHeader, read_gguf_header
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError
-from teichaku.core.records import Reply, Request
+from teichaku.core.models import RenderedPrompt
+from teichaku.core.records import Message, Reply, Request
 
 #: OpenMP threads that wait by spinning stand in one another's way on a busy machine.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
@@ -24,6 +29,7 @@ _PROMPT_TOKENS_AT_ONCE = 512
 _PROMPT_CACHE_MIB = 1024
 _REQUESTS_TO_ORDER = 64
 _END = object()
+_TELLING_SECONDS = 60
 #: So many tokens that stand in the context already are looked up, and so many after them drafted.
 _NGRAM, _DRAFT = 4, 8
 
@@ -61,6 +67,7 @@ class LlamaCppModel:
         self._speculate = speculate
         self._server: Any = None
         self._lock = threading.Lock()
+        self._key = os.urandom(16).hex()
 
     @property
     def identity(self) -> str:
@@ -95,6 +102,56 @@ class LlamaCppModel:
         """Free the model; a later request loads it again."""
         with self._lock:
             self._server = None
+
+    @property
+    def name(self) -> str:
+        """The name in the recipe."""
+        return self._name
+
+    @cached_property
+    def header(self) -> GgufHeader:
+        """What the file says about its template and its tokens. Raises ``ModelUnavailableError``
+        where it is no GGUF file.
+        """
+        return read_gguf_header(self._path)
+
+    def rendered(self, messages: Sequence[Message], plain: bool = False) -> RenderedPrompt:
+        """The prompt that the model reads when it is asked with ``messages``, as the engine itself
+        fills its template in and cuts it into tokens. There is no ``plain`` one: this model is
+        asked as a chat alone.
+
+        Raises ``ValueError`` for a plain one, and ``ModelUnavailableError`` where the engine cannot
+        be had, or cannot render it.
+        """
+        if plain:
+            raise ValueError("llama.cpp puts a chat template around all that it is asked")
+        header = self.header
+        asked = [{"role": message.role, "content": message.content} for message in messages]
+        text = self._told("apply-template", {"messages": asked})["prompt"]
+        cut = {"content": text, "add_special": True, "parse_special": True, "with_pieces": True}
+        tokens = self._told("tokenize", cut)["tokens"]
+        numbers = tuple(token["id"] for token in tokens)
+        return RenderedPrompt(
+            b"".join(map(_piece, tokens)).decode("utf-8", "replace"),
+            numbers,
+            header.bos,
+            header.special.intersection(numbers),
+            header.adds_bos,
+            bool(header.chat_template),
+        )
+
+    def _told(self, what: str, content: Mapping[str, Any]) -> Any:
+        """What the engine says on the local port, where it does more than the library hands on."""
+        asking = urllib.request.Request(
+            f"{self._loaded().listening_address}/{what}",
+            json.dumps(content).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
+        )
+        try:
+            with urllib.request.urlopen(asking, timeout=_TELLING_SECONDS) as response:
+                return json.load(response)
+        except (OSError, ValueError) as error:
+            raise ModelUnavailableError(f"llama.cpp does not say {what}: {error}.") from error
 
     def _answer(self, server: Any, request: Request, stopped: threading.Event) -> Reply:
         chunks = _Chunks(stopped)
@@ -154,7 +211,7 @@ class LlamaCppModel:
         settings.verbosity = -1
         settings.ui = False
         settings.endpoint_slots = False
-        settings.api_keys = [os.urandom(16).hex()]
+        settings.api_keys = [self._key]
         if self._speculate:
             draft = settings.speculative
             draft.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_MAP_K]
@@ -184,6 +241,12 @@ def _failed(request: Request, error: Mapping[str, Any]) -> Reply:
         f"{error.get('n_ctx')}: make the passages shorter, or raise context_tokens."
     )
     return Reply(request, "", error=said, final=True)
+
+
+def _piece(token: Mapping[str, Any]) -> bytes:
+    """The bytes of a token; one that ends within a character is told as numbers."""
+    piece = token["piece"]
+    return piece.encode() if isinstance(piece, str) else bytes(piece)
 
 
 def _prompt(request: Request) -> list[str]:

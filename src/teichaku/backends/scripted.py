@@ -119,6 +119,8 @@ def scripted_teacher(request: Request) -> str:
     further.update(scripted_benchmarks.REPLIES)
     if name in further:
         return further[name](request)
+    if name.startswith("fastchat:"):
+        return scripted_judges.by_file(request)
     return json.dumps(_TEACHER[name](request), ensure_ascii=False)
 
 

@@ -49,10 +49,27 @@ def _turn(request: Request) -> str:
 
 def _pairwise(request: Request) -> str:
     """The answer with more of the reference is better, whatever its place."""
+    told, better = _compared(request)
+    return json.dumps({"comparison": told, "better": better}, ensure_ascii=False)
+
+
+def _compared(request: Request) -> tuple[str, str]:
     first, second = (_share(request.subject.first), _share(request.subject.second))
     better = "same" if first == second else "A" if first > second else "B"
-    told = f"Aは{first:.0%}、Bは{second:.0%}が参考と一致した。"
-    return json.dumps({"comparison": told, "better": better}, ensure_ascii=False)
+    return f"Aは{first:.0%}、Bは{second:.0%}が参考と一致した。", better
+
+
+def by_file(request: Request) -> str:
+    """The same by a prompt of the user's file, which asks for double brackets or, with a schema,
+    for JSON: a verdict where two answers are shown, else a mark.
+    """
+    is_pair = hasattr(request.subject, "first")
+    if request.schema is not None:
+        return _pairwise(request) if is_pair else _marked(request)
+    if not is_pair:
+        return _turn(request)
+    told, better = _compared(request)
+    return f"{told}\n[[{'C' if better == 'same' else better}]]"
 
 
 #: What the scripted student says where it does not know, and the like.

@@ -98,7 +98,9 @@ def _end_tokens(model: Any) -> frozenset[int]:
 
 
 def _reply(row: Row) -> Reply:
-    return Reply(row.request, row.text.strip(), row.finish_reason, len(row.prompt), len(row.tokens))
+    # White space alone stays: it tells a model that wrote nothing from a reply that was cut.
+    text = row.text.strip() or row.text
+    return Reply(row.request, text, row.finish_reason, len(row.prompt), len(row.tokens))
 
 
 class _PackedDecoder:

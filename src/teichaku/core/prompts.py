@@ -24,6 +24,8 @@ from teichaku.core.records import Message
 
 _BUILTIN = Path(__file__).parents[1] / "prompts"
 _SECTION = re.compile(r"^\[(system|user)\]\s*$", re.MULTILINE)
+#: Prompts that become part of another message or a template, and so have one section.
+_PARTS = frozenset({"as_json", "ask_again", "masked_sentence", "plain_template"})
 _ENVIRONMENT = Environment(
     undefined=StrictUndefined, keep_trailing_newline=False, trim_blocks=True, lstrip_blocks=True
 )
@@ -147,6 +149,8 @@ class PromptPack:
         except TemplateError as error:
             yield f"is no template of Jinja: {error}"
             return
+        if path.stem in _PARTS and len(own.sections) != 1:
+            yield f"has {len(own.sections)} sections; it becomes part of a message: leave it [user]"
         builtin = PromptPack(self.language).load(path.stem)
         for name in sorted(builtin.required - own.placeholders):
             yield f"lacks {{{{ {name} }}}}"

@@ -40,7 +40,8 @@ class Document:
     """One text of the user's, as read from a file or from a row of a table.
 
     ``source`` is the path as the recipe names it (with ``#row`` for tables) or a URL that the
-    file gives; ``licence`` and ``date`` are as the file or the recipe states them, else empty.
+    file gives; ``licence``, ``date`` and ``attribution`` (whom to name: authors, or words that
+    the file asks for) are as the file or the recipe states them, else empty.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Document:
     date: str = ""
     format: str = ""
     encoding: str = ""
+    attribution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,8 @@ class QuestionRequest:
     """What every model of a study is sent for a question under a condition.
 
     ``messages`` and ``sampling`` are JSON: a list of :class:`Message`, and :class:`Sampling`.
-    Models differ in nothing else, so that identity, messages and sampling make the
-    ``request_key`` of an answer.
+    Models differ in nothing else but the ``max_tokens`` that a further model may have of its own,
+    so that identity, messages and sampling make the ``request_key`` of an answer.
     """
 
     id: str

@@ -1,13 +1,16 @@
-"""Reading what a model replied: JSON wherever it stands, the marks of lists, thinking at the
-start left out.
+"""Reading what a model replied: JSON wherever it stands, the marks of lists, lines that name
+what follows on them, thinking at the start left out.
 """
 
 import json
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
+
+from teichaku.core.text import comparable
 
 #: Blocks at the start, the last one perhaps cut off. Some templates open the block in the prompt,
 #: so the reply shows only its end; one that begins with JSON or code merely quotes the tag.
@@ -31,6 +34,9 @@ _NUMBER = re.compile(
 #: A mark right before a digit (``9.3人で…``): only of the number that comes next is it one.
 _TIGHT_NUMBER = re.compile(r"\s*(?P<bold>\**)(?P<digits>\d{1,3})[.．](?=\d)(?P<closed>)")
 _BULLET = re.compile(r"\s*(?:[・•●]|[-*](?=\s)|-(?=[^\s\d-]))")
+#: What may stand between a label and the text that is before it on its line.
+_BEFORE_LABEL = r"(?<=[\s。．！？!?.])"
+_YES, _NO = ("true", "yes", "はい"), ("false", "no", "いいえ")
 #: Halves of a character, which JSON can escape and UTF-8 cannot write.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -124,6 +130,77 @@ def list_items(lines: Iterable[str]) -> Iterator[ListItem | None]:
         found = list_item(line, (last + 1,))
         last = found.number if found and found.number is not None else last
         yield found
+
+
+def labelled_parts(text: str, labels: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """The parts of a reply that is no JSON but lines such as ``質問：…`` and ``答え：…``, group by
+    group; a part that comes again begins the next one.
+
+    ``labels`` has the words for each part. A number or a mark of a list may stand beside a label,
+    two labels on one line, and text that goes on in the lines below it, up to an empty one.
+    """
+    known = tuple((part, tuple(words)) for part, words in labels.items())
+    group: dict[str, str] = {}
+    part = ""
+    for line in without_thinking(text).split("\n"):
+        item = list_item(line)
+        shown = item.text if item else line.strip()
+        found = _label(known).match(shown)
+        if found:
+            part = _part(found)
+            if part in group:
+                yield _told_apart(group, known)
+                group = {}
+            own = found["text"].strip()
+            # Bold type that began before the label ends here.
+            group[part] = own.rstrip("* ") if shown.startswith("*") else own
+        elif part and line.strip():
+            group[part] = f"{group[part]}\n{line.strip()}".strip()
+        elif group.get(part):
+            part = ""
+    if group:
+        yield _told_apart(group, known)
+
+
+_Labels = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@cache
+def _label(labels: _Labels, before: str = r"[\s*]{0,8}") -> re.Pattern[str]:
+    """A label, in the group of its part, and what follows on its line. All that may stand
+    beside it is bounded, for some replies are nothing but spaces.
+    """
+    named = "|".join(f"(?P<{part}>{'|'.join(map(re.escape, words))})" for part, words in labels)
+    colon = r"\s?\d{0,3}[\s*]{0,4}[:：][\s*]{0,8}"
+    return re.compile(rf"{before}(?:{named}){colon}(?P<text>.*)", re.DOTALL | re.IGNORECASE)
+
+
+def _part(found: re.Match[str]) -> str:
+    """The part whose label was found."""
+    return next(part for part, word in found.groupdict().items() if word and part != "text")
+
+
+def _told_apart(group: dict[str, str], labels: _Labels) -> dict[str, str]:
+    """``group``, with parts of their own for labels of missing parts inside of a line."""
+    found = dict(group)
+    for first in group:
+        part = first
+        while inner := _label(labels, _BEFORE_LABEL).search(found[part]):
+            other = _part(inner)
+            if other in found:
+                break
+            found[other] = inner["text"].strip()
+            found[part] = found[part][: inner.start()].strip()
+            part = other
+    return found
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What a reply says that is nothing but true or false, yes or no, はい or いいえ; None for
+    any other.
+    """
+    said = comparable(without_thinking(text))
+    return True if said in _YES else False if said in _NO else None
 
 
 def text_value(value: Any) -> str:

@@ -166,12 +166,14 @@ def _mended(value: Any) -> Any:
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The records of class ``kind`` in the Parquet file at ``path``, streaming.
 
-    A field that an older version did not write has its default.
+    A field that an older version did not write has its default; a column that ``kind`` has no
+    field for is not read.
     """
     tuples = {name for name, hint in typing.get_type_hints(kind).items() if hint == tuple[str, ...]}
     fields = [field.name for field in dataclasses.fields(cast(Any, kind))]
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
+        wanted = [name for name in file.schema_arrow.names if name in fields]
+        for batch in file.iter_batches(columns=wanted or None):
             names = batch.schema.names
             columns = [column.to_pylist() for column in batch.columns]
             for place, name in enumerate(names):

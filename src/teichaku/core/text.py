@@ -401,9 +401,11 @@ def title_names(title: str) -> list[str]:
 
 
 def numbers(text: str) -> list[str]:
-    """The numbers in ``text``, normalised (``１，８００`` is ``1800``, ``05`` is ``5``)."""
+    """The numbers in ``text``, normalised (``１，８００`` is ``1800``, ``05`` is ``5``, ``00.5`` is
+    ``0.5``).
+    """
     found = (match.group() for match in _NUMBER.finditer(normalise(text)))
-    return [number.lstrip("0") or "0" for number in found]
+    return [re.sub(r"^0+(?=\d)", "", number) for number in found]
 
 
 def content_terms(text: str) -> list[str]:

@@ -20,9 +20,9 @@ from teichaku.curation.selection import Selection, count_of
 from teichaku.curation.semantic_duplicates import (
     Deduplicated,
     WhichToKeep,
-    evidence_of_duplicate,
     semantic_duplicates,
 )
+from teichaku.curation.shards import fate
 from teichaku.curation.similar_pairs import Allowed, clustered
 
 Direction = Literal["near", "far"]
@@ -70,7 +70,14 @@ def d4(
     fallen: dict[str, tuple[str, str]] = {}
     for row in np.flatnonzero(~result.keep).tolist():
         if not standing.keep[row]:
-            fallen[ids[row]] = evidence_of_duplicate(ids, result.deduplicated, row)
+            witness = standing.witness[row]
+            # It was kept as the best of its duplicates, and may be too near a prototype.
+            told = fate("" if result.keep[witness] else reason)
+            fallen[ids[row]] = (
+                "semantic_duplicate",
+                f"{ids[witness]} {told}; similarity {standing.similarity[row]:.4f}, "
+                f"threshold {result.deduplicated.threshold:.4f}",
+            )
         else:
             cosine = result.prototype_similarity[row]
             fallen[ids[row]] = (reason, f"cosine {cosine:.4f} to the prototype of its cluster")

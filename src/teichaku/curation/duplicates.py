@@ -2,8 +2,8 @@
 normalising.
 
 Trivial variants (width, case, punctuation, polite endings) count as the same; other signs and
-symbols (-5 and 5, ○ and ×) do not. The example
-that comes first in the order of ids stays, whatever the order of the input.
+symbols (-5 and 5, ○ and ×) do not. The example of the best score stays, whatever the order of
+the input.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,27 +11,36 @@ from collections.abc import Iterable, Iterator
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import dropped
 from teichaku.core.text import comparable, question_key
+from teichaku.curation.near_duplicates import Rank, longest
 from teichaku.curation.same_thing import marks_key
+from teichaku.curation.survivors import best_first_key
 
 
-def drop_duplicates(examples: Iterable[Example]) -> Iterator[Example | Dropped]:
-    """Every example once, or its place as dropped, naming the example that stayed.
+def drop_duplicates(
+    examples: Iterable[Example], rank: Rank = longest
+) -> Iterator[Example | Dropped]:
+    """Every example once, or its place as dropped, naming the example that stayed: of those with
+    one wording the one that ``rank`` scores best, and of equals the first by passage and id.
 
     Two examples with one question but different answers are duplicates too: the student
     cannot learn both. The evidence tells the two cases apart.
     """
-    kept: dict[tuple[str, str], Example] = {}
-    for example in sorted(examples, key=lambda example: (example.passage_id, example.id)):
-        key = (example.document_id, wording_key(example))
-        first = kept.setdefault(key, example)
-        if first is example:
+    given = sorted(examples, key=lambda example: (example.passage_id, example.id))
+    keys = [(example.document_id, wording_key(example)) for example in given]
+    scores = [rank(example) for example in given]
+    best: dict[tuple[str, str], Example] = {}
+    for row in sorted(range(len(given)), key=lambda row: best_first_key(scores[row])):
+        best.setdefault(keys[row], given[row])
+    for example, key in zip(given, keys, strict=True):
+        kept = best[key]
+        if kept is example:
             yield example
             continue
-        same = answer_key(first) == answer_key(example)
+        same = answer_key(kept) == answer_key(example)
         reason = "duplicate" if same else "duplicate_question"
-        yield dropped(
-            example, "curation", reason, f"{first.id} stays: {first.question} / {first.answer}"
-        )
+        alike = "similarity 1.00" if same else "the same question"
+        evidence = f"{kept.id} stays, {alike}: {kept.question} / {kept.answer}"
+        yield dropped(example, "curation", reason, evidence)
 
 
 def wording_key(example: Example) -> str:

@@ -149,19 +149,23 @@ def unlike_in_order(
     scores: np.ndarray,
     limit: int,
     *,
+    sizes: np.ndarray | None = None,
     most: float = 0.9,
     seed: int = 0,
 ) -> Selection:
     """DEITA's representation filter: from the best of ``scores`` on (NaN last), each row of
-    ``vectors``, on the grid, whose cosine to every kept one is ``most`` or less, up to ``limit``.
+    ``vectors``, on the grid, whose cosine to every kept one is ``most`` or less, up to ``limit``:
+    rows, or the unit of ``sizes`` (characters), where one that does not fit is passed over.
 
     Differs from the paper's code in that only kept rows count; with batches, that compares with
     dropped ones too. Every row is compared with every kept one: for some tens of thousands.
     """
     order = np.argsort(ranks("score", draws(ids, seed), scores=scores))
     squares = squared_lengths(vectors)
+    weights = [1] * len(ids) if sizes is None else sizes.tolist()
     kept: list[int] = []
     fallen: dict[str, tuple[str, str]] = {}
+    room = limit
     for start in range(0, len(ids), _UNLIKE_BLOCK):
         block = order[start : start + _UNLIKE_BLOCK]
         compared, here = np.array([*kept, *block.tolist()], np.int64), len(kept)
@@ -173,11 +177,13 @@ def unlike_in_order(
             if stands[witness] and nearest[witness] > np.float32(most):
                 evidence = f"{ids[compared[witness]]} stays; similarity {nearest[witness]:.4f}"
                 fallen[ids[row]] = ("too_similar", evidence)
-            elif len(kept) == limit:
-                fallen[ids[row]] = ("over_budget", f"{limit} that score better were taken")
+            elif weights[row] > room:
+                evidence = f"{limit - room} of {limit} were taken by those that score better"
+                fallen[ids[row]] = ("over_budget", evidence)
             else:
                 stands[here + place] = True
                 kept.append(row)
+                room -= weights[row]
     unscored = frozenset(ids[row] for row in np.flatnonzero(np.isnan(scores)).tolist())
     return Selection(tuple(ids[row] for row in kept), fallen, unscored)
 

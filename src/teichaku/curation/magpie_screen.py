@@ -3,20 +3,21 @@
 
 A judge gives each instruction its difficulty and its quality, five levels each, and instruction
 and answer together a score from 1 to 10, with the nearest of the seeds in sight. What stays is
-of good or excellent quality, scores enough, does not end in a colon, and is not nearly the same
-as a better one.
+of the wanted difficulties and qualities, scores enough, does not end in a colon (section 3 drops
+instructions for that), and is not nearly the same as a better one.
 
 Magpie's filter is all there is of Magpie here: instructions are not drawn from an empty turn of
 the user. And it differs: the judge, mostly the teacher itself, scores in place of a reward model
-(FsfairX, over -10); there is no Llama-Guard and no tag of task or language; of instructions
-closer than 0.05 the best scored stays, not the one of the smallest number; the distance is one
-minus the cosine of character n-grams (Magpie: all-mpnet, an English embedder), and only code can
-hand in an embedder, for no key of a recipe does; nothing is chosen for its length.
+(FsfairX, over -10); there is no Llama-Guard and no tag of task or language; an answer that ends
+in a colon falls, too; of instructions closer than 0.05 the best scored stays, not the one of the
+smallest number, and two that speak of other numbers or names are no duplicates; the distance is
+one minus the cosine of character n-grams (Magpie: all-mpnet, an English embedder), and only code
+can hand in an embedder, for no key of a recipe does; nothing is chosen for its length.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,12 +28,18 @@ from teichaku.core.records import SEED, Dropped, Example, Reply, Request, Sampli
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.run_folder import dropped
 from teichaku.curation.ngram_vectors import NgramVectors
+from teichaku.curation.semantic_filter import unless_told_apart
+from teichaku.curation.similar_pairs import Allowed
 
-DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
-QUALITIES = ("very poor", "poor", "average", "good", "excellent")
+Difficulty = Literal["very easy", "easy", "medium", "hard", "very hard"]
+Quality = Literal["very poor", "poor", "average", "good", "excellent"]
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 #: Rows are compared so many at a time, with so many columns.
 _BLOCK, _COLUMNS = 1024, 8192
 _DECIMALS = 6
+#: So many neighbours of a row are asked about at a time.
+_ASKED_AT_ONCE = 32
 #: Cosines that differ by less are the same.
 _SAME = 5e-7
 _COLONS = (":", "：")
@@ -44,8 +51,8 @@ class Screening:
 
     ``difficulty`` and ``quality`` are empty and ``score`` null where judging failed.
     ``reference_ids`` are the seeds that the judge saw. ``distance`` is that to the nearest seed
-    or example that stays and scores better, ``neighbour_id``; null where there is none, or where
-    the example fell before.
+    or example that stays, scores better and may be a duplicate, ``neighbour_id``; null where there
+    is none, or where the example fell before.
     """
 
     example_id: str
@@ -64,8 +71,9 @@ class Screening:
 
 @dataclass(frozen=True)
 class MagpieScreen:
-    """The filter. ``threshold`` is the least score, ``min_distance`` the least distance to a
-    better one that stays; ``references`` seeds are shown to the judge.
+    """The filter. Of the ``difficulties`` and ``qualities`` an instruction has to be of one each;
+    ``threshold`` is the least score, ``min_distance`` the least distance to a better one that
+    stays; ``references`` seeds are shown to the judge.
 
     ``note`` is given the :class:`Screening` of each example. ``again`` asks once more where the
     judge's reply cannot be read; what it does not score then is dropped, never scored by
@@ -79,6 +87,7 @@ class MagpieScreen:
     seeds: Sequence[Example] = ()
     threshold: float = 7.0
     qualities: tuple[str, ...] = ("good", "excellent")
+    difficulties: tuple[str, ...] = DIFFICULTIES
     references: int = 3
     min_distance: float = 0.05
     embedder: Embedder | None = None
@@ -189,6 +198,10 @@ class MagpieScreen:
             return "low_quality", f"{screening.quality}: {screening.explanation}"
         if screening.score < self.threshold:
             return "low_score", f"{screening.score:g} of 10: {screening.explanation}"
+        if screening.difficulty not in self.difficulties:
+            return "other_difficulty", f"{screening.difficulty}: {screening.explanation}"
+        if example.asked.rstrip().endswith(_COLONS):
+            return "unfinished_instruction", f"it ends in a colon: {example.asked[-40:]}"
         if example.answer.rstrip().endswith(_COLONS):
             return "unfinished_answer", f"it ends in a colon: {example.answer[-40:]}"
         return None
@@ -201,7 +214,8 @@ class MagpieScreen:
     ) -> Iterator[Example | Dropped]:
         """The best scored of each group of neighbours; what people wrote goes before it."""
         everyone = [*people, *(example for example, _ in screened)]
-        nearest = nearest_kept(vectors, self.min_distance, always=len(people))
+        allowed = unless_told_apart([example.asked for example in everyone])
+        nearest = nearest_kept(vectors, self.min_distance, len(people), allowed)
         for (example, screening), (distance, place) in zip(
             screened, nearest[len(people) :], strict=True
         ):
@@ -221,13 +235,14 @@ class MagpieScreen:
 
 
 def nearest_kept(
-    vectors: np.ndarray, min_distance: float, always: int = 0
+    vectors: np.ndarray, min_distance: float, always: int = 0, allowed: Allowed | None = None
 ) -> list[tuple[float | None, int]]:
     """For each row of ``vectors``, best first, the cosine distance to the nearest row before it
     that stays, and which that is; (None, -1) where there is none.
 
     A row stays unless it is closer than ``min_distance`` to one that does; the first ``always``
-    rows stay in any case.
+    rows stay in any case. Two rows that are as close but may not be duplicates (``allowed``) pass
+    each other by.
     """
     found: list[tuple[float | None, int]] = []
     kept, count = np.empty(len(vectors), np.int64), 0
@@ -235,18 +250,43 @@ def nearest_kept(
         block = vectors[start : start + _BLOCK]
         before, here = _nearest(block, vectors, kept[:count]), count
         inside = _distances(block, block)
-        for row, (distance, place) in enumerate(before):
+        for row, (distance, place) in enumerate(before, start):
             beside = kept[here:count] - start
             if len(beside):
-                best = int(inside[row, beside].argmin())
-                closest = float(inside[row, beside[best]])
+                best = int(inside[row - start, beside].argmin())
+                closest = float(inside[row - start, beside[best]])
                 if distance is None or closest < distance:
                     distance, place = closest, start + int(beside[best])
+            if allowed and distance is not None and distance < min_distance:
+                distance, place = _nearest_allowed(
+                    vectors, row, kept[:count], min_distance, allowed
+                )
             found.append((distance, place))
-            if start + row < always or distance is None or distance >= min_distance:
-                kept[count] = start + row
+            if row < always or distance is None or distance >= min_distance:
+                kept[count] = row
                 count += 1
     return found
+
+
+def _nearest_allowed(
+    vectors: np.ndarray, row: int, kept: np.ndarray, min_distance: float, allowed: Allowed
+) -> tuple[float | None, int]:
+    """The distance from ``row`` to the nearest of the rows ``kept`` that is ``min_distance`` away
+    or may be its duplicate, and which that is.
+    """
+    distances = _distances(vectors[kept], vectors[row]).astype(np.float64)
+    order = np.argsort(distances, kind="stable")
+    near = int((distances < min_distance).sum())
+    # By text is dear, and of many neighbours the first ones mostly decide.
+    for first in range(0, near, _ASKED_AT_ONCE):
+        some = order[first : min(first + _ASKED_AT_ONCE, near)]
+        may = allowed(np.full(len(some), row), kept[some])
+        if may.any():
+            place = some[may.argmax()]
+            return float(distances[place]), int(kept[place])
+    if near == len(order):
+        return None, -1
+    return float(distances[order[near]]), int(kept[order[near]])
 
 
 def _nearest(

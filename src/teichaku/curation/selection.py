@@ -92,6 +92,16 @@ def length_control(examples: Iterable[Example], characters: int) -> Selection:
     return _up_to(order, characters, "length_control")
 
 
+def up_to_characters(selection: Selection, examples: Iterable[Example], limit: int) -> Selection:
+    """``selection`` of ``examples`` without what no longer fits into ``limit`` characters, from
+    the best on; each that fits is taken.
+    """
+    sizes = {example.id: characters_of([example]) for example in examples}
+    fits = _up_to([(sizes[name], name) for name in selection.kept], limit, "over_budget")
+    fallen = {**selection.dropped, **fits.dropped}
+    return Selection(fits.kept, fallen, selection.without_score)
+
+
 def _up_to(order: Iterable[tuple[int, str]], limit: int, reason: str) -> Selection:
     """Those of ``order`` (size and id) that fit into ``limit``, each that fits being taken."""
     kept: list[str] = []

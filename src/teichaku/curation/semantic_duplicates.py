@@ -99,16 +99,6 @@ def semantic_duplicates(
     return Deduplicated(standing, threshold, pairs, members, centroid_similarity)
 
 
-def evidence_of_duplicate(ids: Sequence[str], found: Deduplicated, row: int) -> tuple[str, str]:
-    """Reason and evidence of a ``row`` that falls."""
-    standing = found.standing
-    return (
-        "semantic_duplicate",
-        f"{ids[standing.witness[row]]} stays; similarity {standing.similarity[row]:.4f}, "
-        f"threshold {found.threshold:.4f}",
-    )
-
-
 def ranks(
     which: WhichToKeep,
     drawn: np.ndarray,

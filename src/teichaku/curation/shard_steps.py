@@ -36,18 +36,26 @@ class ExactDuplicates:
     the same rows stay, and the same fall for the same reasons.
     """
 
+    rank: Rank = longest
+
     def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
-        """A hash of what makes two rows the same, and one of the answer alone."""
+        """A hash of what makes two rows the same, one of the answer alone, and the score."""
         asked = [_digest(example.document_id, wording_key(example)) for example in examples]
         answers = [_digest(answer_key(example)) for example in examples]
         return Sketch(
-            {"key": _as_numbers(asked), "answer": _as_numbers(answers)[:, 0]},
+            {
+                "key": _as_numbers(asked),
+                "answer": _as_numbers(answers)[:, 0],
+                "score": _scores(examples, self.rank),
+            },
             {"order": Texts.of([f"{e.passage_id}\0{e.id}" for e in examples])},
         )
 
     def decide(self, sketch: Sketch) -> Decision:
-        """Of the rows with one key, the first in the order of passages and ids stays."""
+        """Of the rows with one key the best scored stays; of equals the first by passage and id."""
         keys, answers = sketch.arrays["key"], sketch.arrays["answer"]
+        # Without a score, behind all others.
+        behind = np.nan_to_num(-np.asarray(sketch.arrays["score"]), nan=np.inf)
         orders = sketch.texts["order"]
         rows = len(keys)
         keep, witness = np.ones(rows, bool), np.full(rows, -1, np.int64)
@@ -56,9 +64,9 @@ class ExactDuplicates:
         edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             group = sorted_rows[start : end + 1].tolist()
-            first = min(group, key=lambda row: (orders[row], row))
-            keep[group], witness[group] = False, first
-            keep[first], witness[first] = True, -1
+            best = min(group, key=lambda row: (behind[row], orders[row], row))
+            keep[group], witness[group] = False, best
+            keep[best], witness[best] = True, -1
         differs = answers != answers[np.maximum(witness, 0)]
         similarity = np.where(keep | differs, np.nan, 1.0)
         return Decision(
@@ -192,35 +200,38 @@ class SemanticDuplicates:
 
 @dataclass(frozen=True)
 class D4:
-    """:func:`teichaku.curation.d4.d4_rows` over shards."""
+    """:func:`teichaku.curation.d4.d4` for more rows than fit into memory, by vectors that the
+    rows came with: the same rows stay, and the same fall for the same reasons.
+    """
 
     chosen: D4Settings
     rank: Rank = longest
     seed: int = 0
 
     def sketch(self, examples: Sequence[Example], vectors: np.ndarray | None) -> Sketch:
-        """Vectors on the grid."""
+        """Vectors on the grid, and what bars a pair."""
+        wordings = [example.whole for example in examples]
         arrays = {
             "vector": _on_grid(vectors),
             "draw": draws([example.id for example in examples], self.seed),
             "score": _scores(examples, self.rank),
+            "numbers": np.array([numbers_of(text) for text in wordings], np.uint64),
         }
-        return Sketch(arrays, {})
+        return Sketch(arrays, {"wording": Texts.of(wordings)})
 
     def decide(self, sketch: Sketch) -> Decision:
         """Which rows stay; duplicates name their witness, others their cosine to the prototype."""
         arrays = sketch.arrays
+        numbers = np.asarray(arrays["numbers"])
         found = d4_rows(
             arrays["vector"],
             np.asarray(arrays["draw"]),
             self.chosen,
             scores=np.asarray(arrays["score"]),
+            allowed=allowed_by(np.zeros_like(numbers), numbers, sketch.texts["wording"], True),
         )
         standing = found.deduplicated.standing
-        # What fell as a duplicate may have a witness that falls later, for its prototype.
-        witness = np.where(found.keep | standing.keep, -1, standing.witness)
-        lost = (witness >= 0) & ~found.keep[np.maximum(witness, 0)]
-        witness[lost] = -1
+        witness = np.where(standing.keep, -1, standing.witness)
         similarity = np.where(standing.keep, found.prototype_similarity, standing.similarity)
         far = "near_prototype" if self.chosen.drop == "near" else "far_from_prototype"
         return Decision(

@@ -71,8 +71,9 @@ class Decision:
     """What a fan-in step says of all rows.
 
     ``keep`` (n, bool); of each row that falls ``reason`` (n, uint8), a place in ``reasons``,
-    ``witness`` (n, int64), the row that stays in its place, -1 where there is none, and
-    ``similarity`` (n, float64) to it, NaN where there is none.
+    ``witness`` (n, int64), the row for which it falls, -1 where there is none, and
+    ``similarity`` (n, float64) to it, NaN where there is none. Such a row stays, or falls in the
+    same step for a reason that names no other row.
     """
 
     keep: np.ndarray
@@ -82,11 +83,11 @@ class Decision:
     reasons: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise ``AssertionError`` where a row falls for one that falls itself, or names none."""
+        """Raise ``AssertionError`` where a row falls for one that fell for another."""
         named = self.witness[~self.keep]
         named = named[named >= 0]
-        if not self.keep[named].all():
-            raise AssertionError("a row fell for one that does not stay")
+        if not (self.keep[named] | (self.witness[named] < 0)).all():
+            raise AssertionError("a row fell for one that fell for another")
 
 
 class FanIn(Protocol):
@@ -111,6 +112,11 @@ def label(example: Example, source: str = "") -> str:
     return f"{example.id}{place}: {wording}{'…' if len(example.wording) > _SHOWN else ''}"
 
 
+def fate(fell: str = "") -> str:
+    """What became of the row for which another one falls; ``fell``: for what reason, if it did."""
+    return f"was kept for it, and fell later ({fell})" if fell else "stays"
+
+
 def fallen(
     examples: Iterable[tuple[int, Example]], decision: Decision, labels: Texts
 ) -> Iterator[Dropped]:
@@ -124,7 +130,10 @@ def fallen(
 
 def _evidence(decision: Decision, labels: Texts, row: int) -> str:
     witness, similarity = int(decision.witness[row]), float(decision.similarity[row])
-    parts = [f"{labels[witness]} stays"] if witness >= 0 else []
+    parts = []
+    if witness >= 0:
+        fell = "" if decision.keep[witness] else decision.reasons[decision.reason[witness]]
+        parts = [f"{labels[witness]} {fate(fell)}"]
     if not np.isnan(similarity):
         parts.append(f"similarity {similarity:.4f}")
     return "; ".join(parts)

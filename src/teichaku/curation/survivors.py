@@ -91,9 +91,14 @@ class Judged:
         }
 
 
+def best_first_key(score: float | None) -> tuple[bool, float]:
+    """A key that sorts the best score first, and those without one last."""
+    return score is None, -(score or 0.0)
+
+
 def in_order(scores: Mapping[str, float | None]) -> list[str]:
     """The ids of records, the best scored first, those without a score last; ties by id."""
-    return sorted(scores, key=lambda name: (scores[name] is None, -(scores[name] or 0.0), name))
+    return sorted(scores, key=lambda name: (best_first_key(scores[name]), name))
 
 
 def placed(order: Iterable[str], pairs: Iterable[SimilarPair]) -> dict[str, PlacedPairs]:

@@ -31,6 +31,18 @@ _PLACEHOLDER_TITLE = re.compile(
 )
 
 
+#: What stands for the author where a program or an account wrote the properties of a file.
+_NO_AUTHOR = re.compile(
+    r"(admin(istrator)?|anonymous|author|default|guest|me|owner|pc|root|test|unknown|user"
+    r"|user ?name|webmaster|(microsoft )?office( user)?|windows ?(user|ユーザー)"
+    r"|microsoft( (account|アカウント|word))?|(libre|open)office.*|python-docx|apache (poi|fop)"
+    r"|著者|作成者|作者|所有者|管理者|利用者|ユーザー|ゲスト|名無し|不明"
+    r"|[^\s\\]+\\[^\s\\]+|[a-z]{0,12}[0-9]{2,})",
+    re.IGNORECASE,
+)
+#: Between the lines that hold several names.
+_COMMA = ", "
+
 #: Words of file names that name no matter.
 _FILE_WORDS = frozenset(
     ["chapter", "ch", "copy", "doc", "document", "draft", "dsc", "file", "final", "fix", "img",
@@ -54,8 +66,9 @@ class LoadingError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One text out of a file. ``source`` is set where the file itself names its origin;
-    ``row`` is its row, line or article in the file, from 1, where the file holds several.
+    """One text out of a file. ``source`` is set where the file itself names its origin,
+    ``attribution`` where it says whom to name; ``row`` is its row, line or article in the file,
+    from 1, where the file holds several.
     """
 
     text: str
@@ -66,15 +79,16 @@ class Content:
     format: str = ""
     encoding: str = ""
     row: int | None = None
+    attribution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which columns of tables, or keys of JSON objects, hold what.
 
-    Empty: ``text`` is all cells as ``column: value`` lines, ``title`` is guessed from common
-    names, the others stay empty. Dots reach into nested objects (``meta.url``) and through
-    lists (``paragraphs.context``).
+    Empty: ``text`` is all cells as ``column: value`` lines, ``title`` and ``attribution`` are
+    guessed from common names, the others stay empty. Dots reach into nested objects
+    (``meta.url``) and through lists (``paragraphs.context``).
     """
 
     text: tuple[str, ...] = ()
@@ -82,12 +96,12 @@ class Columns:
     source: str = ""
     licence: str = ""
     date: str = ""
+    attribution: str = ""
 
     def named(self) -> list[str]:
         """All names that are set."""
-        return [
-            name for name in (*self.text, self.title, self.source, self.licence, self.date) if name
-        ]
+        others = (self.title, self.source, self.licence, self.date, self.attribution)
+        return [name for name in (*self.text, *others) if name]
 
 
 class Reader(Protocol):
@@ -149,6 +163,20 @@ def glue(before: str, after: str) -> str:
 def is_placeholder(title: str) -> bool:
     """Whether ``title`` is empty or one that a program wrote by itself."""
     return not title.strip() or _PLACEHOLDER_TITLE.fullmatch(title.strip()) is not None
+
+
+def author(value: str) -> str:
+    """The author that the properties of a file name; empty where they name a program or an
+    account of a computer.
+    """
+    name = clean_line(value)
+    return "" if is_placeholder(name) or _NO_AUTHOR.fullmatch(name) else name
+
+
+def names_in(*values: str) -> str:
+    """The names in ``values``, of which one may hold several lines, each once and in one line."""
+    lines = (clean_line(line) for value in values for line in clean(value).split("\n"))
+    return _COMMA.join(dict.fromkeys(filter(None, lines)))
 
 
 def file_title(name: str, text: str) -> str:

@@ -14,6 +14,7 @@ from teichaku.documents.content import (
     Columns,
     Content,
     LoadingError,
+    author,
     clean_line,
     file_title,
     first_heading,
@@ -39,7 +40,7 @@ _STYLES = "\n".join(
     + ["p[style-name='TOC Heading'] => !"]
 )
 _LONGEST_TITLE = 80
-_TITLE_TAG = "{http://purl.org/dc/elements/1.1/}title"
+_DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 _BACK_REFERENCE = re.compile(r"(?<!\s)\s*↑\s*$", re.MULTILINE)
 
 
@@ -47,15 +48,16 @@ def read_docx(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
     """The one text of a .docx file. Raises ``LoadingError`` for encrypted and broken files.
 
     The title comes from the document's properties unless Word made it up, the line that it
-    opens with, the first heading, or the file's name.
+    opens with, the first heading, or the file's name; the author from the properties.
     """
     _refuse_compound_file(data)
-    html, title = _convert(data)
+    html, title, creator = _convert(data)
     markdown = _BACK_REFERENCE.sub("", to_markdown(parse_html(html)))
     yield Content(
         text=markdown,
         title=title or _opening(markdown) or first_heading(markdown) or file_title(name, markdown),
         format="docx",
+        attribution=creator,
     )
 
 
@@ -71,8 +73,8 @@ def _refuse_compound_file(data: bytes) -> None:
     )
 
 
-def _convert(data: bytes) -> tuple[str, str]:
-    """The document as HTML, and its title where its properties hold a real one."""
+def _convert(data: bytes) -> tuple[str, str, str]:
+    """The document as HTML, and its title and author where its properties hold real ones."""
     try:
         import mammoth
     except ModuleNotFoundError as error:
@@ -83,7 +85,7 @@ def _convert(data: bytes) -> tuple[str, str]:
                 raise LoadingError(
                     "encrypted", "It is under a password.", "Save a copy without the password."
                 )
-            title = _title(archive)
+            title, creator = _properties(archive)
         converted = mammoth.convert_to_html(
             io.BytesIO(data),
             style_map=_STYLES,
@@ -96,7 +98,7 @@ def _convert(data: bytes) -> tuple[str, str]:
             "Open it in Word or LibreOffice and save it again as .docx.",
         ) from error
     title = clean_line(title)
-    return str(converted.value), "" if is_placeholder(title) else title
+    return str(converted.value), "" if is_placeholder(title) else title, author(creator)
 
 
 def _opening(markdown: str) -> str:
@@ -106,11 +108,13 @@ def _opening(markdown: str) -> str:
     return opening if is_title and not opening.startswith(("#", "|", "- ")) else ""
 
 
-def _title(archive: zipfile.ZipFile) -> str:
+def _properties(archive: zipfile.ZipFile) -> tuple[str, str]:
+    """Title and creator, as they stand there."""
     if "docProps/core.xml" not in archive.namelist():
-        return ""
+        return "", ""
     try:
         properties = ElementTree.fromstring(archive.read("docProps/core.xml"))
     except ElementTree.ParseError:
-        return ""  # the document itself may still be whole
-    return properties.findtext(_TITLE_TAG) or ""
+        return "", ""  # the document itself may still be whole
+    title, creator = (properties.findtext(_DUBLIN_CORE + key) for key in ("title", "creator"))
+    return title or "", creator or ""

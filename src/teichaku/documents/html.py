@@ -12,11 +12,13 @@ from teichaku.documents.content import (
     Content,
     LoadingError,
     as_url,
+    author,
     clean,
     clean_line,
     file_title,
     first_heading,
     glue,
+    names_in,
 )
 from teichaku.documents.encodings import decode
 
@@ -44,7 +46,7 @@ def read_html(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
     """The one text of an HTML page, without scripts, styles, navigation and footers.
 
     The title comes from <title>, og:title, the first heading, or the file's name; source,
-    licence and date from what the page says of itself. Raises ``LoadingError``.
+    licence, date and authors from what the page says of itself. Raises ``LoadingError``.
     """
     declared = _CHARSET.search(data[:4096])
     text, encoding = decode(data, _first_group(declared))
@@ -66,6 +68,7 @@ def read_html(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
         date=head["date"],
         format="html",
         encoding=encoding,
+        attribution=_authors(soup),
     )
 
 
@@ -130,6 +133,16 @@ def _meta(soup: "BeautifulSoup", *names: str) -> str:
         name = str(tag.get("property") or tag.get("name") or "").lower()
         contents.setdefault(name, clean_line(str(tag.get("content") or "")))
     return next((contents[name] for name in names if contents.get(name)), "")
+
+
+def _authors(soup: "BeautifulSoup") -> str:
+    """Those whom the head of a page names as its authors: one <meta> each, or all in one."""
+    for name in ("citation_author", "dcterms.creator", "dc.creator", "author"):
+        tags = soup.find_all("meta", attrs={"name": re.compile(f"^{re.escape(name)}$", re.I)})
+        given = names_in(*(author(str(tag.get("content") or "")) for tag in tags))
+        if given:
+            return given
+    return ""
 
 
 def _link(soup: "BeautifulSoup", relation: str) -> str:

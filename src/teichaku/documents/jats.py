@@ -12,6 +12,8 @@ from teichaku.documents.content import (
     LoadingError,
     clean_line,
     file_title,
+    glue,
+    names_in,
 )
 from teichaku.documents.html import parse_html, to_markdown
 
@@ -90,6 +92,7 @@ def _as_content(article: "_Element", name: str, number: int | None) -> Content:
         format="jats",
         encoding="",
         row=number,
+        attribution=names_in(*_authors(meta)),
     )
 
 
@@ -216,6 +219,33 @@ def _licence(meta: "_Element") -> str:
     addresses = [link.get(_HREF) or (link.text or "") for link in links]
     given = (address.strip() for address in addresses if address.strip().startswith("http"))
     return next(given, clean_line(_text(licence)))
+
+
+def _authors(meta: "_Element") -> Iterator[str]:
+    """The names of those who wrote an article; editors and translators did not."""
+    for group in meta.findall("contrib-group"):
+        for person in group.findall("contrib"):
+            if person.get("contrib-type", "author") == "author":
+                yield _name(person)
+
+
+def _name(person: "_Element") -> str:
+    """A person's name in the order of the writing system, or that of a group of persons."""
+    name = _first(person, "name", "name-alternatives/name")
+    if name is None:
+        other = _first(person, "string-name", "name-alternatives/string-name", "collab")
+        # A group may list its members; those are named where they are authors themselves.
+        if other is not None:
+            for members in other.findall("contrib-group"):
+                other.remove(members)
+        return _text(other)
+    family, given = _text(name.find("surname")), _text(name.find("given-names"))
+    if not family or not given:
+        return family or given
+    space = glue(family[-1], given[0])
+    if not space or name.get("name-style") == "eastern":
+        return f"{family}{space}{given}"
+    return f"{given} {family}"
 
 
 def _date(meta: "_Element") -> str:

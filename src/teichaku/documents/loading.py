@@ -113,6 +113,7 @@ def _as_record(content: Content | LoadingError, source: str) -> Document | Dropp
         date=clean(content.date),
         format=content.format,
         encoding=content.encoding,
+        attribution=clean(content.attribution),
     )
 
 

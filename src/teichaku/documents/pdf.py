@@ -12,6 +12,7 @@ from teichaku.documents.content import (
     Columns,
     Content,
     LoadingError,
+    author,
     clean,
     clean_line,
     file_title,
@@ -44,9 +45,10 @@ def read_pdf(data: bytes, name: str, columns: Columns) -> Iterator[Content | Loa
 
     Raises ``LoadingError``: ``encrypted``, ``broken_file``, or ``no_text`` for a file of
     pictures of pages. The title comes from the file's metadata, unless a program made it up,
-    from the largest letters of the first page, or from the file's name.
+    from the largest letters of the first page, or from the file's name; the author from the
+    metadata.
     """
-    pages, title = _read_pages(data)
+    pages, title, writer = _read_pages(data)
     if not any(lines for lines in pages):
         raise LoadingError(
             "no_text",
@@ -60,6 +62,7 @@ def read_pdf(data: bytes, name: str, columns: Columns) -> Iterator[Content | Loa
         text=text,
         title=(large or file_title(name, text)) if is_placeholder(title) else title,
         format="pdf",
+        attribution=author(writer),
     )
 
 
@@ -83,7 +86,8 @@ def _key(line: Line) -> str:
     return _NUMBER.sub("#", line.text)
 
 
-def _read_pages(data: bytes) -> tuple[list[list[Line]], str]:
+def _read_pages(data: bytes) -> tuple[list[list[Line]], str, str]:
+    """The lines of each page, and the title and the author of the metadata."""
     try:
         import pypdfium2
     except ModuleNotFoundError as error:
@@ -91,8 +95,9 @@ def _read_pages(data: bytes) -> tuple[list[list[Line]], str]:
     try:
         document = pypdfium2.PdfDocument(data)
         try:
-            title = _title(document)
-            return [_read_page(document, number) for number in range(len(document))], title
+            title, writer = _metadata(document, "Title"), _metadata(document, "Author")
+            pages = [_read_page(document, number) for number in range(len(document))]
+            return pages, title, writer
         finally:
             document.close()
     except pypdfium2.PdfiumError as error:
@@ -105,10 +110,10 @@ def _read_pages(data: bytes) -> tuple[list[list[Line]], str]:
         ) from error
 
 
-def _title(document: "PdfDocument") -> str:
-    """The title of the metadata, empty where it is damaged."""
+def _metadata(document: "PdfDocument", key: str) -> str:
+    """What the metadata has under ``key``, empty where it is damaged."""
     try:
-        return clean_line(mended(document.get_metadata_value("Title")))
+        return clean_line(mended(document.get_metadata_value(key)))
     except UnicodeDecodeError:  # half of a surrogate pair
         return ""
 

@@ -17,11 +17,17 @@ from teichaku.documents.content import (
     file_title,
     first_heading,
     front_value,
+    names_in,
 )
 from teichaku.documents.encodings import decode
 
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
+#: Words that a text asks to be named by go before its authors.
+_ATTRIBUTION = (
+    *("attribution", "credit", "credits", "クレジット", "帰属", "出典表示"),
+    *("author", "authors", "著者", "著者名", "執筆者"),
 )
 _MARKDOWN = frozenset({".md", ".markdown"})
 
@@ -46,9 +52,16 @@ def read_plain(data: bytes, name: str, columns: Columns) -> Iterator[Content | L
         source=as_url(front_value(values, "source", "url", "canonical_url", "canonical", "出典")),
         licence=clean_line(front_value(values, "licence", "license", "ライセンス")),
         date=clean_line(front_value(values, "date", "日付")),
+        attribution=_attribution(values),
         format="md" if is_markdown else "txt",
         encoding=encoding,
     )
+
+
+def _attribution(values: Mapping[str, str]) -> str:
+    """Whom the front matter names; the 出典 of a text too, where it is words and no address."""
+    origin = front_value(values, "出典")
+    return names_in(front_value(values, *_ATTRIBUTION) or ("" if as_url(origin) else origin))
 
 
 def split_front_matter(text: str) -> tuple[Mapping[str, str], str]:
@@ -71,5 +84,7 @@ def split_front_matter(text: str) -> tuple[Mapping[str, str], str]:
 
 def _as_text(value: object) -> str:
     if isinstance(value, list):
-        return ", ".join(_as_text(item) for item in value)
+        return ", ".join(filter(None, map(_as_text, value)))
+    if isinstance(value, dict):  # an author with an address, say
+        return _as_text(value.get("name"))
     return value if isinstance(value, str) else ""

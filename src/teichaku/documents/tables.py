@@ -6,11 +6,19 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any, Literal
 
-from teichaku.documents.content import Columns, Content, LoadingError, clean, clean_line
+from teichaku.documents.content import (
+    Columns,
+    Content,
+    LoadingError,
+    clean,
+    clean_line,
+    names_in,
+)
 from teichaku.documents.encodings import decode
 
 #: Where a recipe names no title column, the first of these that a table has. Japanese open
@@ -18,6 +26,11 @@ from teichaku.documents.encodings import decode
 TITLE_COLUMNS = (
     *("title", "name", "題名", "タイトル", "名称", "件名", "表題", "見出し", "名前"),
     *("商品名", "製品名", "品名", "店名", "施設名", "事業者名", "公園名", "heading", "subject"),
+)
+#: The same for the column that says whom to name, unless the recipe gives it another meaning.
+ATTRIBUTION_COLUMNS = (
+    *("attribution", "credit", "credits", "クレジット", "帰属", "出典表示"),
+    *("authors", "author", "authors.name", "author.name", "著者", "著者名", "執筆者", "出典"),
 )
 _DELIMITERS = ",\t;|"
 _SAMPLE_ROWS = 50
@@ -53,11 +66,11 @@ def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content
         return
     names = _column_names(records[0], max(map(len, records)))
     _require(columns, names)
-    title = columns.title or _guess_title(names)
+    columns = _with_guesses(columns, names)
     for number, cells in enumerate(records[1:], 1):
         row = {key: clean(cell) for key, cell in zip(names, cells, strict=False)}
         if any(cell.strip() for cell in row.values()):
-            yield _as_content([list(row.items())], number, columns, title, (file_format, encoding))
+            yield _as_content([list(row.items())], number, columns, (file_format, encoding))
 
 
 def read_json(data: bytes, name: str, columns: Columns) -> Iterator[Content | LoadingError]:
@@ -216,9 +229,9 @@ def _read_objects(
     names = list(dict.fromkeys(key for _, row in rows for group in row for key, _ in group))
     if rows:
         _require(columns, names)
-    title = columns.title or _guess_title(names)
+    columns = _with_guesses(columns, names)
     for number, row in rows:
-        yield _as_content(row, number, columns, title, origin)
+        yield _as_content(row, number, columns, origin)
 
 
 def flatten(value: Mapping[str, Any]) -> dict[str, str]:
@@ -272,28 +285,40 @@ def _require(columns: Columns, names: list[str]) -> None:
         )
 
 
-def _guess_title(names: list[str]) -> str:
+def _with_guesses(columns: Columns, names: Sequence[str]) -> Columns:
+    """``columns`` with those of title and attribution that ``names`` let guess."""
+    lowered = {name.lower(): name for name in reversed(names)}
+    taken = columns.named()
+    named = (lowered[name] for name in ATTRIBUTION_COLUMNS if name in lowered)
+    attribution = next((name for name in named if name not in taken), "")
+    return replace(
+        columns,
+        title=columns.title or _guess_title(names),
+        attribution=columns.attribution or attribution,
+    )
+
+
+def _guess_title(names: Sequence[str]) -> str:
     lowered = {name.lower(): name for name in reversed(names)}
     named = [lowered[name] for name in TITLE_COLUMNS if name in lowered]
     # 「指定暑熱避難施設の名称」
     return next(iter([*named, *(name for name in names if name.endswith("の名称"))]), "")
 
 
-def _as_content(
-    groups: Groups, number: int, columns: Columns, title: str, origin: tuple[str, str]
-) -> Content:
+def _as_content(groups: Groups, number: int, columns: Columns, origin: tuple[str, str]) -> Content:
     """A row as a text: one named text column as it is, several or all as ``name: value``."""
     row = _joined(groups)
     one = columns.text[0] if len(columns.text) == 1 else ""
     return Content(
         text=row.get(one, "") if one else _written(groups, columns.text),
-        title=clean_line(row.get(title, "")),
+        title=clean_line(row.get(columns.title, "")),
         source=clean_line(row.get(columns.source, "")),
         licence=clean_line(row.get(columns.licence, "")),
         date=clean_line(row.get(columns.date, "")),
         format=origin[0],
         encoding=origin[1],
         row=number,
+        attribution=names_in(row.get(columns.attribution, "")),
     )
 
 

@@ -20,6 +20,11 @@ from teichaku.core.records import (
 )
 from teichaku.core.replies import without_thinking
 
+#: Why an answer failed: its limit ended before it began. A model that reasons thinks within it.
+ANSWER_CUT = "answer_cut"
+#: Why any other one did.
+REQUEST_FAILED = "request_failed"
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -95,7 +100,8 @@ def answer_questions(
     """One answer a question; a failed request has its ``error`` and no text.
 
     The model may be any: the student, or one behind a server, as one more row. What a reasoning
-    model thinks aloud before its answer is no part of it.
+    model thinks aloud before its answer is no part of it; see :func:`said_in` for one that is cut
+    off before it answers.
     """
     for answer, _ in answers_with_replies(questions, model, asked, conditions):
         yield answer
@@ -159,20 +165,41 @@ def sampled_answers(
         yield replace(answer, id=content_id(answer.id, "sampled", index, drawn))
 
 
+def said_in(reply: Reply) -> tuple[str, str]:
+    """The answer in a reply without the thinking before it, and why there is none: the reply's own
+    error, or :data:`ANSWER_CUT` where the limit came before the first word of the answer.
+
+    A reply of nothing but white space is an empty answer, which is the model's own and no failure.
+    """
+    text = without_thinking(reply.text).strip()
+    is_blank = bool(reply.text) and not reply.text.strip()
+    if reply.error or text or is_blank or reply.finish_reason != "length":
+        return text, reply.error
+    limit = reply.request.sampling.max_tokens
+    return "", f"{ANSWER_CUT}: {limit} tokens were over before an answer began (thinking counts)"
+
+
+def failure_of(answer: Answer) -> str:
+    """Why an answer with an error failed: :data:`ANSWER_CUT` or :data:`REQUEST_FAILED`."""
+    is_cut = answer.error.partition(":")[0] == ANSWER_CUT
+    return ANSWER_CUT if is_cut else REQUEST_FAILED
+
+
 def _answer(reply: Reply) -> Answer:
     asked: Asked
     question: Question
     question, asked = reply.request.subject
+    text, error = said_in(reply)
     return Answer(
         content_id(question.id, asked.arm, asked.checkpoint, asked.condition),
         question.id,
         asked.arm,
         asked.checkpoint,
         asked.condition,
-        without_thinking(reply.text).strip(),
+        text,
         reply.finish_reason,
         reply.prompt_tokens,
         reply.completion_tokens,
         reply.key,
-        reply.error,
+        error,
     )

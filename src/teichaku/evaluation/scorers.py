@@ -20,6 +20,7 @@ from teichaku.core.text import (
     symbols,
     words_apart,
 )
+from teichaku.evaluation.judging.marks import marks_by_answer
 
 #: A circle that is written as the kanji for zero: no digit stands beside it.
 _CIRCLE = re.compile(rf"(?<![\d.・{NUMERAL_KANJI}])〇+(?![\d.・{NUMERAL_KANJI}])")
@@ -158,26 +159,27 @@ def score_answers(
     judgements: Iterable[Judgement] = (),
     judge_scorers: Mapping[str, str] | None = None,
 ) -> Iterator[Score]:
-    """One score a scorer and answer, then one a judgement. The value of a failed answer, or of a
-    judgement that failed, is null. Answers that were not judged get no judge score.
+    """One score a scorer and answer, then one a judge. The value of a failed answer, or of one
+    whose marking failed, is null; of several marks by the same judge the median counts. Answers
+    that were not judged get no judge score.
 
     ``judge_scorers`` says what the marks of a judge are called, by its identity; ``judge`` where
     it does not.
     """
     names = [name for name in scorers if name in SCORERS]
     called = judge_scorers or {}
-    judged: dict[str, list[Judgement]] = {}
-    for judgement in judgements:
-        judged.setdefault(judgement.answer_id, []).append(judgement)
+    judged: dict[str, list[tuple[str, float | None]]] = {}
+    for (judge, _), given in marks_by_answer(judgements).items():
+        for answer_id, mark in given.items():
+            judged.setdefault(answer_id, []).append((judge, mark))
     values = _Values(names)
     for answer in answers:
         question = questions[answer.question_id]
         found = [None] * len(names) if answer.error else values(question.reference, answer.text)
         for name, value in zip(names, found, strict=True):
             yield score_row(answer, question, name, value)
-        for judgement in judged.get(answer.id, ()):
-            name = called.get(judgement.judge, "judge")
-            yield score_row(answer, question, name, judgement.score)
+        for judge, mark in judged.get(answer.id, ()):
+            yield score_row(answer, question, called.get(judge, "judge"), mark)
 
 
 class _Values:

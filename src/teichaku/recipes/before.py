@@ -14,11 +14,11 @@ from teichaku.documents.loading import hash_inputs
 from teichaku.recipes.arms import expand_arms
 from teichaku.recipes.calibration_stage import check_calibration
 from teichaku.recipes.comparisons_stage import check_pairwise
-from teichaku.recipes.control_sets import check_controls
+from teichaku.recipes.control_sets import check_controls, controls_of
 from teichaku.recipes.embedder_schema import HttpEmbedder, SentenceTransformers
 from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.independent import read_questions
-from teichaku.recipes.judges import check_judges
+from teichaku.recipes.judges import check_judges, check_protocol
 from teichaku.recipes.language_model_schema import ScoredByServer, ScoredByTransformers
 from teichaku.recipes.leaks_stage import check_leaks
 from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS
@@ -30,6 +30,7 @@ from teichaku.recipes.progress import Silent
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.seeds import read_seeds
 from teichaku.recipes.select_schema import SelectDifficulty, SelectPerplexity
+from teichaku.recipes.selection_target import check_targets
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop
@@ -73,9 +74,11 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     check_leaks(recipe, root)
     check_judges(recipe)
     check_controls(recipe, root)
+    check_protocol(recipe, root)
     check_pairwise(recipe)
     check_calibration(recipe, root)
     check_mixtures(recipe, root)
+    check_targets(recipe, root)
     _check_methods(recipe, root)
     inputs = hash_inputs(recipe.documents.paths, root) if recipe.documents else {}
     if recipe.documents and not inputs:
@@ -94,6 +97,8 @@ def unused(recipe: Recipe) -> list[str]:
     if recipe.language_model is not None and not _asks_language_model(recipe):
         idle.append("language_model")
     idle += _unused_of_retrieval(recipe)
+    if recipe.leaks and "controls" in recipe.leaks.model_fields_set and not controls_of(recipe):
+        idle.append("leaks.controls")
     methods = {config.method for arm in recipe.arms.values() for config in arm.examples}
     if methods <= SEED_METHODS and "curation" in recipe.model_fields_set:
         idle += [f"curation.{c.name}" for c in recipe.curation if c.name in _OF_PASSAGES]

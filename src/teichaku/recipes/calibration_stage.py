@@ -7,13 +7,18 @@ from typing import Any
 from teichaku.core.errors import RecipeError
 from teichaku.core.records import Answer, Comparison, Dropped, Judgement, Question
 from teichaku.core.run_folder import StageFolder
-from teichaku.evaluation.judging.absolute import AbsoluteJudge
 from teichaku.evaluation.judging.exchanges import Exchange, Pair
 from teichaku.evaluation.judging.known import KnownSet, read_known, read_vicuna
-from teichaku.evaluation.judging.pairwise import PairwiseJudge
 from teichaku.evaluation.judging.protocol import JudgeProtocol
 from teichaku.recipes.evaluation_schema import Calibration
-from teichaku.recipes.judges import StudyJudge, judge_identities, judges_of, write_protocols
+from teichaku.recipes.judges import (
+    StudyJudge,
+    absolute_judge,
+    judges_of,
+    pairwise_judge,
+    protocol_fingerprints,
+    write_protocols,
+)
 from teichaku.recipes.model_schema import SameAs
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
@@ -28,7 +33,9 @@ def calibration_fingerprint(study: Study, settings: Calibration) -> dict[str, An
     digest = hashlib.sha256(repr((known.items, known.dropped)).encode("utf-8", "replace"))
     return {
         "known": digest.hexdigest(),
-        "judges": judge_identities(study),
+        "judges": [
+            protocol_fingerprints(study, build) for build in (absolute_judge, pairwise_judge)
+        ],
         "prompts": prompt_fingerprints(study, ["judge_absolute", "judge_pairwise", "ask_again"]),
         **scope(study.recipe),
     }
@@ -82,11 +89,10 @@ def calibrate_judges(study: Study, settings: Calibration, folder: StageFolder) -
 
 def _mark(study: Study, folder: StageFolder, judges: list[StudyJudge], known: KnownSet) -> int:
     shown = [item.shown for item in known.items if isinstance(item.shown, Exchange)]
-    prompt, again = study.prompts.load("judge_absolute"), study.prompts.load("ask_again")
     found: list[Judgement] = []
     protocols: list[JudgeProtocol] = []
     for judge in judges:
-        asking = AbsoluteJudge(prompt, judge.identity, again=again)
+        asking = absolute_judge(study, judge)
         total, estimate = study.workshop.estimate(judge.model, asking.mark_requests(shown))
         study.progress.begin(f"{STAGE}: {judge.scorer}", total, estimate)
         found += asking.mark(shown, judge.model)
@@ -100,11 +106,10 @@ def _mark(study: Study, folder: StageFolder, judges: list[StudyJudge], known: Kn
 
 def _compare(study: Study, folder: StageFolder, judges: list[StudyJudge], known: KnownSet) -> int:
     shown = [item.shown for item in known.items if isinstance(item.shown, Pair)]
-    prompt, again = study.prompts.load("judge_pairwise"), study.prompts.load("ask_again")
     found: list[Comparison] = []
     protocols: list[JudgeProtocol] = []
     for judge in judges:
-        asking = PairwiseJudge(prompt, judge.identity, again=again)
+        asking = pairwise_judge(study, judge)
         total, estimate = study.workshop.estimate(judge.model, asking.requests(shown))
         study.progress.begin(f"{STAGE}: {judge.scorer}", total, estimate)
         found += asking.compare(shown, judge.model)

@@ -5,6 +5,7 @@ from this folder alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from teichaku.core.errors import RecipeError
@@ -26,14 +27,14 @@ from teichaku.evaluation.judging.exchanges import (
     exchanges_of,
     pair_up,
 )
-from teichaku.evaluation.judging.pairwise import PairwiseJudge
 from teichaku.recipes.arms import base_arms, expand_arms
 from teichaku.recipes.control_sets import controls_of
 from teichaku.recipes.evaluation_schema import Pairwise
 from teichaku.recipes.judges import (
     StudyJudge,
-    judge_identities,
     judges_of,
+    pairwise_judge,
+    protocol_fingerprints,
     write_protocols,
 )
 from teichaku.recipes.schema import Recipe
@@ -54,7 +55,7 @@ def comparisons_fingerprint(study: Study, settings: Pairwise) -> dict[str, Any]:
         "pairwise": settings.model_dump(),
         "answers": {stage: _hashes(study, stage) for stage in answered},
         "checkpoints": study.selected_checkpoints,
-        "judges": judge_identities(study),
+        "judges": protocol_fingerprints(study, partial(pairwise_judge, repeats=settings.repeats)),
         "prompts": prompt_fingerprints(study, _PROMPTS),
         **scope(study.recipe),
     }
@@ -157,15 +158,7 @@ def _compare(
     judges: Sequence[StudyJudge],
     pairs: Sequence[Pair],
 ) -> list[Comparison]:
-    asking = [
-        PairwiseJudge(
-            study.prompts.load("judge_pairwise"),
-            judge.identity,
-            again=study.prompts.load("ask_again"),
-            repeats=settings.repeats,
-        )
-        for judge in judges
-    ]
+    asking = [pairwise_judge(study, judge, settings.repeats) for judge in judges]
     write_protocols(study, folder, judges, [one.protocol for one in asking])
     found: list[Comparison] = []
     for judge, one in zip(judges, asking, strict=True):

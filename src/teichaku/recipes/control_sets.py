@@ -73,6 +73,7 @@ def prepared_sets(recipe: Recipe, root: Path) -> dict[str, Prepared]:
                 "Leave one of them out; protocol: published may stand beside ours.",
             )
         seen.add(config.key)
+        _check_keys(config)
         if config.name != MASKED:
             found[config.key] = _prepared(config, root, recipe.seed)
     return found
@@ -105,8 +106,6 @@ def info_of(config: ControlSet, of: Prepared) -> ControlInfo:
     """What the run says of a set."""
     own = shipped().get(config.name) if config.folder is None else None
     known: Any = own or from_the_user().get(config.name)
-    published = specification()["datasets"].get(config.name, {})
-    category = _NEW if config.name == MASKED else published.get("category", "")
     metric, version, scale = JUDGED, "1", _SHARES
     if of.metric is not None:
         metric, version = of.metric.name, of.metric.version
@@ -118,7 +117,7 @@ def info_of(config: ControlSet, of: Prepared) -> ControlInfo:
         key=config.key,
         name=config.name,
         title=known.title if known else config.name,
-        category=known.category if known else category,
+        category=_known_category(config.name) or config.category or "",
         form=of.form,
         metric=metric,
         version=version,
@@ -134,9 +133,19 @@ def info_of(config: ControlSet, of: Prepared) -> ControlInfo:
         licence=own.licence if own else "",
         attribution=own.attribution if own else "",
         answer_pattern=of.answer_pattern,
+        beside=own.beside if own and not of.is_published else "",
         fallen=dict(of.fallen),
         notes=of.notes,
     )
+
+
+def _known_category(name: str) -> str:
+    """The category that a set has by its name; empty of a set of the user's own."""
+    if name == MASKED:
+        return _NEW
+    known = shipped().get(name) or from_the_user().get(name)
+    published: dict[str, Any] = specification()["datasets"].get(name, {})
+    return known.category if known else published.get("category", "")
 
 
 def is_marked_by_criteria(name: str) -> bool:
@@ -153,13 +162,18 @@ def split_of(config: ControlSet) -> str:
     return "dev" if config.folder is not None or config.protocol == "published" else "test"
 
 
-def _prepared(config: ControlSet, root: Path, seed: int) -> Prepared:
-    count = -1 if config.items is None else config.items
+def _check_keys(config: ControlSet) -> None:
+    """Raises ``RecipeError`` for keys that do not fit the set or its protocol."""
     is_published = config.protocol == "published"
-    if config.newer_than is not None:
+    if config.newer_than is not None and config.name != MASKED:
         raise RecipeError(
             f"evaluation.controls: newer_than is for {MASKED}, not for {config.name}.",
             "Leave it out.",
+        )
+    if config.category is not None and (known := _known_category(config.name)):
+        raise RecipeError(
+            f"evaluation.controls: {config.name} is of the category {known}.",
+            "Leave category out: it is for sets of your own.",
         )
     if is_published and config.shots is not None:
         raise RecipeError(
@@ -171,6 +185,11 @@ def _prepared(config: ControlSet, root: Path, seed: int) -> Prepared:
             f"evaluation.controls: {config.name} as published has the lengths of llm-jp-eval.",
             "Leave max_tokens out, or leave protocol: published out.",
         )
+
+
+def _prepared(config: ControlSet, root: Path, seed: int) -> Prepared:
+    count = -1 if config.items is None else config.items
+    is_published = config.protocol == "published"
     split: Any = split_of(config)
     if config.folder is not None:
         folder = root / config.folder

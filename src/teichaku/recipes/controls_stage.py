@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from teichaku.backends.llama_cpp import LlamaCppModel
 from teichaku.core.models import Student
 from teichaku.core.records import (
     Answer,
@@ -25,7 +26,7 @@ from teichaku.core.records import (
 )
 from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
 from teichaku.curation.novelty import later_than
-from teichaku.evaluation.answers import Asked
+from teichaku.evaluation.answers import Asked, failure_of
 from teichaku.evaluation.benchmarks.controls import (
     Controls,
     control_scores,
@@ -45,9 +46,7 @@ from teichaku.evaluation.benchmarks.prompt_checks import (
 )
 from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.evaluation.benchmarks.sampling import stratified
-from teichaku.evaluation.judging.absolute import AbsoluteJudge
 from teichaku.evaluation.judging.exchanges import benchmark_exchanges
-from teichaku.evaluation.judging.forms import BRACKETS_1_TO_10, JSON_1_TO_5
 from teichaku.recipes.arms import base_arms
 from teichaku.recipes.control_sets import (
     controls_of,
@@ -65,13 +64,13 @@ from teichaku.recipes.evaluated import (
 from teichaku.recipes.evaluation_schema import ControlSet
 from teichaku.recipes.further_model import own_failure
 from teichaku.recipes.judges import (
-    StudyJudge,
-    judge_identities,
+    absolute_judge,
     judges_of,
+    protocol_fingerprints,
     scorer_names,
     write_protocols,
 )
-from teichaku.recipes.model_schema import Scripted, Transformers
+from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
 from teichaku.recipes.progress import duration
 from teichaku.recipes.rendered_prompts import (
     Shown,
@@ -108,21 +107,27 @@ def controls_fingerprint(study: Study) -> dict[str, Any]:
         "teacher": study.workshop.teacher.identity if made else "",
         "passages": study.run.stage("documents").hashes() if made else {},
         "made": [_made_fingerprint(config, recipe.seed) for config in made],
-        "judges": judge_identities(study) if judged else {},
+        "judges": {
+            prompt: protocol_fingerprints(study, partial(absolute_judge, prompt=prompt))
+            for prompt in judged
+        },
         "prompts": prompt_fingerprints(study, prompts),
         **evaluated_fingerprint(study),
         **scope(recipe),
     }
     # What a base model is shown around a question stands in the plain template.
     found["prompts"] |= prompt_fingerprints(study, ["plain_template"])
-    return found
+    # Figures by category are made from these, where sets of the user's have any.
+    given = {config.key: config.category for config in controls_of(recipe) if config.category}
+    return {**found, "categories": given} if given else found
 
 
 def _made_fingerprint(config: ControlSet, seed: int) -> list[Any]:
     """What a set that a teacher makes is made from, but for prompts, and how it is asked."""
     empty = Item(Question("", "control", "", "", "", "", "", benchmark=MASKED), ())
     asked = requests_fingerprint(_masked_asking(seed), [empty])
-    return [config.model_dump(mode="json"), asked, _MASKED_METRIC.name, _MASKED_METRIC.version]
+    told = config.model_dump(mode="json", exclude={"category"})
+    return [told, asked, _MASKED_METRIC.name, _MASKED_METRIC.version]
 
 
 def ask_controls(study: Study, folder: StageFolder) -> Outcome:
@@ -139,7 +144,7 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
     answers = _ask(study, sets, ways)
     judgements = _judge(study, folder, sets, answers)
     failed = [answer for answer in answers if answer.error]
-    fallen += [dropped(answer, STAGE, "request_failed", answer.error) for answer in failed]
+    fallen += [dropped(answer, STAGE, failure_of(answer), answer.error) for answer in failed]
     folder.write("answers", Answer, answers)
     folder.write("judgements", Judgement, judgements)
     controls = Controls(infos, items, answers, judgements, scorer_names(folder))
@@ -170,7 +175,8 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
 @dataclass(frozen=True)
 class Way:
     """How a model is asked each set (``put``), and how many prompts of a set have which fault
-    (``faults``). ``is_served``: its template is the server's, and its prompts are not seen here.
+    (``faults``). ``is_served``: its template is the server's, and its prompts are not seen here; of
+    a GGUF file the header is.
     ``lost`` are the sets that a further model is not asked, and why; ``unseen`` says why its
     prompts could not be looked at.
     """
@@ -266,6 +272,8 @@ def _ways(study: Study, sets: Mapping[str, Prepared]) -> dict[str, Way]:
     for name, given in study.recipe.evaluation.models.items():
         if isinstance(given, Transformers | Scripted):
             found[name] = further_way(sets, partial(workshop.student, given, "evaluated"))
+        elif isinstance(given, LlamaCpp):
+            found[name] = gguf_way(sets, partial(workshop.engine, "evaluated", given))
         else:
             found[name] = way_of(sets, None)
     for arm, way in found.items():
@@ -304,6 +312,24 @@ def further_way(sets: Mapping[str, Prepared], build: Callable[[], Student]) -> W
     return replace(way, lost=lost)
 
 
+def gguf_way(sets: Mapping[str, Prepared], build: Callable[[], LlamaCppModel]) -> Way:
+    """The same of a further model in llama.cpp, which puts the template of its file around all that
+    it is asked; where the file has none, one that may be no model's of this kind.
+    """
+    put = {key: _put_by_server(of) for key, of in sets.items()}
+    try:
+        model = build()
+        lacks = not model.header.chat_template and sounds_tuned_to_chat(model.name)
+    except Exception as error:  # noqa: BLE001 - the file may be anything
+        return Way(put, {}, is_served=False, unseen=own_failure(error))
+    faults = {}
+    for key, of in sets.items():
+        requests = _requests(of, put[key])
+        if lacks and not of.is_published and requests:
+            faults[key] = {"missing_chat_template": len(requests)}
+    return Way(put, faults, is_served=False)
+
+
 def _looked_at(sets: Mapping[str, Prepared], student: Student) -> Way:
     put, faults = {}, {}
     for key, of in sets.items():
@@ -337,8 +363,8 @@ def _put_by_template(of: Prepared, has_chat_template: bool) -> Put:
     return "plain" if framed and not has_chat_template else "chat"
 
 
-def _requests(of: Prepared, put: Put) -> list[Request]:
-    return [request_of(item, of.asking, put) for item in of.items if not item.turn]
+def _requests(of: Prepared, put: Put, asking: Asking | None = None) -> list[Request]:
+    return [request_of(item, asking or of.asking, put) for item in of.items if not item.turn]
 
 
 def _faults(student: Student, of: Prepared, request: Request) -> list[Any]:
@@ -398,7 +424,7 @@ def _ask(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) ->
         for key, of in sets.items():
             unasked = _Unasked(way.lost[key]) if key in way.lost else None
             model = study.workshop.counted(unasked) if unasked else one.model
-            answers += ask_items(of.items, of.asking, model, asked, way.put[key])
+            answers += ask_items(of.items, one.limited(of.asking), model, asked, way.put[key])
     return sorted(answers, key=lambda answer: answer.id)
 
 
@@ -432,7 +458,7 @@ def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) 
         for key, of in sets.items():
             requests = [
                 replace(request, prompt=f"benchmark/{of.form}_item")
-                for request in _requests(of, ways[one.arm].put[key])
+                for request in _requests(of, ways[one.arm].put[key], one.limited(of.asking))
             ]
             missing, expected = workshop.expect(one.model, requests, like)
             sent, seconds = sent + missing, seconds + expected
@@ -454,7 +480,7 @@ def _judge(
         return []
     judges = judges_of(study)
     prompts = sorted({_judge_prompt(key) for key in judged})
-    asking = {(judge, prompt): _absolute(study, judge, prompt) for judge in judges
+    asking = {(judge, prompt): absolute_judge(study, judge, prompt) for judge in judges
               for prompt in prompts}  # fmt: skip
     write_protocols(study, folder, judges, [one.protocol for one in asking.values()])
     found: list[Judgement] = []
@@ -473,9 +499,3 @@ def _judge(
 
 def _judge_prompt(key: str) -> str:
     return "judge_criteria" if is_marked_by_criteria(key) else "judge_turn"
-
-
-def _absolute(study: Study, judge: StudyJudge, prompt: str) -> AbsoluteJudge:
-    form = JSON_1_TO_5 if prompt == "judge_criteria" else BRACKETS_1_TO_10
-    again = study.prompts.load("ask_again")
-    return AbsoluteJudge(study.prompts.load(prompt), judge.identity, again=again, form=form)

@@ -6,6 +6,7 @@ The result's folder:
     steps/NN-NAME/   what each step made of each shard, with a marker each
     examples/        the rows that stay, as examples        dropped/  those that fell, and why
     FORM/            the rows that stay as they came, as JSON lines
+    random/ longest/ the controls of a selection, as examples, where they are asked for
     stage.json       last: counts of all steps; only where nothing is left to do
 
 Whatever stops it, the same call goes on with the shards that are not finished.
@@ -14,7 +15,7 @@ Whatever stops it, the same call goes on with the shards that are not finished.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from hashlib import sha256
@@ -22,6 +23,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from teichaku import __version__
@@ -38,7 +40,15 @@ from teichaku.core.records import content_id
 from teichaku.core.run_folder import fingerprint, json_bytes, unwritable, write_aside
 from teichaku.curation.shards import FanIn
 from teichaku.documents.files import printable
-from teichaku.recipes.curate_schema import BY_VECTORS, FAN_INS, Curation
+from teichaku.recipes.curate_controls import (
+    FOLDERS,
+    ControlTask,
+    MeasureTask,
+    chosen_rows,
+    measure_shard,
+    write_control,
+)
+from teichaku.recipes.curate_schema import BY_VECTORS, FAN_INS, CurateD4, Curation
 from teichaku.recipes.curate_tasks import (
     DECISION,
     LABELS,
@@ -66,7 +76,9 @@ from teichaku.recipes.shard_files import (
     finished,
     gather,
     once,
+    read_array,
     remove,
+    write_array,
 )
 from teichaku.recipes.shard_input import Piece, Plan, plan_input
 
@@ -125,6 +137,22 @@ class Curated:
         return added(step.reasons for step in self.steps)
 
 
+def _benchmark_items(config: Curation, root: Path) -> bytes:
+    """The items that no row may hold, as JSON. Raises ``UserError`` where there are none."""
+    if config.leaks is None:
+        return b""
+    # Late, because it brings all of a study along.
+    from teichaku.recipes.leaks_stage import named_items
+
+    items = named_items(config.leaks, root)
+    if not items:
+        raise UserError(
+            "leaks: there is no benchmark to look for.",
+            "Name files or sets: leaks: {files: [benchmark.jsonl], sets: [jcommonsenseqa]}",
+        )
+    return json_bytes({"items": [asdict(item) for item in items]})
+
+
 def make_executor(engine: str, workers: int = 0, address: str = "") -> Executor:
     """The executor ``engine`` with so many workers (0: as many as it may use cores; of a Ray
     cluster: all it has); ``address`` is that of a Ray cluster. Raises ``UserError`` for an
@@ -146,9 +174,15 @@ def make_executor(engine: str, workers: int = 0, address: str = "") -> Executor:
 
 
 def run_curation(
-    inputs: Sequence[Path], config: Curation, out: Path, executor: Executor, progress: Progress
+    inputs: Sequence[Path],
+    config: Curation,
+    out: Path,
+    executor: Executor,
+    progress: Progress,
+    root: Path = Path(),
 ) -> Curated:
-    """Curate the rows in ``inputs`` into the folder ``out``.
+    """Curate the rows in ``inputs`` into the folder ``out``; ``root`` is what the paths in
+    ``config`` are relative to.
 
     The bytes of the result do not depend on the executor, nor on how often it was stopped. A part
     of the input that cannot be read, or whose worker dies again and again, is left for the next
@@ -156,7 +190,8 @@ def run_curation(
     ``out`` is somebody else's.
     """
     _require_own(out)
-    plan = plan_input(inputs, out, config.vectors)
+    items = _benchmark_items(config, root)
+    plan = plan_input(inputs, out, config.vectors, score=config.score)
     if plan.others:
         such = ", ".join(plan.others[:3])
         progress.say(f"! {len(plan.others)} files of other kinds are passed over, such as {such}")
@@ -165,7 +200,7 @@ def run_curation(
             about = {"teichaku": __version__, "inputs": [printable(str(path)) for path in inputs]}
             config_told = config.model_dump(mode="json")
             write_aside(out / _ABOUT, json_bytes({**about, "config": config_told}))
-            return _Curating(plan, config, out.resolve(), executor, progress).run()
+            return _Curating(plan, config, out.resolve(), executor, progress, items).run()
     finally:
         progress.close()
 
@@ -229,7 +264,9 @@ def _is_cache(path: Path) -> bool:
     return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
-AnyTask = TypeVar("AnyTask", ReadTask, FilterTask, SketchTask, ApplyTask, WriteTask)
+AnyTask = TypeVar(
+    "AnyTask", ReadTask, FilterTask, SketchTask, ApplyTask, WriteTask, MeasureTask, ControlTask
+)
 
 
 @dataclass(frozen=True)
@@ -250,7 +287,8 @@ class _Part:
 @dataclass
 class _Curating:
     """A curation that is going on. ``wanted`` are the files that belong to its result, ``sizes``
-    the rows of the parts of the input, as people are told of them.
+    the rows of the parts of the input, as people are told of them, ``controls`` the rows and
+    characters of the selection and of what is beside it.
     """
 
     plan: Plan
@@ -258,11 +296,13 @@ class _Curating:
     out: Path
     executor: Executor
     progress: Progress
+    items: bytes
     folders: list[Path] = field(default_factory=list)
     not_done: dict[str, str] = field(default_factory=dict)
     wanted: set[Path] = field(default_factory=set)
     spent: dict[str, tuple[float, int]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    controls: dict[str, dict[str, int]] = field(default_factory=dict)
     program: str = field(default_factory=program_fingerprint)
 
     def run(self) -> Curated:
@@ -272,7 +312,11 @@ class _Curating:
         parts = self._read()
         for name, sections in self.config.steps():
             if name in FAN_INS:
-                parts = self._fan_in(parts, name, sections[0])
+                before, parts = parts, self._fan_in(parts, name, sections[0])
+                if isinstance(sections[0], CurateD4) and sections[0].controls:
+                    self._write_controls(before, sections[0])
+            elif name == "leaks":
+                parts = self._check_leaks(parts, sections[0])
             else:
                 parts = self._filter(parts, name, sections)
         parts = self._write(parts)
@@ -305,7 +349,7 @@ class _Curating:
         folder, config, form = self._begin("read"), self.config, self.plan.form
         if form is None:
             return []
-        cut = (config.language, config.shard_rows, config.vectors)
+        cut = (config.language, config.shard_rows, config.vectors, config.score)
         tasks = [
             ReadTask(
                 f"{content_id(piece.name)}-{piece.number:05d}",
@@ -334,6 +378,24 @@ class _Curating:
             for part in parts
         ]
         return _passed_on(parts, self._map(name, filter_shard, tasks))
+
+    def _check_leaks(self, parts: list[_Part], section: Section) -> list[_Part]:
+        """Without the rows into which a benchmark item leaks; the items lie beside the shards."""
+        source, folder = self.folders[-1], self._begin("leaks")
+        file, settings = folder / "items.json", self._settings([section, self.items.decode()])
+        write_aside(file, self.items)
+        self.wanted.add(file)
+        tasks = [
+            FilterTask(
+                **_shared(part, source, folder, settings),
+                sections=(),
+                language=self.config.language,
+                items=str(file),
+                least=self.config.leaks.threshold if self.config.leaks else 0.0,
+            )
+            for part in parts
+        ]
+        return _passed_on(parts, self._map("leaks", filter_shard, tasks))
 
     def _fan_in(self, parts: list[_Part], name: str, section: Section) -> list[_Part]:
         source, folder = self.folders[-1], self._begin(name)
@@ -391,6 +453,60 @@ class _Curating:
         self._spend(time.monotonic() - begun, 0)
         self.progress.end(told, duration(time.monotonic() - begun))
         return made.shards[0]
+
+    def _write_controls(self, parts: list[_Part], section: CurateD4) -> None:
+        """Beside what the last step selected of ``parts``, controls of as many characters; only
+        where all could be done, for else these have another size the next time.
+        """
+        if self.not_done or not parts:
+            return
+        (source, selected), settings = self.folders[-2:], self._settings([section])
+        folder = self.out / "steps" / "controls"
+        measured = [
+            MeasureTask(**_shared(part, source, folder / "sketch", settings), seed=self.config.seed)
+            for part in parts
+        ]
+        made = self._map("controls: measure", measure_shard, measured)
+        if self.not_done:
+            return
+        arrays = self._gathered(folder, [made[part.shard.name].shards[0] for part in parts])
+        sizes, kept = arrays["size"], np.asarray(read_array(selected / f"{DECISION}.keep.npy"))
+        limit = int(sizes[kept].sum())
+        self.controls["selected"] = {"rows": int(kept.sum()), "characters": limit}
+        starts = list(accumulate((part.shard.rows for part in parts), initial=0))
+        for control in section.controls:
+            chosen = chosen_rows(control, sizes, arrays["drawn"], limit)
+            about = {"rows": int(chosen.sum()), "characters": int(sizes[chosen].sum())}
+            self.controls[FOLDERS[control]] = about
+            file = folder / f"{control}.npy"
+            write_array(file, chosen)
+            self.wanted.add(file)
+            key = sha256(chosen.tobytes()).hexdigest()
+            tasks = [
+                ControlTask(
+                    **_shared(part, source, self.out, settings),
+                    control=control,
+                    chosen=str(file),
+                    key=key,
+                    start=start,
+                    markers=str(folder.relative_to(self.out)),
+                )
+                for part, start in zip(parts, starts, strict=False)
+            ]
+            self._map(f"controls: {FOLDERS[control]}", write_control, tasks)
+
+    def _gathered(self, folder: Path, sketches: Sequence[Shard]) -> dict[str, np.ndarray]:
+        """The arrays of all shards as one each, in memory."""
+        try:
+            found = gather(folder / "sketch", sketches, folder)
+        except TaskError as error:
+            raise UserError(
+                f"controls: {error}", "Run it again: what is damaged is made anew."
+            ) from error
+        arrays = {name: np.array(array) for name, array in found.arrays.items()}
+        for name in arrays:
+            remove(folder / f"{name}.npy")
+        return arrays
 
     def _write(self, parts: list[_Part]) -> list[_Part]:
         steps = tuple(map(str, self.folders))
@@ -479,7 +595,8 @@ class _Curating:
             tally = files.setdefault(names[begins], empty)
             tally["in"] += part.steps[0].taken
             tally["out"] += part.shard.rows
-        made_from = fingerprint([self._settings([self.config]), [p.steps[0].key for p in parts]])
+        settings = self._settings([self.config, self.items.decode()])
+        made_from = fingerprint([settings, [p.steps[0].key for p in parts]])
         return {
             "fingerprint": made_from,
             "counts": {
@@ -494,12 +611,13 @@ class _Curating:
                 for step in curated.steps
             ],
             "files": dict(sorted(files.items())),
+            **({"controls": self.controls} if self.controls else {}),
         }
 
     def _tidy(self) -> None:
         """Remove what earlier calls made of other input or with other settings."""
         try:
-            for place in ("steps", "examples", "dropped", *JSON_LINES):
+            for place in ("steps", "examples", "dropped", *FOLDERS.values(), *JSON_LINES):
                 for path in sorted((self.out / place).rglob("*"), reverse=True):
                     if not path.is_dir() and path not in self.wanted:
                         path.unlink()

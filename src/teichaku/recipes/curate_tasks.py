@@ -6,7 +6,7 @@ Each function is given a task that names files, and leaves finished files with t
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,8 @@ from teichaku.core.run_folder import (
     write_records,
 )
 from teichaku.curation.chain import Filter, curate
+from teichaku.curation.leak_probes import BenchmarkItem
+from teichaku.curation.leaks import LeakIndex, drop_leaks
 from teichaku.curation.personal_data.masking import PersonalDatum
 from teichaku.curation.shards import Decision, FanIn, Sketch, Texts, fallen, label
 from teichaku.recipes.row_forms import GIVEN, JSON_LINES, Form, without_turns
@@ -68,6 +70,7 @@ class ReadTask:
     language: str
     shard_rows: int
     vectors: str
+    score: str
 
     @property
     def told(self) -> str:
@@ -112,10 +115,14 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class FilterTask(ShardTask):
-    """Let the rules of ``sections`` go over a shard, one after another."""
+    """Let the rules of ``sections`` go over a shard, one after another, and then the check for
+    the benchmark items in the file ``items``, if any; ``least`` is the share of one that leaks.
+    """
 
     sections: tuple[Any, ...]
     language: str
+    items: str = ""
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ def _read(task: ReadTask, folder: Path) -> list[Shard]:
     shards: list[Shard] = []
     cut = _Cut(task, folder)
     taken = 0
-    for found in piece_rows(task.piece, task.form, task.language, task.vectors):
+    for found in piece_rows(task.piece, task.form, task.language, task.vectors, task.score):
         taken += 1
         cut.add(found)
         if len(cut.rows) == task.shard_rows:
@@ -287,7 +294,20 @@ def _rules(task: FilterTask, found: list[PersonalDatum]) -> list[Filter]:
 
     apart = cast(Study, _NoStudy(_Language(task.language)))
     noted = Noted(cast(list[Any], found))
-    return [build_filter(apart, section, noted) for section in task.sections]
+    rules = [build_filter(apart, section, noted) for section in task.sections]
+    return (
+        [*rules, drop_leaks(_index(task.items, task.settings, task.least))] if task.items else rules
+    )
+
+
+@lru_cache(maxsize=1)
+def _index(file: str, settings: str, least: float) -> LeakIndex:
+    """The benchmark items in a file, made once for all shards that a worker gets; ``settings``
+    change where they do.
+    """
+    rows = json.loads(Path(file).read_text(encoding="utf-8"))["items"]
+    items = (BenchmarkItem(**{**row, "choices": tuple(row["choices"])}) for row in rows)
+    return LeakIndex(items, least)
 
 
 def sketch_shard(task: SketchTask) -> Made:

@@ -17,7 +17,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from teichaku import __version__
-from teichaku.core.records import MIX, SEED, Example
+from teichaku.core.records import MIX, SEED, Document, Example
 from teichaku.curation.personal_data.masking import PersonalDatum
 from teichaku.recipes.dataset import Dataset, set_licence, unpublishable
 from teichaku.recipes.filter_schema import PersonalData
@@ -28,6 +28,8 @@ _CARDS = Path(__file__).parent / "cards"
 _FALLBACK = "en"
 #: Documents that the card names; all of them stand in documents.jsonl.
 _DOCUMENTS = 50
+#: Attributions of one licence that the card lists, and the longest of them, in characters.
+_ATTRIBUTIONS, _ATTRIBUTION_CHARACTERS = 10, 160
 #: Longest text of a sample, in characters.
 _SAMPLE_CHARACTERS = 400
 #: What Markdown would take for its own.
@@ -115,6 +117,7 @@ def _rights(dataset: Dataset) -> dict[str, Any]:
     source, rows = dataset.source, dataset.examples
     teacher = source.recipe.teacher
     stated = Counter(document.licence for document in dataset.documents)
+    named = _attributions(dataset.documents)
     private = unpublishable(dataset)
     kept = {name for name, _ in private}
     return {
@@ -126,14 +129,25 @@ def _rights(dataset: Dataset) -> dict[str, Any]:
         "classes_of_rows": _counted(e.licence_class for e in rows if e.licence_class),
         "documents": dataset.documents,
         "shown": _DOCUMENTS,
+        "shown_names": _ATTRIBUTIONS,
         "without_document": dataset.without_document,
         "seeds": dataset.seeds,
         "mixed": [(one, count, one.name in kept) for one, count in dataset.mixed],
         "licences": [
-            (name, count, keeps_from_publishing(name)) for name, count in sorted(stated.items())
+            (name, count, keeps_from_publishing(name), named[name])
+            for name, count in sorted(stated.items())
         ],
+        "attributions": any(any(names) for names in named.values()),
         "kept_private": len(private),
     }
+
+
+def _attributions(documents: Iterable[Document]) -> dict[str, dict[str, int]]:
+    """Whom the documents of each licence ask to name, in how many of them; empty: nobody."""
+    named: dict[str, list[str]] = {}
+    for document in documents:
+        named.setdefault(document.licence, []).append(document.attribution)
+    return {licence: _counted(names) for licence, names in named.items()}
 
 
 def _making(dataset: Dataset) -> dict[str, Any]:
@@ -297,6 +311,12 @@ def _cell(text: str) -> str:
     return _MARKUP.sub(r"\\\1", escape(" ".join(str(text).split()), quote=False))
 
 
+def _names(text: str) -> str:
+    """An attribution in a table; a paper may have hundreds of authors."""
+    short = text[:_ATTRIBUTION_CHARACTERS]
+    return _cell(short if short == text else f"{short}…")
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
     environment = Environment(
@@ -307,6 +327,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _cell
+    environment.filters["names"] = _names
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["tokens"] = lambda value: f"{round(value):,}" if value else "–"
     environment.filters["price"] = lambda value, unit: f"{value:,.4f} {unit}" if value else "–"

@@ -41,12 +41,21 @@ from teichaku.recipes.methods import method_fingerprint
 from teichaku.recipes.novelty_stage import less_of_the_known
 from teichaku.recipes.personal_data_notes import personal_data_notes
 from teichaku.recipes.progress import Progress
+from teichaku.recipes.schema import Documents
 from teichaku.recipes.selection_stage import POOL, select_examples
 from teichaku.recipes.similarities import ArmSimilarities
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 
 #: An arm that reaches this share of ``characters`` counts as being of that size.
 _SAME_SIZE = 0.95
+
+
+def documents_fingerprint(config: Documents) -> dict[str, Any]:
+    """What the documents depend on. A column for attributions that is only guessed is left out:
+    it changes nothing that is learnt, and runs of before it was there stay finished.
+    """
+    guessed = {"attribution"} if not config.columns.attribution else set()
+    return config.model_dump(exclude={"columns": guessed})
 
 
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
@@ -115,7 +124,7 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
         if isinstance(method, FocalRewrite):
             kept, surplus = separate(mix_by_tokens(kept, method.method, method.ratio))
             fallen += surplus
-    kept, surplus, chosen = select_examples(study, data, kept, folder)
+    kept, surplus, chosen = select_examples(study, data, kept, folder, noted.rank)
     fallen += surplus
     # After the selection, so that the arm, and its controls with it, have the size that is wanted.
     limit = study.recipe.arms[data].characters

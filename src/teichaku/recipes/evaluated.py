@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from teichaku.core.models import ChatModel, ModelWithWeights
 from teichaku.core.records import BASE_CHECKPOINT, Retrieved
 from teichaku.evaluation.answers import Conditions
+from teichaku.evaluation.benchmarks.frames import Asking
 from teichaku.evaluation.retrieval import shown_passages
 from teichaku.recipes.arms import StudyArm, base_arms, by_weights
 from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
 from teichaku.recipes.study import Study
+
+Put = TypeVar("Put", Conditions, Asking)
 
 
 def conditions(study: Study, retrieved: Iterable[Retrieved] = ()) -> Conditions:
@@ -31,13 +34,19 @@ def conditions(study: Study, retrieved: Iterable[Retrieved] = ()) -> Conditions:
 class Evaluated:
     """A model that is asked in full: ``base`` or ``base:STUDENT`` untuned, an arm at its selected
     checkpoint, or one of the recipe's further models, which are as they are. ``weights`` is the
-    same model without cache and counts, where its weights are at hand.
+    same model without cache and counts, where its weights are at hand. ``max_tokens`` is its own
+    limit for an answer, in the place of that of the others.
     """
 
     arm: str
     checkpoint: str
     model: ChatModel
     weights: ModelWithWeights | None = None
+    max_tokens: int | None = None
+
+    def limited(self, put: Put) -> Put:
+        """How it is asked where the others are asked as in ``put``."""
+        return put if self.max_tokens is None else replace(put, max_tokens=self.max_tokens)
 
 
 def evaluated_models(study: Study) -> Iterator[Evaluated]:
@@ -55,7 +64,7 @@ def evaluated_models(study: Study) -> Iterator[Evaluated]:
         model, own = workshop.evaluated(given), None
         if model.identity and isinstance(given, Transformers | Scripted):
             own = workshop.student(given)
-        yield Evaluated(name, BASE_CHECKPOINT, model, _weights(own))
+        yield Evaluated(name, BASE_CHECKPOINT, model, _weights(own), given.max_tokens)
         if isinstance(given, LlamaCpp):
             workshop.free_engines()
 
@@ -77,7 +86,8 @@ def evaluated_fingerprint(study: Study) -> dict[str, Any]:
     """
     further = study.recipe.evaluation.models.items()
     models = {name: study.workshop.evaluated(given).identity for name, given in further}
-    return {"checkpoints": study.selected_checkpoints, "models": models}
+    limits = {name: given.max_tokens for name, given in further if given.max_tokens}
+    return {"checkpoints": study.selected_checkpoints, "models": models, "limits": limits}
 
 
 def count_evaluated(study: Study) -> int:

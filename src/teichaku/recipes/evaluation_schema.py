@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from teichaku.evaluation.benchmarks.data_file import PUBLISHED_SAMPLES
-from teichaku.recipes.model_schema import Chat, EvaluatedModel
+from teichaku.recipes.model_schema import EvaluatedModel, FurtherJudge
 from teichaku.recipes.names import ArmName
 from teichaku.recipes.section import Section
 
@@ -24,6 +24,23 @@ class JudgeSettings(Section):
     open_book: bool = Field(False, description="Mark answers with passages beside them too.")
     itself: bool = Field(
         False, description="Let a judge mark the answers of the very model that it is."
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Longest reply of a judge, thinking included; none: 320 for a mark, 512 for "
+        "a verdict on two answers.",
+    )
+    repeats: int = Field(1, ge=1, description="Marks an answer; their median counts.")
+    expected: bool = Field(
+        False,
+        description="Of sets with criteria take the mean of the judge's own distribution over the "
+        "marks; it needs a judge that gives log-probabilities.",
+    )
+    prompts: str | None = Field(
+        None,
+        description="A file of yours in the form of FastChat's judge_prompts.jsonl, relative to "
+        "the recipe: judges ask by it for marks of benchmarks without criteria, and for pairs.",
     )
 
 
@@ -78,6 +95,11 @@ class ControlSet(Section):
     split: Literal["dev", "test", "train", "out_of_domain"] | None = Field(
         None,
         description="Which of its files; none: dev of a folder and as published, else test.",
+    )
+    category: str | None = Field(
+        None,
+        pattern=r"\S",
+        description="What a set of your own counts to in the means of categories, such as BBH.",
     )
     newer_than: date | None = Field(
         None,
@@ -178,7 +200,9 @@ class Evaluation(Section):
     select: Literal["best", "last"] = Field(
         "best", description="Which checkpoint of an arm is evaluated in full: by probe, or last."
     )
-    max_tokens: int = Field(96, ge=1, description="Longest answer of a student.")
+    max_tokens: int = Field(
+        96, ge=1, description="Longest answer; a further model may have its own max_tokens."
+    )
     models: Annotated[
         dict[ArmName, EvaluatedModel],
         BeforeValidator(
@@ -188,7 +212,7 @@ class Evaluation(Section):
         {}, description="More models that answer the same, as they are: an API, a larger one."
     )
     judge: JudgeSettings = JudgeSettings()
-    judges: dict[ArmName, Chat] = Field(
+    judges: dict[ArmName, FurtherJudge] = Field(
         {}, description="More judges, who mark the same answers; they are held against each other."
     )
     controls: list[Control] | None = Field(

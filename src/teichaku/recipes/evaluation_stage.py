@@ -8,14 +8,13 @@ from teichaku.core.records import (
     BASE_CHECKPOINT,
     Answer,
     Condition,
-    Dropped,
     Judgement,
     Question,
     QuestionRequest,
     Score,
 )
 from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
-from teichaku.evaluation.answers import Asked, Conditions, answer_rounds
+from teichaku.evaluation.answers import Asked, Conditions, answer_rounds, failure_of
 from teichaku.evaluation.scorers import score_answers
 from teichaku.recipes.evaluated import (
     conditions,
@@ -23,12 +22,20 @@ from teichaku.recipes.evaluated import (
     evaluated_fingerprint,
     evaluated_models,
 )
-from teichaku.recipes.judges import judge_identities, mark_answers, scorer_names
+from teichaku.recipes.judges import (
+    absolute_judge,
+    mark_answers,
+    protocol_fingerprints,
+    scorer_names,
+)
 from teichaku.recipes.progress import duration
 from teichaku.recipes.rendered_prompts import rendered_prompts
 from teichaku.recipes.retrieval_stage import read_retrieved
 from teichaku.recipes.stage_line import prompt_fingerprints
-from teichaku.recipes.study import Outcome, Study, require
+from teichaku.recipes.study import Outcome, Study, require, write_dropped
+
+#: What the settings of judges say of benchmarks and pairs alone.
+_OF_BENCHMARKS = {"expected", "prompts"}
 
 
 def evaluate(study: Study, folder: StageFolder) -> Outcome:
@@ -46,7 +53,11 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     answers = sorted(found.values(), key=lambda answer: answer.id)
     shown = rendered_prompts(study, questions[0], wanted, put)
     write_aside(folder.path / "prompt.json", json_bytes(shown))
-    failed = [answer for answer in answers if answer.error]
+    fallen = [
+        dropped(answer, "evaluation", failure_of(answer), answer.error)
+        for answer in answers
+        if answer.error
+    ]
     by_id = {question.id: question for question in questions}
     judgements = _judge(study, folder, answers, questions, selected)
     scorers = study.recipe.evaluation.scorers
@@ -54,10 +65,8 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     folder.write("answers", Answer, answers)
     folder.write("judgements", Judgement, judgements)
     folder.write("scores", Score, scores)
-    reasons = {"request_failed": len(failed)} if failed else {}
-    fallen = [dropped(answer, "evaluation", "request_failed", answer.error) for answer in failed]
-    folder.write("dropped", Dropped, fallen)
-    require(study.run, [a for a in answers if not a.error], "evaluation", "answer", reasons)
+    reasons = write_dropped(folder, fallen)
+    require(study.run, [a for a in answers if not a.error], "evaluation", "answer", reasons, fallen)
     notes = {
         "questions": len(questions),
         "probe_answers": len(probed),
@@ -65,7 +74,7 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
         "judgements_failed": sum(judgement.score is None for judgement in judgements),
         "selected_checkpoints": selected,
     }
-    return Outcome(len(answers), len(answers) - len(failed), reasons, notes)
+    return Outcome(len(answers), len(answers) - len(fallen), reasons, notes)
 
 
 def evaluation_fingerprint(study: Study) -> dict[str, Any]:
@@ -74,8 +83,8 @@ def evaluation_fingerprint(study: Study) -> dict[str, Any]:
     asked = ["closed_book", *(name for name in evaluation.conditions if name != "closed_book")]
     own = {"conditions", "scorers", "max_tokens", "judge"}
     return {
-        "evaluation": evaluation.model_dump(include=own),
-        "judges": judge_identities(study),
+        "evaluation": evaluation.model_dump(include=own, exclude={"judge": _OF_BENCHMARKS}),
+        "judges": protocol_fingerprints(study, absolute_judge),
         "prompts": prompt_fingerprints(study, [*asked, "judge_absolute", "ask_again"]),
         **evaluated_fingerprint(study),
     }
@@ -95,7 +104,8 @@ def _begin(
         seen.add(one.model.identity)
         # How fast an arm is tells its student before it was ever asked.
         like = workshop.student(students[one.arm]) if one.arm in students else one.model
-        requests = (put.request(question, way) for way in wanted for question in questions)
+        own = one.limited(put)
+        requests = (own.request(question, way) for way in wanted for question in questions)
         missing, expected = workshop.expect(one.model, requests, like)
         sent, seconds = sent + missing, seconds + expected
     total = count_evaluated(study) * len(questions) * len(wanted)
@@ -110,7 +120,7 @@ def _ask(
 ) -> Iterator[Answer]:
     for one in evaluated_models(study):
         rounds = [Asked(one.arm, one.checkpoint, condition) for condition in wanted]
-        yield from answer_rounds(questions, one.model, rounds, put)
+        yield from answer_rounds(questions, one.model, rounds, one.limited(put))
 
 
 def _probe_answers(study: Study) -> Iterator[Answer]:

@@ -37,7 +37,7 @@ MARKER = "export.json"
 _WHOLE = "examples.parquet"
 #: How many rows of a form the card shows.
 _SAMPLES = 2
-_OF_DOCUMENTS = ("id", "title", "source", "licence", "date")
+_OF_DOCUMENTS = ("id", "title", "source", "licence", "attribution", "date")
 
 
 @dataclass(frozen=True)

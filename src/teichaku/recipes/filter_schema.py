@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from teichaku.curation.magpie_screen import DIFFICULTIES, Difficulty, Quality
 from teichaku.curation.personal_data.labels import KINDS, Kind
 from teichaku.recipes.section import Section
 
@@ -80,10 +81,20 @@ class MagpieScreen(FilterSection):
     """S2: a judge tells quality and difficulty of instructions, with the seeds as measure."""
 
     name: Literal["magpie_screen"]
+    difficulties: tuple[Difficulty, ...] = Field(
+        DIFFICULTIES, min_length=1, description="What stays: of these difficulties, by the judge."
+    )
+    qualities: tuple[Quality, ...] = Field(
+        ("good", "excellent"), min_length=1, description="And of these qualities."
+    )
     threshold: float = Field(7.0, ge=1, le=10, description="Least score of the judge.")
     references: int = Field(3, ge=0, description="How many of the nearest seeds the judge sees.")
     min_distance: float = Field(
-        0.05, ge=0, le=1, description="Nearer than this to a better one, an instruction falls."
+        0.05,
+        ge=0,
+        le=1,
+        description="Nearer than this to a better one, an instruction falls, unless their "
+        "numbers or names differ.",
     )
 
     @property

@@ -5,6 +5,7 @@ A filter without settings has a row in ``_NAMED``, one with a section of its own
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from teichaku.backends.ginza_names import GinzaNames
@@ -73,7 +74,7 @@ def build_filter(study: Study, config: filter_schema.Filter, noted: Noted | None
     filters before it did.
     """
     if isinstance(config, filter_schema.NamedFilter):
-        return _NAMED[config.name](study)
+        return _NAMED[config.name](study, noted or Noted())
     return _BUILT[type(config)](study, config, noted or Noted())
 
 
@@ -160,6 +161,8 @@ def _magpie_screen(study: Study, config: filter_schema.MagpieScreen, noted: Note
         study.prompts.load("magpie_screen"),
         study.seeds,
         config.threshold,
+        qualities=config.qualities,
+        difficulties=config.difficulties,
         references=config.references,
         min_distance=config.min_distance,
         again=study.prompts.load("ask_again"),
@@ -223,15 +226,15 @@ _NOTES: Mapping[type[Note], str] = {
 }
 #: Filters that go by the language of what they read.
 _OF_LANGUAGE = frozenset({"language", "mixed_languages", "self_contained", "personal_data"})
-_NAMED: Mapping[str, Callable[[Study], Filter]] = {
-    "self_contained": lambda study: SelfContained(study.passages, study.recipe.language),
-    "language": lambda study: by_rule(wrong_language(study.recipe.language, study.passages)),
-    "question_is_answer": lambda study: by_rule(question_is_answer),
-    "copied_question": lambda study: by_rule(copied_question(study.passages)),
-    "duplicates": lambda study: drop_duplicates,
-    "broken_characters": lambda study: by_rule(broken_characters),
-    "model_talk": lambda study: by_rule(model_talk),
-    "markup": lambda study: by_rule(leftover_markup),
+_NAMED: Mapping[str, Callable[[Study, Noted], Filter]] = {
+    "self_contained": lambda study, _: SelfContained(study.passages, study.recipe.language),
+    "language": lambda study, _: by_rule(wrong_language(study.recipe.language, study.passages)),
+    "question_is_answer": lambda study, _: by_rule(question_is_answer),
+    "copied_question": lambda study, _: by_rule(copied_question(study.passages)),
+    "duplicates": lambda study, noted: partial(drop_duplicates, rank=noted.rank),
+    "broken_characters": lambda study, _: by_rule(broken_characters),
+    "model_talk": lambda study, _: by_rule(model_talk),
+    "markup": lambda study, _: by_rule(leftover_markup),
 }
 _BUILT: Mapping[type[Section], Callable[[Study, Any, Noted], Filter]] = {
     filter_schema.Grounded: _grounded,

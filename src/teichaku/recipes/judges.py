@@ -2,14 +2,15 @@
 unsaid, and what decides a mark is written beside the marks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from teichaku.backends.http import http_identity
 from teichaku.core.errors import RecipeError
 from teichaku.core.models import ChatModel
-from teichaku.core.records import Answer, Judgement, Question
+from teichaku.core.records import Answer, Judgement, Question, Sampling
 from teichaku.core.run_folder import (
     StageFolder,
     damaged,
@@ -19,9 +20,19 @@ from teichaku.core.run_folder import (
 )
 from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.evaluation.judging.absolute import AbsoluteJudge
+from teichaku.evaluation.judging.fastchat import JudgingPrompts, judging_prompts
+from teichaku.evaluation.judging.forms import (
+    BRACKETS_1_TO_10,
+    JSON_1_TO_5,
+    JSON_1_TO_10,
+    JSON_VERDICT,
+    SCORE_FIRST_1_TO_5,
+)
 from teichaku.evaluation.judging.graders import Relation, relation, self_graded
+from teichaku.evaluation.judging.pairwise import PairwiseJudge
 from teichaku.evaluation.judging.protocol import JudgeProtocol
 from teichaku.recipes.arms import base_arms, expand_arms
+from teichaku.recipes.control_sets import controls_of, is_marked_by_criteria, prepared_sets
 from teichaku.recipes.model_schema import Http, LlamaCpp, SameAs, Scripted, Transformers
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Study
@@ -30,15 +41,29 @@ from teichaku.recipes.study import Study
 PROTOCOLS = "protocols.json"
 
 _OWN_SCORER = "judge"
+_FORMS = {
+    "judge_absolute": JSON_1_TO_10,
+    "judge_criteria": JSON_1_TO_5,
+    "judge_turn": BRACKETS_1_TO_10,
+}
+#: Room for a mark and for a verdict with their reasons, of a model that does not think before.
+_MARK_TOKENS, _VERDICT_TOKENS = 320, 512
 _Config = LlamaCpp | Http | Scripted | Transformers
 
 
 @dataclass(frozen=True)
 class StudyJudge:
-    """A judge: the recipe's own has no ``name``, a further one that of ``evaluation.judges``."""
+    """A judge: the recipe's own has no ``name``, a further one that of ``evaluation.judges``.
+    ``max_tokens`` is the longest reply that the recipe gives it; None: as usual.
+    """
 
     name: str
     model: ChatModel
+    max_tokens: int | None = None
+
+    def sampling(self, usual: int) -> Sampling:
+        """How it replies, greedily, where ``usual`` tokens are the room for a reply."""
+        return Sampling(max_tokens=self.max_tokens or usual)
 
     @property
     def identity(self) -> str:
@@ -61,8 +86,10 @@ def judges_of(study: Study) -> list[StudyJudge]:
     if not (judges_anything(recipe) or recipe.evaluation.calibration):
         return []
     further = recipe.evaluation.judges
-    found = [StudyJudge("", workshop.judge)]
-    found += [StudyJudge(name, workshop.further_judge(own)) for name, own in further.items()]
+    found = [own_judge(study)]
+    for name, own in further.items():
+        limit = own.max_tokens or recipe.evaluation.judge.max_tokens
+        found.append(StudyJudge(name, workshop.further_judge(own), limit))
     by_identity: dict[str, str] = {}
     for judge in found:
         if judge.identity in by_identity:
@@ -75,9 +102,67 @@ def judges_of(study: Study) -> list[StudyJudge]:
     return found
 
 
-def judge_identities(study: Study) -> dict[str, str]:
-    """The identities of :func:`judges_of` by name, for what a stage is made from."""
-    return {judge.name: judge.identity for judge in judges_of(study)}
+def own_judge(study: Study) -> StudyJudge:
+    """The recipe's own judge."""
+    return StudyJudge("", study.workshop.judge, study.recipe.evaluation.judge.max_tokens)
+
+
+def absolute_judge(
+    study: Study, judge: StudyJudge, prompt: str = "judge_absolute"
+) -> AbsoluteJudge:
+    """``judge`` as it marks answers by a prompt: of the documents' questions (``judge_absolute``),
+    of benchmarks by criteria (``judge_criteria``) or by turns (``judge_turn``), for which the
+    recipe's file of prompts goes before ours.
+    """
+    settings, of_file = study.recipe.evaluation.judge, file_prompts(study.recipe, study.root)
+    asked, form = study.prompts.load(prompt), _FORMS[prompt]
+    is_expected = settings.expected and prompt == "judge_criteria"
+    if is_expected:
+        form = SCORE_FIRST_1_TO_5
+    elif prompt == "judge_turn" and of_file is not None and of_file.single is not None:
+        asked, form = of_file.single.prompt, of_file.single.form
+    return AbsoluteJudge(
+        asked,
+        judge.identity,
+        judge.sampling(_MARK_TOKENS),
+        study.prompts.load("ask_again"),
+        form,
+        settings.repeats,
+        expected=is_expected,
+    )
+
+
+def pairwise_judge(study: Study, judge: StudyJudge, repeats: int = 1) -> PairwiseJudge:
+    """``judge`` as it compares answers; the recipe's file of prompts goes before ours."""
+    of_file = file_prompts(study.recipe, study.root)
+    asked, form = study.prompts.load("judge_pairwise"), JSON_VERDICT
+    if of_file is not None and of_file.pairwise is not None:
+        asked, form = of_file.pairwise.prompt, of_file.pairwise.form
+    return PairwiseJudge(
+        asked,
+        judge.identity,
+        judge.sampling(_VERDICT_TOKENS),
+        study.prompts.load("ask_again"),
+        form,
+        repeats=repeats,
+    )
+
+
+def file_prompts(recipe: Recipe, root: Path) -> JudgingPrompts | None:
+    """The prompts of the recipe's own file; None where it names none. Raises ``UserError`` where
+    nobody can be judged by them.
+    """
+    name = recipe.evaluation.judge.prompts
+    return None if name is None else judging_prompts(root / name, recipe.language)
+
+
+def protocol_fingerprints(
+    study: Study, build: Callable[[Study, StudyJudge], AbsoluteJudge | PairwiseJudge]
+) -> dict[str, str]:
+    """All that decides what each of :func:`judges_of` says, by its name, for what a stage is made
+    from.
+    """
+    return {judge.name: build(study, judge).protocol.fingerprint for judge in judges_of(study)}
 
 
 def evaluated_identities(study: Study) -> dict[str, str]:
@@ -116,6 +201,48 @@ def check_judges(recipe: Recipe) -> None:
         _refuse_itself(name, {arm: how for arm, how in related.items() if how is not None})
 
 
+def check_protocol(recipe: Recipe, root: Path) -> None:
+    """Raise ``UserError`` where the file of prompts cannot be used, nothing is judged by it, or it
+    has no words for a second turn that is to be judged; ``RecipeError`` for an expected mark of
+    which there is none.
+    """
+    settings, pairwise = recipe.evaluation.judge, recipe.evaluation.pairwise
+    if recipe.ends_with_data:
+        return
+    judged = [key for key, of in _control_forms(recipe).items() if of == "judge"]
+    if settings.expected and not any(is_marked_by_criteria(key) for key in judged):
+        raise RecipeError(
+            "evaluation.judge.expected is for sets with criteria, and none is asked.",
+            "Add one: evaluation: {controls: [elyza_tasks_100]}, or leave expected out.",
+        )
+    found = file_prompts(recipe, root)
+    if found is None:
+        return
+    by_turns = [key for key in judged if not is_marked_by_criteria(key)] if found.single else []
+    in_pairs = list(pairwise.controls) if pairwise and found.pairwise else []
+    compares = found.pairwise and (pairwise or recipe.evaluation.calibration)
+    if not (by_turns or compares):
+        raise RecipeError(
+            f"evaluation.judge.prompts names {settings.prompts}, and nothing is judged by it.",
+            "Its prompts for one answer are for benchmarks such as mt_bench_ja, those for two "
+            "answers for evaluation.pairwise and calibration.",
+        )
+    sets = prepared_sets(recipe, root)
+    for keys, of in ((by_turns, found.single), (in_pairs, found.pairwise)):
+        in_turns = [key for key in keys if key in sets and any(i.turn for i in sets[key].items)]
+        if of is not None and in_turns and not of.shows_turns:
+            raise RecipeError(
+                f"{settings.prompts} has no prompt for a second turn, and {in_turns[0]} has two.",
+                "Add an entry with {question_2}, as MT-Bench's file has it, or ask another set.",
+            )
+
+
+def _control_forms(recipe: Recipe) -> dict[str, str]:
+    """How each control set of the recipe that ships is marked."""
+    known = shipped()
+    return {one.key: known[one.name].form for one in controls_of(recipe) if one.name in known}
+
+
 def judges_anything(recipe: Recipe) -> bool:
     """Whether a judge marks or compares answers in this recipe."""
     evaluation = recipe.evaluation
@@ -123,9 +250,7 @@ def judges_anything(recipe: Recipe) -> bool:
         return False
     marks = "judge_absolute" in evaluation.scorers and evaluation.judge.questions != 0
     tells = evaluation.unanswerable is not None and evaluation.unanswerable.judge
-    known = shipped()
-    controls = (known.get(one.name) for one in evaluation.controls_of(recipe.language))
-    of_controls = any(control is not None and control.form == "judge" for control in controls)
+    of_controls = "judge" in _control_forms(recipe).values()
     asked = recipe.asks_questions and (marks or tells)
     return asked or of_controls or evaluation.pairwise is not None
 
@@ -138,14 +263,7 @@ def mark_answers(
     """
     found: list[Judgement] = []
     judges = judges_of(study)
-    asking = [
-        AbsoluteJudge(
-            study.prompts.load("judge_absolute"),
-            judge.identity,
-            again=study.prompts.load("ask_again"),
-        )
-        for judge in judges
-    ]
+    asking = [absolute_judge(study, judge) for judge in judges]
     write_protocols(study, folder, judges, [one.protocol for one in asking])
     for judge, one in zip(judges, asking, strict=True):
         requests = one.requests(answers, questions, study.passages)

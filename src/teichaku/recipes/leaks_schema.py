@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
+from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.recipes.section import Section
 
 
@@ -22,9 +24,29 @@ class Leaks(Section):
         [], description="Benchmark items: question, answer and choices by row; from the recipe."
     )
     columns: LeakColumns = LeakColumns()
+    sets: list[str] = Field(
+        [], description="Sets that ship (teichaku benchmarks): all of their items that are asked."
+    )
+    controls: bool = Field(
+        True,
+        description="Look for the items of the run's own control sets, also where 'leaks' is not "
+        "in the recipe.",
+    )
     threshold: float = Field(
         0.65, gt=0, le=1, description="Share of an item's own n-grams in one text that is a leak."
     )
     action: Literal["drop", "stop", "report"] = Field(
         "drop", description="What leaks falls, or stops the run, or is only listed."
     )
+
+    @field_validator("sets")
+    @classmethod
+    def _known_sets(cls, value: list[str]) -> list[str]:
+        if unknown := [name for name in value if name not in shipped()]:
+            raise PydanticCustomError(
+                "unknown_set",
+                "no set that ships is called '{name}' (teichaku benchmarks lists them); name the "
+                "file of another one under 'files'",
+                {"name": unknown[0]},
+            )
+        return value

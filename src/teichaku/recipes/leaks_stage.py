@@ -1,12 +1,14 @@
-"""The gate before training: benchmark items of the user's in what an arm would be trained on.
+"""The gate before training: benchmark items in what an arm would be trained on.
 
-It stands behind the filters of each arm, so that nothing that leaks becomes a question, an
-example, or a row of a data set. The run's own questions are apart by
-:class:`~teichaku.evaluation.wording.WordingIndex`; what is listed here of them are those that
-are asked as they stand.
+What is looked for are the items of the control sets that the models of the run are asked, of sets
+that ship, and of files of the user's. The gate stands behind the filters of each arm, so that
+nothing that leaks becomes a question, an example, or a row of a data set. The run's own questions
+are apart by :class:`~teichaku.evaluation.wording.WordingIndex`; what is listed here of them are
+those that are asked as they stand.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,11 @@ from teichaku.core.run_folder import StageFolder, fingerprint
 from teichaku.core.text import normalise
 from teichaku.curation.leak_probes import BenchmarkItem
 from teichaku.curation.leaks import Leak, LeakIndex, drop_leaks
-from teichaku.recipes.leaks_schema import LeakColumns
+from teichaku.evaluation.benchmarks.catalogue import shipped
+from teichaku.evaluation.benchmarks.masked_sentences import BENCHMARK as MASKED
+from teichaku.evaluation.benchmarks.rows import Item, items_of
+from teichaku.recipes.control_sets import controls_of, prepared_sets
+from teichaku.recipes.leaks_schema import LeakColumns, Leaks
 from teichaku.recipes.rows import Row, read_rows, refuse, texts_of
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import Study, separate
@@ -31,6 +37,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 #: Where the choices have a column each: A to J, or choice0, option_1 ...
 _LETTERS = "abcdefghij"
 _NUMBERED = ("choice", "option", "選択肢")
+#: How the inputs of llm-jp-eval say where the question and the choices begin.
+_QUESTION, _CHOICES = "質問：", "選択肢："
 #: A report shows so many leaks; all of them stand in leaks.parquet.
 _SHOWN = 10
 #: Questions that no wording was chosen for to be apart from the training text.
@@ -45,31 +53,97 @@ def check_leaks(recipe: Recipe, root: Path) -> None:
 
 
 def leaks_fingerprint(study: Study) -> dict[str, Any]:
-    """What the gate depends on; nothing where the recipe has none."""
-    config = study.recipe.leaks
-    if config is None:
+    """What the gate depends on: all that it looks for, and what becomes of it; nothing where it
+    looks for nothing.
+    """
+    config = _gate(study.recipe)
+    items = _items(study, config)
+    if not items:
         return {}
-    files = [fingerprint((study.root / name).read_bytes().hex()) for name in config.files]
-    return {"leaks": {**config.model_dump(), "contents": files}}
+    looked_for = fingerprint([astuple(item) for item in items])
+    names = {"action", "threshold"}
+    return {"leaks": {**config.model_dump(include=names), "items": looked_for}}
+
+
+def question_leaks_fingerprint(recipe: Recipe) -> dict[str, Any]:
+    """What the list of leaking questions depends on; nothing where the recipe has no section."""
+    return {} if recipe.leaks is None else {"leaks": recipe.leaks.threshold}
+
+
+def _gate(recipe: Recipe) -> Leaks:
+    """The section of ``recipe``, or the usual one: it looks for the control sets alone."""
+    return recipe.leaks or Leaks()
+
+
+def _sources(study: Study, config: Leaks) -> list[str]:
+    """What is looked for, by the names of files and sets."""
+    controls = controls_of(study.recipe) if config.controls else ()
+    keys = (one.key for one in controls if one.name != MASKED)
+    return list(dict.fromkeys((*config.files, *config.sets, *keys)))
+
+
+def _items(study: Study, config: Leaks) -> list[BenchmarkItem]:
+    """All that is looked for. Control sets that a teacher makes of the documents are not among
+    it: they ask for what training is to teach.
+    """
+    found = named_items(config, study.root)
+    if config.controls:
+        for key, of in prepared_sets(study.recipe, study.root).items():
+            found += [item_of_set(item, key) for item in of.items]
+    return found
+
+
+def named_items(config: Leaks, root: Path) -> list[BenchmarkItem]:
+    """The items of the files, relative to ``root``, and of the sets that ``config`` names.
+
+    Raises ``UserError`` as :func:`read_items`.
+    """
+    found = [item for n in config.files for item in read_items(root / n, n, config.columns)]
+    found += [
+        item_of_set(item, name)
+        for name in config.sets
+        for split in shipped()[name].splits
+        if split != "train"
+        for item in items_of(name, split)
+    ]
+    return found
+
+
+def item_of_set(item: Item, name: str) -> BenchmarkItem:
+    """An item of the set ``name`` as it may stand in a training text: its question without the
+    passage and the list of choices that llm-jp-eval's input puts around it, and its answer in
+    words. Where the answer is a label that has no words, none is looked for.
+    """
+    asked, answer = item.question.question, item.references[0]
+    if item.labels:
+        worded = dict(zip(item.labels, item.choices, strict=False))
+        answer = worded.get(answer, "")
+    return BenchmarkItem(item.question.id, name, _asked(asked), answer, item.choices)
+
+
+def _asked(text: str) -> str:
+    lines = text.split("\n")
+    heads = [place for place, line in enumerate(lines) if line.startswith(_QUESTION)]
+    if not heads:
+        return text
+    behind = lines[heads[-1] :]
+    asked = "\n".join(line for line in behind if not line.startswith(_CHOICES))
+    return asked.removeprefix(_QUESTION) or text
 
 
 def without_leaks(
     study: Study, stage: str, folder: StageFolder, examples: Sequence[Example]
 ) -> tuple[list[Example], list[Dropped], dict[str, Any]]:
-    """``examples`` without those into which an item of the recipe's benchmarks leaks, these, and
-    notes for the report; every leak stands in ``leaks.parquet``.
+    """``examples`` without those into which an item of a benchmark leaks, these, and notes for
+    the report; every leak stands in ``leaks.parquet``.
 
     Raises ``UserError`` where something leaks and the recipe says ``stop``, once the list is
     written.
     """
-    config = study.recipe.leaks
-    if config is None or not config.files:
+    config = _gate(study.recipe)
+    items = _items(study, config)
+    if not items:
         return list(examples), [], {}
-    items = [
-        item
-        for name in config.files
-        for item in read_items(study.root / name, name, config.columns)
-    ]
     index, leaks = LeakIndex(items, config.threshold), list[Leak]()
     kept, fallen = separate(drop_leaks(index, leaks.append)(examples))
     _write(folder, leaks)
@@ -89,18 +163,19 @@ def without_leaks(
     if leaks:
         done = "they fall" if config.action == "drop" else "they stay"
         study.progress.say(f"! {stage}: {told}; {done} (leaks.parquet)")
-    return kept, fallen, {"leaks": _notes(study, index, leaks, len(examples))}
+    about = {
+        "action": config.action,
+        "files": _sources(study, config),
+        "threshold": config.threshold,
+        "texts": len(examples),
+    }
+    return kept, fallen, {"leaks": {**about, **_notes(index, leaks)}}
 
 
-def _notes(study: Study, index: LeakIndex, leaks: Sequence[Leak], texts: int) -> dict[str, Any]:
-    config = study.recipe.leaks
+def _notes(index: LeakIndex, leaks: Sequence[Leak]) -> dict[str, Any]:
     shown = sorted(leaks, key=lambda leak: (-leak.ratio, leak.source, leak.example_id))
     return {
-        "action": config.action if config else "",
-        "files": list(config.files) if config else [],
-        "threshold": config.threshold if config else None,
         "items": len(index.items),
-        "texts": texts,
         "leaking_items": len({leak.item_id for leak in leaks}),
         "leaking_examples": len({leak.example_id for leak in leaks}),
         "shown": [

@@ -117,7 +117,51 @@ Judge = Annotated[
     Annotated[Chat, Tag("[own]")] | Annotated[SameAs, Tag("[SameAs]")], Discriminator(_judge_kind)
 ]
 StudentModel = Annotated[Transformers | Scripted, Field(discriminator="backend")]
+
+
+class WithLimit(Section):
+    """What a judge or a further model may be given beside what it is."""
+
+    max_tokens: int | None = Field(
+        None, ge=1, description="Longest reply, thinking included; none: as of the others."
+    )
+
+
+class LimitedLlamaCpp(LlamaCpp, WithLimit):
+    """A GGUF model in process, through llama.cpp."""
+
+
+class LimitedHttp(Http, WithLimit):
+    """Any OpenAI-compatible server."""
+
+
+class LimitedTransformers(Transformers, WithLimit):
+    """A model through transformers, on CPU or CUDA."""
+
+
+class LimitedScripted(Scripted, WithLimit):
+    """A deterministic stand-in without weights: to try a recipe out in seconds."""
+
+
+_WITHOUT_LIMIT: dict[type[Section], type[Section]] = {
+    LimitedLlamaCpp: LlamaCpp,
+    LimitedHttp: Http,
+    LimitedTransformers: Transformers,
+    LimitedScripted: Scripted,
+}
+
+#: A model that only judges, beside the recipe's own judge.
+FurtherJudge = Annotated[
+    LimitedLlamaCpp | LimitedHttp | LimitedScripted, Field(discriminator="backend")
+]
 #: A model that is only asked.
 EvaluatedModel = Annotated[
-    LlamaCpp | Http | Transformers | Scripted, Field(discriminator="backend")
+    LimitedLlamaCpp | LimitedHttp | LimitedTransformers | LimitedScripted,
+    Field(discriminator="backend"),
 ]
+
+
+def without_limit(config: Any) -> Any:
+    """The model alone: it is the same one however long its replies may be."""
+    plain = _WITHOUT_LIMIT.get(type(config))
+    return plain(**config.model_dump(exclude={"max_tokens"})) if plain else config

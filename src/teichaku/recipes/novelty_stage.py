@@ -31,7 +31,7 @@ from teichaku.curation.novelty import (
 )
 from teichaku.curation.novelty_evidence import separations
 from teichaku.curation.scoring import score_texts
-from teichaku.evaluation.answers import Asked, answer_questions
+from teichaku.evaluation.answers import Asked, answer_questions, failure_of
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.scorers import SCORERS
 from teichaku.evaluation.wording import WordingIndex
@@ -146,7 +146,7 @@ def _probed(
     for answer in answers:
         question = by_id[answer.question_id]
         if answer.error:
-            fallen.append(dropped(answer, STAGE, "request_failed", answer.error))
+            fallen.append(dropped(answer, STAGE, failure_of(answer), answer.error))
             continue
         count = counts.setdefault(question.passage_id, [0, 0])
         count[0] += 1

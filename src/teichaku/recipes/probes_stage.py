@@ -12,7 +12,7 @@ from typing import Any
 from teichaku.core.models import ChatModel
 from teichaku.core.records import BASE_CHECKPOINT, Answer, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
-from teichaku.evaluation.answers import Asked, answer_questions
+from teichaku.evaluation.answers import Asked, answer_questions, failure_of
 from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.evaluated import conditions
 from teichaku.recipes.probes import probe_quality, probe_scorer
@@ -49,7 +49,7 @@ def ask_probes(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
             _tell(study, arm, epoch, given)
         answers += given
     failed = [answer for answer in answers if answer.error]
-    fallen = [dropped(answer, STAGE, "request_failed", answer.error) for answer in failed]
+    fallen = [dropped(answer, STAGE, failure_of(answer), answer.error) for answer in failed]
     reasons = write_dropped(folder, fallen)
     notes = {"questions": len(questions)}
     return Outcome(len(answers), len(answers) - len(failed), reasons, notes)

@@ -172,8 +172,9 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _number(row: Mapping[str, Any], name: str) -> float:
-    value = row[name]
+def number_in(row: Mapping[str, Any], name: str) -> float:
+    """The number in the column ``name`` of ``row``. Raises ``RowError`` where there is none."""
+    value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise RowError(f"'{name}' is no number")
     try:
@@ -186,7 +187,7 @@ def _number(row: Mapping[str, Any], name: str) -> float:
 
 
 def _whole_number(row: Mapping[str, Any], name: str) -> int:
-    number = _number(row, name)
+    number = number_in(row, name)
     if not number.is_integer() or abs(number) >= 2**53:
         raise RowError(f"'{name}' is no whole number")
     return int(number)
@@ -202,7 +203,7 @@ def _texts(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
 _READERS: Mapping[Any, Callable[[Mapping[str, Any], str], Any]] = {
     str: _text,
     int: _whole_number,
-    float: _number,
+    float: number_in,
     tuple[str, ...]: _texts,
 }
 #: The fields of a row of this program's own, and what reads each.

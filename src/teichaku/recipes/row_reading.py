@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from teichaku.core.records import Dropped, content_id
-from teichaku.recipes.row_forms import GIVEN, Form, RowError, as_json
+from teichaku.recipes.row_forms import GIVEN, Form, RowError, as_json, number_in
 from teichaku.recipes.row_vectors import unfit, vector_column, vector_of
 from teichaku.recipes.shard_files import Row
 from teichaku.recipes.shard_input import Piece, parse_line
@@ -28,10 +28,11 @@ class GivenRow:
 
 
 def piece_rows(
-    piece: Piece, form: Form, language: str, vectors: str = ""
+    piece: Piece, form: Form, language: str, vectors: str = "", score: str = ""
 ) -> Iterator[tuple[Row, np.ndarray | None] | Dropped]:
-    """The rows of ``piece`` in ``form``, with their vectors where these have a column. Those
-    without an example or a vector that is fit are dropped as ``bad_row``, as they came.
+    """The rows of ``piece`` in ``form``, with their vectors and scores where these have a column.
+    Those without an example, a vector that is fit, or a number for a score are dropped as
+    ``bad_row``, as they came.
 
     Raises ``TaskError`` where the piece cannot be read.
     """
@@ -42,7 +43,7 @@ def piece_rows(
             why = f"'{vectors}' {why}" if why else ""
         if not why:
             try:
-                yield _row(piece, form, language, given), given.vector
+                yield _row(piece, form, language, given, score), given.vector
                 continue
             except RowError as error:
                 why = str(error)
@@ -60,7 +61,7 @@ def given_rows(piece: Piece, vectors: str = "") -> Iterator[GivenRow]:
     return _of_parquet(piece, vectors) if piece.is_parquet else _of_lines(piece, vectors)
 
 
-def _row(piece: Piece, form: Form, language: str, given: GivenRow) -> Row:
+def _row(piece: Piece, form: Form, language: str, given: GivenRow, score: str) -> Row:
     found = form.read(given.values)
     values: dict[str, Any] = {
         "id": content_id(piece.name, given.number),
@@ -74,6 +75,7 @@ def _row(piece: Piece, form: Form, language: str, given: GivenRow) -> Row:
         answer=found.answer,
         source=f"{piece.name}#{given.number}",
         rest=found.rest,
+        score=number_in(given.values, score) if score else None,
     )
 
 

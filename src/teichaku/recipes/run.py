@@ -34,7 +34,7 @@ from teichaku.recipes.export import write_dataset
 from teichaku.recipes.filters import filters_fingerprint
 from teichaku.recipes.independent import check_given_questions
 from teichaku.recipes.judges import judges_of
-from teichaku.recipes.leaks_stage import leaks_fingerprint
+from teichaku.recipes.leaks_stage import leaks_fingerprint, question_leaks_fingerprint
 from teichaku.recipes.load import dump_recipe
 from teichaku.recipes.methods import arm_methods
 from teichaku.recipes.mixtures import mix_fingerprint
@@ -173,7 +173,7 @@ def _ask(study: Study, line: StageLine, curated: Mapping[str, str]) -> str:
             "teacher": study.workshop.teacher.identity,
             "prompts": prompt_fingerprints(study, ["held_out_wording"]),
             **scope(study.recipe),
-            **leaks_fingerprint(study),
+            **question_leaks_fingerprint(study.recipe),
         },
         partial(data_stages.make_questions, study),
     )
@@ -183,6 +183,7 @@ def _write_datasets(study: Study, line: StageLine, curated: Mapping[str, str]) -
     """The end of a recipe without a student: each arm's examples as a data set with its card."""
     licences = [c.licence for c in study.workshop.cards.values() if c.role == "teacher"]
     source = Source(study.run, study.recipe, study.terms, *licences)
+    gate = leaks_fingerprint(study)
     for data in study.data_arms():
         line.stage(
             f"dataset/{data}",
@@ -191,6 +192,8 @@ def _write_datasets(study: Study, line: StageLine, curated: Mapping[str, str]) -
                 "recipe": study.recipe.model_dump(mode="json"),
                 "terms": asdict(study.terms),
                 "licences": licences,
+                # The card says what was looked for.
+                **gate,
             },
             partial(_write_dataset, source, study.progress, data),
         )
@@ -213,7 +216,10 @@ def _make_data(study: Study, line: StageLine, inputs: Mapping[str, str]) -> dict
     if recipe.documents is not None:
         documents = line.stage(
             "documents",
-            {"documents": recipe.documents.model_dump(), "inputs": dict(inputs)},
+            {
+                "documents": data_stages.documents_fingerprint(recipe.documents),
+                "inputs": dict(inputs),
+            },
             partial(data_stages.read_documents, study),
         )
         check_given_questions(study)
@@ -227,6 +233,8 @@ def _make_data(study: Study, line: StageLine, inputs: Mapping[str, str]) -> dict
     seeds = fingerprint([asdict(seed) for seed in study.seeds])
     price = price_per_token(recipe.teacher) if recipe.teacher else Price()
     signature = {"price": price.model_dump(), "licence_class": study.terms.licence_class}
+    # What it is held against and nothing leaks of changes nothing that is made of its examples.
+    gate = leaks_fingerprint(study)
     for data in study.data_arms():
         arm = recipe.arms[data]
         synthesis = line.stage(
@@ -250,7 +258,7 @@ def _make_data(study: Study, line: StageLine, inputs: Mapping[str, str]) -> dict
         )
         made_from = {"after": synthesis, "seeds": seeds, **_curation(study, data)}
         curate = partial(data_stages.curate_examples, study, data)
-        curated[data] = line.stage(f"curation/{data}", made_from, curate, signature)
+        curated[data] = line.stage(f"curation/{data}", made_from, curate, signature, gate)
     for name, (data, control) in study.controls().items():
         curated[name] = line.stage(
             f"curation/{name}",
@@ -271,7 +279,6 @@ def _curation(study: Study, data: str) -> dict[str, Any]:
         "judge": study.workshop.judge.identity if asking else "",
         "prompts": prompt_fingerprints(study, [*asking, "ask_again"]),
         "language": recipe.language,
-        **leaks_fingerprint(study),
         **action_fingerprint(study, "weigh"),
         **selection_fingerprint(study, data),
     }

@@ -128,7 +128,8 @@ def _attributions(run: RunFolder) -> dict[str, Any]:
         name = document.licence or "not stated"
         licences[name] = licences.get(name, 0) + 1
         if document.licence and len(named) < _ATTRIBUTIONS:
-            name = ": ".join(filter(None, (document.title, document.source)))
+            told = (document.title, document.attribution, document.source)
+            name = ": ".join(filter(None, told))
             named.append(f"{name} ({document.licence})")
     return {"licences": dict(sorted(licences.items())), "attributions": sorted(named)}
 

@@ -55,6 +55,7 @@ class Columns(Section):
     source: str = Field("", description="Column with a URL or another source.")
     licence: str = Field("", description="Column with the licence.")
     date: str = Field("", description="Column with the date.")
+    attribution: str = Field("", description="Column with whom to name; empty: guessed.")
 
 
 class Documents(Section):
@@ -474,8 +475,9 @@ class Recipe(Section):
                     "it goes by how much a question helps, and running text has none; select by "
                     "perplexity or by vectors (d4, facility_location, unlike)",
                 )
-            if isinstance(arm.select, SelectImportance) and self.documents is None:
-                yield where, "it draws what reads like the documents: name them"
+            is_drawn = isinstance(arm.select, SelectImportance) and not arm.select.target
+            if is_drawn and self.documents is None:
+                yield where, "it draws what reads like the documents: name them, or a 'target'"
             students = [key for key in arm.matrix if key.split(".")[:2] in _STUDENT_ITSELF]
             by_student = self._goes_by_student(arm)
             for key in students if by_student else ():

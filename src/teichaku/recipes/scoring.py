@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from teichaku.core.errors import UserError
 from teichaku.core.records import Answer, Judgement, Question, Score
 from teichaku.core.run_folder import RunFolder, StageFolder, read_records, write_aside
+from teichaku.evaluation.answers import ANSWER_CUT, REQUEST_FAILED
 from teichaku.evaluation.benchmarks.controls import (
     ControlItem,
     Controls,
@@ -170,7 +171,8 @@ def _check_answers(run: RunFolder, folder: StageFolder, controls: Controls) -> N
     """That no answer or judgement is lacking, and that each belongs to an item that was asked."""
     summary = _finished(run, _CONTROLS)
     counts, path = summary["counts"], folder.path / "answers.parquet"
-    stated = counts["out"] + counts.get("reasons", {}).get("request_failed", 0)
+    fell = counts.get("reasons", {})
+    stated = counts["out"] + sum(fell.get(reason, 0) for reason in (REQUEST_FAILED, ANSWER_CUT))
     _check_count(run, path, len(controls.answers), stated)
     for answer in controls.answers:
         if answer.question_id not in controls.items:

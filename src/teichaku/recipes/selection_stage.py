@@ -6,7 +6,7 @@ and the longest examples. What wins against neither has won by its size.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,45 +20,91 @@ from teichaku.curation.d4 import D4Settings, d4
 from teichaku.curation.facility_location import facility_location, unlike_in_order
 from teichaku.curation.importance_resampling import importance_resampling
 from teichaku.curation.instruction_following_difficulty import keep_most_difficult
+from teichaku.curation.near_duplicates import Rank
 from teichaku.curation.perplexity import keep_band
 from teichaku.curation.scoring import score_examples, values_of
-from teichaku.curation.selection import Selection, count_of, length_control, random_control
+from teichaku.curation.selection import (
+    Selection,
+    count_of,
+    length_control,
+    random_control,
+    up_to_characters,
+)
 from teichaku.curation.semantic_filter import embedded, unless_told_apart
+from teichaku.documents.files import hash_inputs
 from teichaku.recipes import select_schema
 from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.kept_scores import KeptScores, content_of
 from teichaku.recipes.section import Section
+from teichaku.recipes.selection_target import read_target
 from teichaku.recipes.study import Outcome, Study, require, separate, write_outcome
 
 #: What a selection was made from, in the folder of its stage: its controls draw from that.
 POOL = "pool"
 _SCORES = "scores"
+#: A selection that reaches this share of its characters has the size that is asked for.
+_SAME_SIZE = 0.95
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What the arm ``data`` selects from, by id; ``rank`` is the score that the filters before
+    it gave each example.
+    """
+
+    study: Study
+    data: str
+    examples: Sequence[Example]
+    rank: Rank
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A selection, the scores of a language model that it goes by, and what else to note of it."""
+
+    selection: Selection
+    scores: Sequence[ExampleScore] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def select_examples(
-    study: Study, data: str, curated: Sequence[Example], folder: StageFolder
+    study: Study, data: str, curated: Sequence[Example], folder: StageFolder, rank: Rank
 ) -> tuple[list[Example], list[Dropped], dict[str, Any]]:
     """Which of ``curated`` the arm ``data`` keeps, the others, and notes; all, where it selects
-    none. Raises ``UserError`` where the selection goes by scores and there are none.
+    none. ``rank`` has the score of a judge for each, where one gave any.
+
+    Raises ``UserError`` where the selection goes by scores and there are none.
     """
     config = study.recipe.arms[data].select
     if config is None or not curated:
         return list(curated), [], {}
     pool = sorted(curated, key=lambda example: example.id)
-    selection, scores = _SELECTORS[type(config)](study, config, pool, data)
+    chosen = _SELECTORS[type(config)](_Pool(study, data, pool, rank), config)
     folder.write(POOL, Example, pool)
-    if scores:
-        folder.write(_SCORES, ExampleScore, scores)
-    kept, fallen = separate(selection(pool))
-    wanted = count_of(config.share, len(pool))
-    why = Counter(score.error for score in scores if score.value is None)
-    if len(kept) < wanted:
+    if chosen.scores:
+        folder.write(_SCORES, ExampleScore, chosen.scores)
+    kept, fallen = separate(chosen.selection(pool))
+    wanted, reached, unit = _reached(config, pool, kept)
+    why = Counter(score.error for score in chosen.scores if score.value is None)
+    # Characters are hardly ever met to the last one.
+    if reached < (wanted if unit == "examples" else _SAME_SIZE * wanted):
         study.progress.say(
-            f"! curation/{data}: {config.method} keeps {len(kept)} examples of the {wanted} that "
-            f"'share' asks for"
+            f"! curation/{data}: {config.method} keeps {reached} {unit} of the {wanted} that "
+            "the recipe asks for"
         )
-    notes = {"pool": len(pool), "wanted": wanted, "kept": len(kept)}
+    notes = {"pool": len(pool), "wanted": wanted, "kept": len(kept), **chosen.notes}
+    if unit == "characters":
+        notes |= {"unit": unit, "reached": reached}
     return kept, fallen, {"selection": {**notes, "without_score": dict(sorted(why.items()))}}
+
+
+def _reached(
+    config: select_schema.Select, pool: Sequence[Example], kept: Sequence[Example]
+) -> tuple[int, int, str]:
+    """How much the recipe asks for, how much is kept, and in which unit."""
+    if isinstance(config, select_schema.SelectingUpTo) and config.characters is not None:
+        return config.characters, characters(kept), "characters"
+    return count_of(config.share or 1.0, len(pool)), len(kept), "examples"
 
 
 def selection_fingerprint(study: Study, data: str) -> dict[str, Any]:
@@ -66,7 +112,11 @@ def selection_fingerprint(study: Study, data: str) -> dict[str, Any]:
     config = study.recipe.arms[data].select
     if config is None:
         return {}
-    found = {"select": config.model_dump(exclude={"controls"}), "selection_seed": study.recipe.seed}
+    # What says nothing is none of it, so that a key of a later version changes nothing.
+    select = config.model_dump(exclude={"controls", "target"}, exclude_none=True)
+    found = {"select": select, "selection_seed": study.recipe.seed}
+    if isinstance(config, select_schema.SelectImportance) and config.target:
+        found["target"] = hash_inputs(config.target, study.root)
     if isinstance(config, _MODELLED):
         found["language_model"] = study.workshop.language_model.identity
     if config.embeds:
@@ -97,22 +147,33 @@ def curate_control(study: Study, name: str, folder: StageFolder) -> Outcome:
     return Outcome(len(pool) + len(seeds), len(kept), reasons, notes)
 
 
-_Chosen = tuple[Selection, list[ExampleScore]]
+def _by_perplexity(pool: _Pool, config: select_schema.SelectPerplexity) -> _Chosen:
+    scores = _scored(pool.study, pool.examples, pool.data, "perplexity")
+    found = keep_band(values_of(scores, "perplexity"), config.share or 1.0, config.band)
+    return _Chosen(_up_to(found, pool, config), scores)
 
 
-def _by_perplexity(
-    study: Study, config: select_schema.SelectPerplexity, pool: Sequence[Example], data: str
-) -> _Chosen:
-    scores = _scored(study, pool, data, "perplexity")
-    return keep_band(values_of(scores, "perplexity"), config.share, config.band), scores
-
-
-def _by_difficulty(
-    study: Study, config: select_schema.SelectDifficulty, pool: Sequence[Example], data: str
-) -> _Chosen:
+def _by_difficulty(pool: _Pool, config: select_schema.SelectDifficulty) -> _Chosen:
     name = f"ifd_{config.form}"
-    scores = _scored(study, pool, data, name)
-    return keep_most_difficult(values_of(scores, name), config.share), scores
+    scores = _scored(pool.study, pool.examples, pool.data, name)
+    found = keep_most_difficult(values_of(scores, name), config.share or 1.0)
+    return _Chosen(_up_to(found, pool, config), scores)
+
+
+def _up_to(found: Selection, pool: _Pool, config: select_schema.SelectingUpTo) -> Selection:
+    """``found``, in its order of preference up to the characters that the recipe asks for."""
+    limit = config.characters
+    return found if limit is None else up_to_characters(found, pool.examples, limit)
+
+
+def _budget(
+    pool: _Pool, config: select_schema.SelectingUpTo
+) -> tuple[int, npt.NDArray[np.int64] | None]:
+    """How much is kept: so many examples, or characters, and then how many each has."""
+    if config.characters is None:
+        return count_of(config.share or 1.0, len(pool.examples)), None
+    sizes = [characters([example]) for example in pool.examples]
+    return config.characters, np.array(sizes, np.int64)
 
 
 def _scored(study: Study, pool: Sequence[Example], data: str, name: str) -> list[ExampleScore]:
@@ -146,41 +207,47 @@ def _scored(study: Study, pool: Sequence[Example], data: str, name: str) -> list
     return sorted(found, key=lambda score: (score.example_id, score.score))
 
 
-def _by_d4(
-    study: Study, config: select_schema.SelectD4, pool: Sequence[Example], data: str
-) -> _Chosen:
-    ids, texts, vectors = _embedded(study, pool)
+def _by_d4(pool: _Pool, config: select_schema.SelectD4) -> _Chosen:
+    ids, texts, vectors = _embedded(pool.study, pool.examples)
     chosen = D4Settings(config.share, config.dedup_share, config.drop, config.floor)
     allowed = unless_told_apart(texts)
-    return d4(ids, vectors, chosen, allowed=allowed, seed=study.recipe.seed), []
+    return _Chosen(d4(ids, vectors, chosen, allowed=allowed, seed=pool.study.recipe.seed))
 
 
-def _by_facility_location(
-    study: Study, config: select_schema.SelectFacilityLocation, pool: Sequence[Example], data: str
-) -> _Chosen:
-    ids, _, vectors = _embedded(study, pool)
-    limit = count_of(config.share, len(pool))
-    return facility_location(ids, vectors, limit, seed=study.recipe.seed), []
+def _by_facility_location(pool: _Pool, config: select_schema.SelectFacilityLocation) -> _Chosen:
+    ids, _, vectors = _embedded(pool.study, pool.examples)
+    (limit, sizes), seed = _budget(pool, config), pool.study.recipe.seed
+    return _Chosen(facility_location(ids, vectors, limit, sizes=sizes, seed=seed))
 
 
-def _by_unlikeness(
-    study: Study, config: select_schema.SelectUnlike, pool: Sequence[Example], data: str
-) -> _Chosen:
-    ids, _, vectors = _embedded(study, pool)
-    lengths = np.array([characters([example]) for example in pool], np.float64)
-    limit = count_of(config.share, len(pool))
-    return unlike_in_order(
-        ids, vectors, lengths, limit, most=config.most, seed=study.recipe.seed
-    ), []
+def _by_unlikeness(pool: _Pool, config: select_schema.SelectUnlike) -> _Chosen:
+    ids, _, vectors = _embedded(pool.study, pool.examples)
+    found = [pool.rank(example) for example in pool.examples]
+    scores = np.array([np.nan if score is None else score for score in found], np.float64)
+    (limit, sizes), seed = _budget(pool, config), pool.study.recipe.seed
+    return _Chosen(
+        unlike_in_order(ids, vectors, scores, limit, sizes=sizes, most=config.most, seed=seed)
+    )
 
 
-def _by_importance(
-    study: Study, config: select_schema.SelectImportance, pool: Sequence[Example], data: str
-) -> _Chosen:
-    ids, texts = [example.id for example in pool], [example.whole for example in pool]
-    limit = count_of(config.share, len(pool))
-    target = (passage.text for passage in study.passages.values())
-    return importance_resampling(ids, texts, target, limit, seed=study.recipe.seed), []
+def _by_importance(pool: _Pool, config: select_schema.SelectImportance) -> _Chosen:
+    recipe = pool.study.recipe
+    ids = [example.id for example in pool.examples]
+    texts = [example.whole for example in pool.examples]
+    limit, sizes = _budget(pool, config)
+    wanted: Sequence[str] = [passage.text for passage in pool.study.passages.values()]
+    notes: dict[str, Any] = {}
+    if config.target:
+        target = read_target(config.target, pool.study.root, recipe.language)
+        wanted = target.texts
+        passed_over = Counter(record.reason for record in target.passed_over)
+        notes["target"] = {
+            "files": target.files,
+            "texts": len(wanted),
+            "passed_over": dict(sorted(passed_over.items())),
+        }
+    selection = importance_resampling(ids, texts, wanted, limit, sizes=sizes, seed=recipe.seed)
+    return _Chosen(selection, notes=notes)
 
 
 def _embedded(
@@ -194,7 +261,7 @@ def _embedded(
     return ids, texts, vectors
 
 
-_SELECTORS: Mapping[type[Section], Callable[[Study, Any, Sequence[Example], str], _Chosen]] = {
+_SELECTORS: Mapping[type[Section], Callable[[_Pool, Any], _Chosen]] = {
     select_schema.SelectPerplexity: _by_perplexity,
     select_schema.SelectDifficulty: _by_difficulty,
     select_schema.SelectD4: _by_d4,

@@ -48,12 +48,19 @@ class Row(Example):
     """An example on its way through the shards.
 
     ``source`` is its file and the number of its row or line there, ``rest`` what else that row
-    held, as JSON, and ``position`` its place among the rows of its shard as they were read.
+    held, as JSON, ``position`` its place among the rows of its shard as they were read, and
+    ``score`` the number that it came with, where one is asked for.
     """
 
     source: str = ""
     rest: str = ""
     position: int = 0
+    score: float | None = None
+
+
+def given_score(example: Example) -> float | None:
+    """A rank by which the row with the best score that rows came with stays."""
+    return example.score if isinstance(example, Row) else None
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))

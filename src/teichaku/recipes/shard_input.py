@@ -157,11 +157,15 @@ class Plan:
 
 
 def plan_input(
-    inputs: Sequence[Path], without: Path, vectors: str = "", form: Form | None = None
+    inputs: Sequence[Path],
+    without: Path,
+    vectors: str = "",
+    form: Form | None = None,
+    score: str = "",
 ) -> Plan:
     """Which pieces the files and folders ``inputs`` hold; what is in the folder ``without`` is
-    passed over. ``vectors`` is the column with a vector of each row, if one is asked for;
-    ``form`` that of the rows, where it is known.
+    passed over. ``vectors`` and ``score`` are the columns with a vector and a number of each row,
+    if they are asked for; ``form`` that of the rows, where it is known.
 
     Raises ``UserError`` where there is no such file, folder or column, no file to read in them,
     or where the rows have no form that is known, or several.
@@ -184,6 +188,11 @@ def plan_input(
             raise _no_form(name, columns)
         if vectors and vectors not in columns:
             raise _no_vectors(f"{name} has no column '{vectors}', but {', '.join(columns)}")
+        if score and score not in columns:
+            raise UserError(
+                f"score: {name} has no column '{score}', but {', '.join(columns)}.",
+                "Name the column that has a number for each row: score: COLUMN",
+            )
         forms[name] = found_form
     if not forms and not faults:
         told = ", ".join(printable(str(path)) for path in inputs)

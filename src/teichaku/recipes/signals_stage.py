@@ -20,6 +20,7 @@ from teichaku.evaluation.answers import (
     Conditions,
     answer_questions,
     answers_with_replies,
+    failure_of,
     sampled_answers,
 )
 from teichaku.evaluation.signals import (
@@ -113,7 +114,7 @@ def _of_model(
     study: Study, one: Evaluated, questions: Sequence[Question], settings: Signals
 ) -> tuple[list[Answer], list[AnswerSignal], list[Answer]]:
     """The answers of a model, how likely it finds them, and the samples that are drawn."""
-    put, asked = conditions(study), Asked(one.arm, one.checkpoint, "closed_book")
+    put, asked = one.limited(conditions(study)), Asked(one.arm, one.checkpoint, "closed_book")
     by_id = {question.id: question for question in questions}
     given = sorted(answer_questions(questions, one.model, asked, put), key=lambda row: row.id)
     if one.weights is not None:
@@ -205,7 +206,7 @@ def _fallen(answers: Sequence[Answer], signals: Sequence[AnswerSignal]) -> list[
     known = {row.answer_id for row in likelihoods if row.value is not None}
     why = {row.answer_id: row.error for row in likelihoods}
     return [
-        dropped(answer, STAGE, "request_failed", answer.error)
+        dropped(answer, STAGE, failure_of(answer), answer.error)
         if answer.error
         else dropped(answer, STAGE, "no_likelihood", why.get(answer.id, ""))
         for answer in answers

@@ -12,11 +12,12 @@ from teichaku.recipes.examples_stage import sign_anew
 from teichaku.recipes.model_schema import LlamaCpp
 from teichaku.recipes.progress import duration
 from teichaku.recipes.schema import Recipe
+from teichaku.recipes.selection_stage import POOL
 from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.workshop import Usage
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 5
+_STAGE_VERSION = 6
 _OF_THIS_ATTEMPT = ("failed_requests", "final_failures")
 
 
@@ -33,21 +34,25 @@ class StageLine:
         made_from: dict[str, Any],
         work: Callable[[StageFolder], Outcome],
         signature: Mapping[str, Any] | None = None,
+        checked: Mapping[str, Any] | None = None,
     ) -> str:
         """Run the stage ``name`` unless it is finished; its fingerprint for the stages after it.
 
         ``signature`` is what its examples carry and nobody learns from: where it alone changes,
         it is written into the finished examples, and what was trained on them stays.
+        ``checked``, for a stage with a signature, is what its examples are only held against:
+        another one runs the stage again, and what follows only where other examples come out.
         """
         self._position += 1
         asked = fingerprint({"stage": name, "version": _STAGE_VERSION, **made_from})
-        made = asked if signature is None else fingerprint([asked, signature])
+        own = fingerprint([asked, checked]) if checked else asked
+        made = own if signature is None else fingerprint([own, signature])
         run, progress = self._study.run, self._study.progress
         folder = run.stage(name)
         room = context_of_models(self._study.recipe)
         if folder.is_finished(made) and folder.is_begun(made) and _is_settled(folder, room):
             progress.say(f"= {name}: finished before")
-        elif signature is not None and _differs_in_signature(folder, asked, room):
+        elif signature is not None and _differs_in_signature(folder, own, room):
             about = {**(folder.summary() or {}), "fingerprint": made, "signature": signature}
             folder.mark(made)
             sign_anew(self._study, folder)
@@ -58,7 +63,8 @@ class StageLine:
             start = time.monotonic()
             with self._timed(name) as usage:
                 summary = work(folder).summary()
-            about = {"stage": name, "position": self._position, "arguments": made_from}
+            arguments = {**made_from, **(checked or {})}
+            about = {"stage": name, "position": self._position, "arguments": arguments}
             if signature is not None:
                 about |= {"signature": signature, "content": _unsigned(folder)}
             about["failed_requests"] = usage.failed_requests
@@ -111,8 +117,10 @@ class StageLine:
 
 
 def _unsigned(folder: StageFolder) -> str:
-    """A fingerprint of the examples, without what they carry of price and terms."""
-    examples = folder.read("examples", Example)
+    """A fingerprint of the examples, and of those they were selected from, without what they
+    carry of price and terms.
+    """
+    examples = (e for kind in ("examples", POOL) for e in folder.read(kind, Example))
     unsigned = (replace(example, price=0.0, licence_class="") for example in examples)
     return fingerprint([fingerprint(asdict(example)) for example in unsigned])
 

@@ -29,9 +29,13 @@ from teichaku.recipes.evaluated import (
     evaluated_models,
 )
 from teichaku.recipes.evaluation_schema import Unanswerable
+from teichaku.recipes.judges import own_judge
 from teichaku.recipes.retrieval_stage import retrieval_fingerprint, retrieve_for
 from teichaku.recipes.stage_line import prompt_fingerprints, scope
 from teichaku.recipes.study import Outcome, Study, write_dropped
+
+#: Room for saying whether an answer abstains, of a model that does not think before.
+_TELLING_TOKENS = 320
 
 
 def asks_unanswerable(study: Study) -> bool:
@@ -55,7 +59,7 @@ def unanswerable_fingerprint(study: Study) -> dict[str, Any]:
         "conditions": _conditions(study),
         "max_tokens": evaluation.max_tokens,
         "teacher": workshop.teacher.identity if settings.check else "",
-        "judge": workshop.judge.identity if settings.judge else "",
+        "judge": _judge(study).protocol.fingerprint if settings.judge else "",
         "judges_itself": evaluation.judge.itself,
         "prompts": prompt_fingerprints(study, prompts),
         **(retrieval_fingerprint(study) if study.recipe.retrieves else {}),
@@ -167,13 +171,24 @@ def _asked(study: Study, made: Sequence[Question]) -> tuple[list[Answer], dict[s
     for one in evaluated_models(study):
         identities[one.arm] = one.model.identity
         whom = [Asked(one.arm, one.checkpoint, condition) for condition in wanted]
-        answers += answer_rounds(asked, one.model, whom, put)
+        answers += answer_rounds(asked, one.model, whom, one.limited(put))
     return answers, identities
 
 
 def _conditions(study: Study) -> list[Condition]:
     """Closed book, and with retrieval where the recipe asks so; no passage is the right one."""
     return ["closed_book", "retrieval"] if study.recipe.retrieves else ["closed_book"]
+
+
+def _judge(study: Study) -> AbsoluteJudge:
+    own = own_judge(study)
+    return AbsoluteJudge(
+        study.prompts.load("abstention_judge"),
+        own.identity,
+        own.sampling(_TELLING_TOKENS),
+        study.prompts.load("ask_again"),
+        ABSTAINS,
+    )
 
 
 def _judged(
@@ -183,13 +198,7 @@ def _judged(
     identities: Mapping[str, str],
 ) -> list[Judgement]:
     """The judge's marks: 1 where an answer abstains, 0 where not. It does not mark itself."""
-    model = study.workshop.judge
-    judge = AbsoluteJudge(
-        study.prompts.load("abstention_judge"),
-        model.identity,
-        again=study.prompts.load("ask_again"),
-        form=ABSTAINS,
-    )
+    model, judge = study.workshop.judge, _judge(study)
     itself = study.recipe.evaluation.judge.itself
     own = {} if itself else self_graded(model.identity, identities)
     marked = [answer for answer in answers if answer.arm not in own]

@@ -43,11 +43,13 @@ from teichaku.recipes.model_schema import (
     SameAs,
     Scripted,
     Transformers,
+    without_limit,
 )
 from teichaku.recipes.progress import Progress, duration
 from teichaku.recipes.schema import Recipe
 
 if TYPE_CHECKING:
+    from teichaku.backends.llama_cpp import LlamaCppModel
     from teichaku.backends.sentence_embedding import SentenceEmbedder
     from teichaku.backends.transformers import TransformersStudent
 
@@ -234,6 +236,7 @@ class Workshop:
         self._embedders: dict[str, Embedder] = {}
         self._sentences: dict[str, SentenceEmbedder] = {}
         self._opened: list[Closable] = []
+        self._engines: dict[tuple[str, str], LlamaCppModel] = {}
         self._run_folder = run_folder
         self._batch_folder = run_folder if sends_batches else None
         self.cache = RequestCache(cache_path)
@@ -263,6 +266,7 @@ class Workshop:
 
     def further_judge(self, config: LlamaCpp | Http | Scripted) -> ChatModel:
         """A judge beside the recipe's own; the same one for the same configuration."""
+        config = without_limit(config)
         key = config.model_dump_json()
         if key not in self._judges:
             self._judges[key] = self._paid("judge", config)
@@ -270,6 +274,7 @@ class Workshop:
 
     def student(self, config: Transformers | Scripted, role: str = "student") -> Student:
         """A model that learns; the same one for the same configuration."""
+        config = without_limit(config)
         key = config.model_dump_json()
         if key not in self._students:
             self._students[key] = self._build_student(config, role)
@@ -277,6 +282,7 @@ class Workshop:
 
     def evaluated(self, config: EvaluatedModel) -> ChatModel:
         """A model that only answers, counted; the same one for the same configuration."""
+        config = without_limit(config)
         key = config.model_dump_json()
         if key not in self._evaluated:
             price = None if isinstance(config, Transformers) else price_per_token(config)
@@ -543,10 +549,33 @@ class Workshop:
 
     def _chat(self, role: str, config: LlamaCpp | Http | Scripted) -> ChatModel:
         if isinstance(config, LlamaCpp):
-            from teichaku.backends.llama_cpp import LlamaCppModel
+            return self.engine(role, config)
+        model: ChatModel
+        if isinstance(config, Http) and config.batch is not None and self._batch_folder is not None:
+            model = self._batch_model(config, config.batch, self._batch_folder)
+        elif isinstance(config, Http):
+            from teichaku.backends.http import HttpModel
 
+            fields = config.model_dump(exclude={"backend", "licence", "price", "batch"})
+            model = HttpModel(**fields, as_json=self._prompts.load("as_json"))
+        else:
+            from teichaku.backends.scripted import ScriptedModel, scripted_teacher
+
+            model = ScriptedModel(scripted_teacher, config.model, config.seconds)
+        self._note(role, config, model.identity)
+        return model
+
+    def engine(self, role: str, config: LlamaCpp) -> "LlamaCppModel":
+        """A model in llama.cpp; the same one for the same role and configuration. Its weights are
+        read when it is first asked.
+        """
+        from teichaku.backends.llama_cpp import LlamaCppModel
+
+        config = without_limit(config)
+        key = (role, config.model_dump_json())
+        if key not in self._engines:
             found = self._resolve(config.model)
-            embedded = LlamaCppModel(
+            self._engines[key] = LlamaCppModel(
                 found.path,
                 name=found.name,
                 sha256=found.sha256,
@@ -554,22 +583,9 @@ class Workshop:
                 slots=config.slots or 1,
                 speculate=config.speculate,
             )
-            self._opened.append(embedded)
-            self._note(role, config, embedded.identity, found)
-            return embedded
-        model: ChatModel
-        if isinstance(config, Http) and config.batch is not None and self._batch_folder is not None:
-            model = self._batch_model(config, config.batch, self._batch_folder)
-        elif isinstance(config, Http):
-            from teichaku.backends.http import HttpModel
-
-            model = HttpModel(**config.model_dump(exclude={"backend", "licence", "price", "batch"}))
-        else:
-            from teichaku.backends.scripted import ScriptedModel, scripted_teacher
-
-            model = ScriptedModel(scripted_teacher, config.model, config.seconds)
-        self._note(role, config, model.identity)
-        return model
+            self._opened.append(self._engines[key])
+            self._note(role, config, self._engines[key].identity, found)
+        return self._engines[key]
 
     def _batch_model(self, config: Http, batch: Batch, folder: Path) -> ChatModel:
         from teichaku.backends.batch_files import BatchFileModel, BatchStatus
@@ -586,6 +602,7 @@ class Workshop:
             url,
             config.model,
             structured=config.structured,
+            as_json=self._prompts.load("as_json"),
             extra=config.extra,
             service=service if batch.service else None,
             poll_seconds=batch.poll_seconds,

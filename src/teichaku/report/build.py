@@ -7,7 +7,7 @@ from typing import Any
 from teichaku.core.records import BASE_CHECKPOINT
 from teichaku.core.run_folder import RunFolder, json_bytes, write_aside
 from teichaku.report import accounts, study, tables
-from teichaku.report.controls import control_cell, controls
+from teichaku.report.controls import control_cell, control_replies, controls
 from teichaku.report.curation import curation, selections
 from teichaku.report.diagnosis import Diagnosis, against_retrieval, diagnose
 from teichaku.report.evidence import Arm, Evidence, read_evidence
@@ -209,16 +209,20 @@ def _diagnosis(
     """
     if verdict is NO_QUESTIONS:
         trained = [arm for arm in evidence.arms() if arm.checkpoint != BASE_CHECKPOINT]
-        found = [control_cell(evidence, arm.base, arm) for arm in trained[:1]]
-        cells = [cell for cell in found if cell]
-        return diagnose(verdict, cells) if cells and len(trained) == 1 else None
+        if len(trained) != 1:
+            return None
+        (arm,) = trained
+        cell = control_cell(evidence, arm.base, arm)
+        replies = control_replies(evidence, arm.base, arm)
+        return diagnose(verdict, [cell], replies=replies) if cell else None
     if best is None or verdict.shown is None or verdict.shown.tuned is None:
         return None
     rows = [row for row in compared if row.question_kind not in tables.APART]
     general = control_cell(evidence, base, best)
     rows += [general] if general else []
     against = against_retrieval(weighed, base, best, scorer) if is_retrieval(evidence) else {}
-    return diagnose(verdict, rows, against)
+    replies = control_replies(evidence, base, best)
+    return diagnose(verdict, rows, against, replies=replies)
 
 
 def _told(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:

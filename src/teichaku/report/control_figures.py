@@ -32,8 +32,7 @@ def control_figures(report: dict[str, Any], words: Wording) -> list[Figure]:
             {
                 "category": words.label("control_categories", row["category"]),
                 "series": row["arm"],
-                "value": row["lenient"],
-                "told": words.share(row["lenient"], "share", 1),
+                **_told(row["lenient"], words),
             }
             for row in found["categories"]
             if row["is_published"] == is_published
@@ -53,6 +52,18 @@ def control_figures(report: dict[str, Any], words: Wording) -> list[Figure]:
         name = f"controls-{len(made)}"
         made.append(Figure(name, "controls", title, specification(chart), palette(models)))
     return made
+
+
+def _told(found: Mapping[str, Any] | None, words: Wording) -> dict[str, Any]:
+    """A value as it is drawn and told, with its interval and over how many items it is."""
+    if found is None:
+        return {"value": None, "told": words.share(None, "share"), "interval": "", "n": ""}
+    return {
+        "value": found["value"],
+        "told": words.share(found["value"], "share", 1),
+        "interval": words.interval(found, "share", 1),
+        "n": words.count(found["n"]),
+    }
 
 
 def _models(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[str], bool]:
@@ -165,4 +176,6 @@ def _tooltip(altair: ModuleType, words: Wording) -> list[Any]:
         altair.Tooltip("series:N", title=words("columns.arm")),
         altair.Tooltip("category:N", title=words("columns.category")),
         altair.Tooltip("told:N", title=words("columns.value")),
+        altair.Tooltip("interval:N", title=words("columns.interval")),
+        altair.Tooltip("n:N", title=words("columns.n")),
     ]

@@ -10,19 +10,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from teichaku.core.records import BASE_CHECKPOINT, Question, Score
+from teichaku.core.records import BASE_CHECKPOINT, Answer, Question, Score
 from teichaku.core.statistics import (
     Interval,
     bootstrap_of_sums,
     clustered_mean,
     holm,
+    minimum_detectable_difference,
     paired_difference,
     sign_flip_test,
     tally,
 )
-from teichaku.evaluation.benchmarks.controls import ControlInfo, as_share, read_sets
+from teichaku.evaluation.benchmarks.controls import (
+    ControlInfo,
+    as_share,
+    read_items,
+    read_sets,
+    stands_beside,
+    unread_replies,
+)
 from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.forgetting import Replies, is_above_guessing
 from teichaku.report.intervals import as_figure, model_order, probability, rounded
+from teichaku.report.statistics import over_seeds, seed_families
 from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
 
@@ -32,16 +42,18 @@ READINGS = ("lenient", "strict")
 #: All sets together; a set's values are shares of its scale there.
 TOGETHER = "together"
 _SHARES = (0.0, 1.0)
-_CORRELATIONS = ("pearson", "spearman")
+_CORRELATIONS = ("pearson", "spearman", "mcc")
 #: What the notes of sets say (evaluation/benchmarks), by the report's words for it.
 _NOTES: Mapping[str, re.Pattern[str]] = {
     name: re.compile(said)
     for name, said in {
         "stands_in": r"(?P<set>.+) stands in for (?P<other>.+), and is not it",
         "judge_only": r"the references were written by a model of OpenAI: do not train on them",
-        "doubtful": r"(?P<count>\d+) references are reported wrong",
+        "doubtful": r"(?P<count>\d+) references are reported wrong, and no judge is shown them",
         "first_rows": r"the first rows of the published file, which the package does not have as "
         r"a whole",
+        "other_metric": r"(?P<wanted>.+) is not computed here: (?P<metric>.+) marks the answers "
+        r"instead, outside of any published average",
         "no_pattern": r"answer_pattern_id (?P<pattern>.+) names a pattern that is not in the file: "
         r"the answer is cut at the first blank line instead",
     }.items()
@@ -85,9 +97,8 @@ def controls(evidence: Evidence, arms: Sequence[Arm]) -> dict[str, Any] | None:
         "changes": _changes(sets, by_model, arms, results.get("results", ())),
         "together": _together(sets, by_model, order),
         "against_best": _against_best(sets, by_model, order),
-        "categories": sorted(
-            results.get("categories", ()), key=lambda row: (row["is_published"], order(row["arm"]))
-        ),
+        "seeds": _seeds(sets, by_model, arms),
+        **{name: _means(results.get(name, ()), order) for name in ("categories", "means")},
         "averages": results.get("averages", []),
         "dropped": dict((evidence.stages[STAGE].get("counts") or {}).get("reasons") or {}),
         "judged": any(one.form == "judge" for one in sets.values()),
@@ -101,19 +112,73 @@ def control_cell(evidence: Evidence, base: str, best: Arm | None) -> Cell | None
 
     Every item counts the same, so a set counts by how many of its items were asked.
     """
+    both = _on_all_sets(evidence, base, best)
+    return None if both is None else _cell(both, both.sides, STAGE)
+
+
+def control_replies(evidence: Evidence, base: str, best: Arm | None) -> Replies | None:
+    """What is known of the replies behind :func:`control_cell`, on the same items."""
+    both = _on_all_sets(evidence, base, best)
+    if best is None or both is None:
+        return None
+    folder = evidence.finished.run.stage(STAGE)
+    sets, items = read_sets(folder), {item.question.id: item for item in read_items(folder)}
+    answers: dict[tuple[str, str], list[Answer]] = {}
+    for answer in evidence.finished.read(STAGE, "answers", Answer):
+        answers.setdefault((answer.arm, answer.checkpoint), []).append(answer)
+    before, after = (
+        unread_replies(sets, items, answers[who])
+        for who in ((base, BASE_CHECKPOINT), (best.name, best.checkpoint))
+    )
+    sides = [float(before[name]) for name in both.ids], [float(after[name]) for name in both.ids]
+    hidden = [was or now for was, now in zip(*sides, strict=True)]
+    changes = [new - old for old, new in zip(*both.sides, strict=True)]
+    none = [0.0] * len(changes)
+    parts = (
+        [change * share for change, share in zip(changes, shares, strict=True)]
+        for shares in (hidden, [1 - share for share in hidden])
+    )
+    in_form, in_answers = (
+        both.estimate(paired_difference(none, part, both.clusters, _SHARES)) for part in parts
+    )
+    results = evidence.finished.json(STAGE, "results.json").get("results", ())
+    asked = [items[name].question.benchmark for name in both.ids]
+    floor = _floor(sets, results, base, asked)
+    return Replies(rounded(floor) or 0.0, _cell(both, sides, "unread"), in_form, in_answers)
+
+
+def _on_all_sets(evidence: Evidence, base: str, best: Arm | None) -> "_Pairs | None":
+    """The items of all sets that have a value of both models."""
     if best is None or STAGE not in evidence.stages:
         return None
     by_model = _by_model(evidence, read_sets(evidence.finished.run.stage(STAGE)))
-    old = by_model.get((base, BASE_CHECKPOINT))
-    new = by_model.get((best.name, best.checkpoint))
-    if old is None or new is None:
-        return None
+    old = by_model.get((base, BASE_CHECKPOINT), _Items({}))
+    new = by_model.get((best.name, best.checkpoint), _Items({}))
     both = _paired(old.of(TOGETHER, "lenient"), new.of(TOGETHER, "lenient"))
-    if not both.ids:
-        return None
-    before, after = (both.estimate(clustered_mean(v, both.clusters, _SHARES)) for v in both.sides)
-    change = both.estimate(paired_difference(*both.sides, both.clusters, _SHARES))
-    return Cell("control", "closed_book", STAGE, before, after, change)
+    return both if both.ids else None
+
+
+def _cell(both: "_Pairs", sides: tuple[list[float], list[float]], scorer: str) -> Cell:
+    before, after = (both.estimate(clustered_mean(v, both.clusters, _SHARES)) for v in sides)
+    change = both.estimate(paired_difference(*sides, both.clusters, _SHARES))
+    return Cell("control", "closed_book", scorer, before, after, change)
+
+
+def _floor(
+    sets: Mapping[str, ControlInfo],
+    results: Iterable[Mapping[str, Any]],
+    base: str,
+    asked: Sequence[str],
+) -> float:
+    """What guessing would reach on items of the sets ``asked``: of each the better of its floors, 0
+    where it has none.
+    """
+    floors = {
+        row["benchmark"]: max(row["majority"] or 0.0, row["random"] or 0.0)
+        for row in results
+        if row["arm"] == base and not stands_beside(row, sets[row["benchmark"]])
+    }
+    return float(np.mean([floors.get(key, 0.0) for key in asked]))
 
 
 def _by_model(evidence: Evidence, sets: Mapping[str, ControlInfo]) -> dict[tuple[str, str], _Items]:
@@ -208,7 +273,7 @@ def _changes(
             family = [
                 row
                 for arm in trained
-                if (row := _change(key, reading, arm, sets.get(key), by_model, results))
+                if (row := _change(key, reading, arm, sets, by_model, results))
             ]
             made += _adjusted(family)
     return made
@@ -228,14 +293,16 @@ def _change(
     key: str,
     reading: str,
     arm: Arm,
-    about: ControlInfo | None,
+    sets: Mapping[str, ControlInfo],
     by_model: Mapping[tuple[str, str], _Items],
     results: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any] | None:
-    old = by_model.get((arm.base, BASE_CHECKPOINT), _Items({})).of(key, reading)
+    own = by_model.get((arm.base, BASE_CHECKPOINT), _Items({}))
+    old = own.of(key, reading)
     new = by_model.get((arm.name, arm.checkpoint), _Items({})).of(key, reading)
+    about = sets.get(key)
     scale = about.scale if about else _SHARES
-    row = {
+    row: dict[str, Any] = {
         "set": key,
         "reading": reading if about is None or _has_readings(about) else "",
         "arm": arm.name,
@@ -244,10 +311,24 @@ def _change(
         "scale": list(scale),
     }
     if old and new:
-        return {**row, **_tested(_paired(old, new), scale)}
-    whole = [_of_set(results, key, name, point, reading) for name, point in
-             ((arm.base, BASE_CHECKPOINT), (arm.name, arm.checkpoint))]  # fmt: skip
-    before, after = whole
+        both = _paired(old, new)
+        row |= _tested(both, scale)
+        kept = set(both.ids)
+        keys = [key] if about else sets
+        asked = [one for one in keys for name in own.of(one, reading) if name in kept]
+        floor = rounded(_floor(sets, results, arm.base, asked)) if asked else None
+        # What checks or a judge mark cannot be guessed.
+        is_guessed = bool(floor) and scale == _SHARES
+        is_above = is_above_guessing(Estimate(**row["before"]), floor or 0.0)
+        return {
+            **row,
+            "floor": floor if is_guessed else None,
+            "above_guessing": is_above if is_guessed else None,
+        }
+    if about is None:
+        return None
+    models = ((arm.base, BASE_CHECKPOINT), (arm.name, arm.checkpoint))
+    before, after = (_of_set(results, about, name, point, reading) for name, point in models)
     if before is None or after is None:
         return None
     # A metric of the whole set: no item has a value, so nothing is paired.
@@ -256,7 +337,8 @@ def _change(
     relative = None if share is None else as_figure(Interval(share, None, None, change.n))
     return {**row, "before": as_figure(before), "after": as_figure(after),
             "difference": as_figure(change), "relative": relative, "won": None, "lost": None,
-            "tied": None, "p": None}  # fmt: skip
+            "tied": None, "p": None, "detectable": None, "floor": None,
+            "above_guessing": None}  # fmt: skip
 
 
 def _tested(both: _Pairs, scale: tuple[float, float]) -> dict[str, Any]:
@@ -276,7 +358,51 @@ def _tested(both: _Pairs, scale: tuple[float, float]) -> dict[str, Any]:
         "lost": counted.lost,
         "tied": counted.tied,
         "p": sign_flip_test(before, after, both.clusters),
+        "detectable": rounded(minimum_detectable_difference(before, after, both.clusters, scale)),
     }
+
+
+def _seeds(
+    sets: Mapping[str, ControlInfo],
+    by_model: Mapping[tuple[str, str], _Items],
+    arms: Sequence[Arm],
+) -> list[dict[str, Any]]:
+    """Arms that differ in nothing but the seed of their training, taken together by set."""
+    found = []
+    for family in seed_families([arm for arm in arms if arm.checkpoint != BASE_CHECKPOINT]):
+        for key in [*([TOGETHER] if len(sets) > 1 else []), *sets]:
+            about = sets.get(key)
+            own = [
+                _values(by_model.get((arm.name, arm.checkpoint), _Items({})), key) for arm in family
+            ]
+            before = _values(by_model.get((family[0].base, BASE_CHECKPOINT), _Items({})), key)
+            over = over_seeds(own, before, about.scale if about else _SHARES)
+            if over["mean"] is not None:
+                found.append(
+                    {
+                        "set": key,
+                        "arms": [arm.name for arm in family],
+                        "seeds": [arm.seed for arm in family],
+                        "unit": _unit(about) if about else "share",
+                        **over,
+                    }
+                )
+    return found
+
+
+def _means(
+    rows: Iterable[Mapping[str, Any]], order: Callable[[str], tuple[int, str]]
+) -> list[dict[str, Any]]:
+    """Means over sets with their intervals, as the report has figures."""
+
+    def figure(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if found is None:
+            return None
+        kept = {name: found[name] for name in ("value", "low", "high", "n")}
+        return as_figure(Interval(**kept), found["documents"])
+
+    made = [{**row, **{name: figure(row[name]) for name in READINGS}} for row in rows]
+    return sorted(made, key=lambda row: (row["is_published"], order(row["arm"])))
 
 
 def _values(items: _Items, key: str) -> dict[str, Score]:
@@ -345,11 +471,15 @@ def _relative(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _of_set(
-    results: Iterable[Mapping[str, Any]], key: str, arm: str, checkpoint: str, reading: str
+    results: Iterable[Mapping[str, Any]],
+    about: ControlInfo,
+    arm: str,
+    checkpoint: str,
+    reading: str,
 ) -> Interval | None:
     for row in results:
-        is_it = (row["benchmark"], row["arm"], row["checkpoint"]) == (key, arm, checkpoint)
-        if is_it and row[reading] is not None and ":" not in row["metric"]:
+        is_it = (row["benchmark"], row["arm"], row["checkpoint"]) == (about.key, arm, checkpoint)
+        if is_it and row[reading] is not None and not stands_beside(row, about):
             return Interval(**row[reading])
     return None
 
@@ -375,14 +505,14 @@ def _row(
         "checkpoint": row["checkpoint"],
         "is_base": row["arm"] in evidence.base_arms,
         "metric": row["metric"],
-        "unit": _unit(about),
+        "unit": _unit(about, row["metric"]),
         "scale": list(about.scale),
         **{
             reading: as_figure(Interval(**row[reading]) if row[reading] else None)
             for reading in READINGS
         },
         "has_readings": _has_readings(about),
-        "is_further_judge": ":" in row["metric"],
+        "stands_beside": stands_beside(row, about),
         "asked": row["asked"],
         "failed": row["failed"],
         **{
@@ -400,8 +530,10 @@ def _has_readings(about: ControlInfo) -> bool:
     return about.of_items is not None and not about.is_published
 
 
-def _unit(about: ControlInfo) -> str:
-    """How a value is written: a mark (``judge``), a correlation (``number``), else a share."""
+def _unit(about: ControlInfo, metric: str = "") -> str:
+    """How a value (by ``metric``; none: by the set's own) is written: a mark (``judge``), a
+    correlation (``number``), else a share.
+    """
     if about.form == "judge":
         return "judge"
-    return "number" if about.metric.endswith(_CORRELATIONS) else "share"
+    return "number" if (metric or about.metric).endswith(_CORRELATIONS) else "share"

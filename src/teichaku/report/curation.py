@@ -10,6 +10,7 @@ from typing import Any
 from teichaku.core.records import Example, content_id
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence
+from teichaku.report.score_distributions import distributions
 from teichaku.report.tables import Cells
 from teichaku.report.wording import Wording
 
@@ -22,8 +23,8 @@ _OF_LEAKS = ("files", "items", "leaking_items", "leaking_examples", "action")
 
 
 def curation(evidence: Evidence) -> list[dict[str, Any]]:
-    """For each arm's data: survivors, what was looked for, lengths, diversity, and samples before
-    and after.
+    """For each arm's data: survivors, what was looked for, lengths, scores, diversity, and samples
+    before and after.
     """
     found = []
     for name, after in sorted(evidence.examples.items()):
@@ -38,6 +39,7 @@ def curation(evidence: Evidence) -> list[dict[str, Any]]:
                 "survivors": survivors(before, after),
                 "looked_for": looked_for(notes),
                 "lengths": [*lengths(before, "before"), *lengths(after, "after")],
+                "distributions": distributions(evidence, data),
                 "diversity": notes.get("diversity"),
                 "thresholds": notes.get("thresholds") or [],
                 "samples": {

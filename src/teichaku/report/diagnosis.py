@@ -13,6 +13,7 @@ from typing import Literal
 from teichaku.core.records import BASE_CHECKPOINT, Score
 from teichaku.report import tables
 from teichaku.report.evidence import Arm
+from teichaku.report.forgetting import Loss, Replies, is_above_guessing, loss_of
 from teichaku.report.study import Cell
 from teichaku.report.tables import ALL_KINDS, Cells, Estimate
 from teichaku.report.verdict import (
@@ -54,6 +55,7 @@ Remedy = Literal[
     "ask_other_wording",
     "ask_more",
     "ask_controls",
+    "abler_controls",
 ]
 Way = Literal["train", "retrieve", "both", "open_book", "not_yet", "undecided", "benchmarks"]
 
@@ -147,6 +149,7 @@ _ABILITIES: Mapping[Reading, Ability] = {
 _BESIDE_OPEN_BOOK: Mapping[str, str] = {"close": "short", "worse": "short", "wide": "unclear"}
 #: Verdicts in which nothing was trained or measured.
 _NOTHING = ("no_training", "no_scores", "unfinished")
+_LOSSES: tuple[Ability, ...] = ("forgets", "loses", "slips")
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,9 @@ class Diagnosis:
     what the verdict decides.
 
     ``controls`` is the comparison on control questions, ``against`` those with retrieval.
+    ``replies`` are what is known of the replies to control questions, ``loss`` is what was lost
+    there (null where no loss is shown), and ``above_guessing`` tells whether the untuned model is
+    shown to beat guessing on them; null where that is not known.
     """
 
     knowledge: Knowledge
@@ -179,6 +185,9 @@ class Diagnosis:
     reason: str
     controls: Cell | None = None
     against: AgainstRetrieval = AgainstRetrieval()
+    replies: Replies | None = None
+    loss: Loss | None = None
+    above_guessing: bool | None = None
 
 
 def diagnose(
@@ -186,13 +195,14 @@ def diagnose(
     rows: Sequence[Cell],
     retrieval: Mapping[str, AgainstRetrieval] | None = None,
     tolerance: float = TOLERANCE,
+    replies: Replies | None = None,
 ) -> Diagnosis:
     """The diagnosis that goes with ``verdict`` on the same ``rows`` (base against best by kind and
     condition, controls of kind ``control`` among them).
 
     ``retrieval`` has the comparisons by kind of question (:func:`against_retrieval`); the kind
     that the verdict speaks of decides. ``tolerance`` is the share of a scale up to which a loss
-    on controls makes none.
+    on controls makes none. ``replies`` are those to the controls.
     """
     closed = {row.question_kind: row for row in rows if row.condition == "closed_book"}
     controls = closed.get("control")
@@ -202,7 +212,17 @@ def diagnose(
     against = (retrieval or {}).get(kind, AgainstRetrieval())
     way, reason = _way(verdict, knowledge, ability, against)
     remedies = () if verdict.outcome in _NOTHING else _remedies(knowledge, ability, reason)
-    return Diagnosis(knowledge, ability, remedies, way, reason, controls, against)
+    if controls is None or replies is None or ability == "unasked":
+        return Diagnosis(knowledge, ability, remedies, way, reason, controls, against)
+    limit = share_of_scale(controls.scorer, tolerance)
+    loss = loss_of(controls.base, replies, limit) if ability in _LOSSES else None
+    is_above = is_above_guessing(controls.base, replies.floor)
+    if not is_above and verdict.outcome not in _NOTHING:
+        # What a model cannot do it cannot lose.
+        remedies = (*remedies, "abler_controls")
+    return Diagnosis(
+        knowledge, ability, remedies, way, reason, controls, against, replies, loss, is_above
+    )
 
 
 def ability_of(controls: Cell | None, tolerance: float = TOLERANCE) -> Ability:

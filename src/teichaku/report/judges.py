@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from teichaku.core.agreement import Agreement, prediction_powered_mean
 from teichaku.core.records import Answer, Comparison, Judgement, Question
+from teichaku.core.statistics import Scale
+from teichaku.evaluation.benchmarks.controls import read_sets
 from teichaku.evaluation.judging.marks import align, calibrate, judges_agreement, marks_by_answer
 from teichaku.evaluation.judging.protocol import JudgeProtocol
 from teichaku.evaluation.judging.trust import (
@@ -36,7 +38,8 @@ from teichaku.report.wording import Wording
 
 Rated = TypeVar("Rated", Judgement, Comparison)
 
-_SCALE = (1.0, 10.0)
+#: The scale of marks on answers to the run's questions.
+_SCALE: Scale = (1.0, 10.0)
 #: What stands for the prompt where people alone judged answers to benchmarks.
 _SHEET = "sheet"
 #: A share of marks that could not be read, and of pairs on whose orders a judge disagrees, from
@@ -48,7 +51,7 @@ _MANY_FAILED, _MANY_UNLIKE = 0.05, 0.2
 class _Marked:
     """Marks by one prompt on the answers that are compared, whoever gave them. ``of`` is empty for
     the questions of the run, else the prompt by which the answers to benchmarks were marked.
-    ``models`` are the identities of the models by arm.
+    ``models`` are the identities of the models by arm, ``scales`` those of the marks by benchmark.
     """
 
     of: str
@@ -57,6 +60,11 @@ class _Marked:
     answers: Mapping[str, Answer]
     questions: Mapping[str, Question]
     models: Mapping[str, str]
+    scales: Mapping[str, Scale]
+
+    def benchmark(self, answer_id: str) -> str:
+        """The benchmark that an answer is to; empty for a question of the run."""
+        return self.questions[self.answers[answer_id].question_id].benchmark
 
     def cluster(self, answer_id: str) -> str:
         """What an answer stands or falls with."""
@@ -68,8 +76,7 @@ def judges(evidence: Evidence) -> dict[str, Any] | None:
     did.
     """
     persons, known = people(evidence), all_judges(evidence)
-    of_run = _of_run(evidence, persons)
-    marked = [of_run, *_of_controls(evidence, persons)]
+    marked = [_of_run(evidence, persons), *_of_controls(evidence, persons)]
     rows = [row for one in marked for row in _of_marks(one, known)]
     rows += _of_comparisons(evidence, known)
     calibrated = _calibrated(evidence, known)
@@ -78,7 +85,7 @@ def judges(evidence: Evidence) -> dict[str, Any] | None:
     return {
         "judges": rows,
         "agreement": [found for one in marked if (found := _agreement(one, known))],
-        "powered": _powered(of_run, persons, known),
+        "powered": [row for one in marked for row in _powered(one, persons, known)],
         "calibration": calibrated,
         "stale": sum(person.stale for person in persons),
     }
@@ -139,6 +146,7 @@ def _of_run(evidence: Evidence, persons: Sequence[Person]) -> _Marked:
         final,
         evidence.questions,
         dict(stage.models),
+        {"": _SCALE},
     )
 
 
@@ -160,6 +168,8 @@ def _of_controls(evidence: Evidence, persons: Sequence[Person]) -> list[_Marked]
         if row.answer_id in answers
     ]
     by_hand = [(p.protocol, row) for p in persons for row in p.marks if row.answer_id in answers]
+    sets = read_sets(finished.run.stage("controls")) if "controls" in finished.stages else {}
+    scales = {key: one.scale for key, one in sets.items()}
     found = []
     for name, protocols in [*sorted(by_prompt.items()), (_SHEET, [])]:
         labels = {one.label for one in protocols}
@@ -171,7 +181,8 @@ def _of_controls(evidence: Evidence, persons: Sequence[Person]) -> list[_Marked]
         everybody = [*protocols, *dict.fromkeys(protocol for protocol, _ in own)]
         marks += [row for _, row in own]
         if everybody:
-            found.append(_Marked(name, everybody, marks, answers, questions, dict(stage.models)))
+            models = dict(stage.models)
+            found.append(_Marked(name, everybody, marks, answers, questions, models, scales))
     return found
 
 
@@ -218,6 +229,7 @@ def _row(report: JudgeReport, known: Sequence[Judge]) -> dict[str, Any]:
         "protocol": protocol.label,
         "parser": protocol.parser,
         "reference": protocol.reference,
+        "settings": None if is_person(protocol) else _settings(protocol),
         "rows": report.rows,
         "failed": sum(report.failed.values()),
         "reasons": report.failed,
@@ -230,6 +242,15 @@ def _row(report: JudgeReport, known: Sequence[Judge]) -> dict[str, Any]:
         "is_teacher": judge is not None and judge.is_teacher,
         "itself": dict(judge.itself) if judge is not None else {},
         "warnings": _warnings(report, judge),
+    }
+
+
+def _settings(protocol: JudgeProtocol) -> dict[str, Any]:
+    """What the recipe decides of how a model judges."""
+    return {
+        "max_tokens": protocol.sampling.max_tokens,
+        "repeats": protocol.repeats,
+        "expected": protocol.expected,
     }
 
 
@@ -301,8 +322,8 @@ def _figures(agreement: Agreement) -> dict[str, Any]:
 def _powered(
     marked: _Marked, persons: Sequence[Person], known: Sequence[Judge]
 ) -> list[dict[str, Any]]:
-    """For each person, judge, arm and condition: the mean that the person's marks would have on
-    all answers, from those that were marked and the judge's marks of all.
+    """For each person, judge, benchmark, arm and condition: the mean that the person's marks would
+    have on all answers, from those that were marked and the judge's marks of all.
     """
     by_judge = marks_by_answer(marked.marks)
     asked = [one for one in marked.protocols if not is_person(one)]
@@ -310,18 +331,19 @@ def _powered(
     for person, protocol in product(persons, asked):
         given = {row.answer_id: row.score for row in person.marks}
         judged = by_judge.get((protocol.judge, protocol.label), {})
-        for (arm, condition), answers in _groups(marked.answers, judged, given).items():
+        for (of, arm, condition), answers in _groups(marked, judged, given).items():
             found = prediction_powered_mean(
                 [given.get(answer.id) for answer in answers],
                 [float(judged[answer.id] or 0) for answer in answers],
                 [marked.cluster(answer.id) for answer in answers],
-                _SCALE,
+                marked.scales[of],
             )
             if found is not None:
                 rows.append(
                     {
                         "person": label(person.protocol, known),
                         "judge": label(protocol, known),
+                        "of": of,
                         "arm": arm,
                         "condition": condition,
                         "answers": len(answers),
@@ -335,16 +357,18 @@ def _powered(
 
 
 def _groups(
-    final: Mapping[str, Answer],
+    marked: _Marked,
     judged: Mapping[str, float | None],
     given: Mapping[str, float | None],
-) -> dict[tuple[str, str], list[Answer]]:
-    """The answers that the judge marked by arm and condition, where a person marked any of them."""
-    groups: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+) -> dict[tuple[str, str, str], list[Answer]]:
+    """The answers that the judge marked by benchmark, arm and condition, where a person marked any
+    of them.
+    """
+    groups: dict[tuple[str, str, str], list[Answer]] = defaultdict(list)
     for answer_id, mark in sorted(judged.items()):
         if mark is not None:
-            answer = final[answer_id]
-            groups[answer.arm, answer.condition].append(answer)
+            answer = marked.answers[answer_id]
+            groups[marked.benchmark(answer_id), answer.arm, answer.condition].append(answer)
     return {
         key: answers
         for key, answers in sorted(groups.items())

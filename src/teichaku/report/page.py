@@ -18,6 +18,7 @@ from markupsafe import Markup
 import teichaku
 from teichaku.report.control_figures import control_figures
 from teichaku.report.figures import Figure, figures, javascript
+from teichaku.report.score_distributions import distribution_figures
 from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, is_small
 from teichaku.report.wording import Wording
 
@@ -26,7 +27,11 @@ _FOLDER = Path(__file__).parent / "templates"
 
 def render(report: dict[str, Any], words: Wording) -> str:
     """The page for the content of a ``report.json``."""
-    drawn = [*figures(report, words), *control_figures(report, words)]
+    drawn = [
+        *figures(report, words),
+        *distribution_figures(report, words),
+        *control_figures(report, words),
+    ]
     scripts = [_library(), (_FOLDER / "page.js").read_text("utf-8")]
     by_section: dict[str, list[Figure]] = {}
     for figure in drawn:

@@ -1,9 +1,13 @@
 """The verdict and its caveats in words, and the plain-text summary for the terminal."""
 
+from collections import Counter
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from teichaku.core.records import Answer
+from teichaku.evaluation.answers import ANSWER_CUT, REQUEST_FAILED, failure_of
 from teichaku.report import tables
 from teichaku.report.diagnosis import TOLERANCE, Diagnosis
 from teichaku.report.evidence import Arm, Evidence, epoch_of
@@ -50,6 +54,7 @@ def _way(diagnosis: Diagnosis, verdict: Verdict, scorer: str, words: Wording) ->
     own = controls.scorer if controls else scorer
     lost = _as_dict(controls.difference) if controls else None
     figures = {
+        **_loss_figures(diagnosis, words),
         "closed": told(instead.base if instead else None),
         "retrieved": told(instead.tuned if instead else None),
         "both": told(adds.tuned if adds else None),
@@ -61,20 +66,48 @@ def _way(diagnosis: Diagnosis, verdict: Verdict, scorer: str, words: Wording) ->
         "control": words.change(lost, own),
         "control_interval": words.change_interval(lost, own),
     }
-    reasons = [diagnosis.reason]
+    reasons = [f"way_reasons.{diagnosis.reason}"]
+    if diagnosis.reason == "training_forgets" and diagnosis.loss is not None:
+        lead = "forgets" if diagnosis.loss in ("ability", "both") else "unfits"
+        reasons = [f"way_reasons.training_{lead}", *_of_loss(diagnosis)]
     if diagnosis.way == "retrieve" and diagnosis.reason != "retrieval_better":
-        reasons.append("instead")
-    return words("verdict_join").join(words(f"way_reasons.{name}", **figures) for name in reasons)
+        reasons.append("way_reasons.instead")
+    return words("verdict_join").join(words(name, **figures) for name in reasons)
+
+
+def _of_loss(diagnosis: Diagnosis) -> list[str]:
+    """The texts that say what was lost, and whether there was anything to lose."""
+    lost = [] if diagnosis.loss is None else [f"losses.{diagnosis.loss}"]
+    return [*lost, *(["guessing"] if diagnosis.above_guessing is False else [])]
+
+
+def _loss_figures(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:
+    """What the texts of :func:`_of_loss` tell of."""
+    controls, replies = diagnosis.controls, diagnosis.replies
+    own = controls.scorer if controls else ""
+    figures = {"tolerance": words.distance(share_of_scale(own, TOLERANCE), own)}
+    if controls is None or replies is None or replies.unread.tuned is None:
+        return figures
+    answers = asdict(replies.in_answers)
+    return {
+        **figures,
+        "before": words.share(controls.base.value, own),
+        "before_interval": words.interval(asdict(controls.base), own),
+        "floor": words.share(replies.floor, own),
+        "unread_before": words.share(replies.unread.base.value, own),
+        "unread_after": words.share(replies.unread.tuned.value, own),
+        "n": words.count(replies.unread.base.n),
+        "in_answers": words.change(answers, own),
+        "in_answers_interval": words.change_interval(answers, own),
+    }
 
 
 def diagnosis_in_words(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:
     """What became of what was taught and of what was known, and what to change."""
-    controls = diagnosis.controls
-    tolerance = words.distance(
-        share_of_scale(controls.scorer, TOLERANCE) if controls else TOLERANCE,
-        controls.scorer if controls else "",
-    )
-    figures = ""
+    controls, known = diagnosis.controls, _loss_figures(diagnosis, words)
+    ability, figures = str(diagnosis.ability), ""
+    if ability == "kept" and diagnosis.above_guessing is False:
+        ability = "kept_guessing"
     if controls is not None and controls.difference is not None and controls.tuned is not None:
         difference = asdict(controls.difference)
         figures = words(
@@ -87,10 +120,12 @@ def diagnosis_in_words(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:
         )
     return {
         "taught": words(f"knowledge.{diagnosis.knowledge}"),
-        "able": words(f"ability.{diagnosis.ability}", tolerance=tolerance),
+        "able": words("verdict_join").join(
+            words(name, **known) for name in (f"ability.{ability}", *_of_loss(diagnosis))
+        ),
         "able_figures": figures,
         "change": [words(f"remedies.{name}") for name in diagnosis.remedies],
-        "tolerance": tolerance,
+        "tolerance": known["tolerance"],
     }
 
 
@@ -170,9 +205,10 @@ def caveats(
         told = {"judge": judge["name"], **judge}
         found += [words("caveats.judge_is_teacher", **told)] if judge["is_teacher"] else []
         found += [words("caveats.judge_failed", **told)] if judge["failed"] else []
-    failed = sum(bool(answer.error) for answer in evidence.answers)
-    if failed:
-        found.append(words("caveats.answers_failed", failed=failed))
+    failed = [answer for answer in evidence.answers if answer.error]
+    if lost := sum(failure_of(answer) == REQUEST_FAILED for answer in failed):
+        found.append(words("caveats.answers_failed", failed=lost))
+    found += _cut_caveats(evidence, words)
     wrong = [row["stage"] for row in counts if row["adds_up"] is False]
     if wrong:
         found.append(words("caveats.counts", stages=", ".join(wrong)))
@@ -183,6 +219,23 @@ def caveats(
         key = "unseen_left_out" if leaves_told_out else "unseen_told"
         found.append(words(f"caveats.{key}", told=len(told_ids), unseen=unseen))
     return [*found, *_leak_caveats(counts, words)]
+
+
+def _cut_caveats(evidence: Evidence, words: Wording) -> list[str]:
+    """The models whose limit ended some answer before it began, wherever they were asked."""
+    stages = ("controls", "unanswerable")
+    others = (
+        answer for stage in stages for answer in evidence.finished.read(stage, "answers", Answer)
+    )
+    asked, cut = Counter[str](), Counter[str]()
+    for answer in chain(evidence.answers, others):
+        asked[answer.arm] += 1
+        cut[answer.arm] += bool(answer.error) and failure_of(answer) == ANSWER_CUT
+    return [
+        words("caveats.answers_cut", model=arm, cut=count, answers=asked[arm])
+        for arm, count in sorted(cut.items())
+        if count
+    ]
 
 
 def told_in_text(evidence: Evidence, best: Arm | None) -> frozenset[str]:

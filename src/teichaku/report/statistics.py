@@ -5,12 +5,13 @@ On the scorer that carries the verdict, at each arm's chosen checkpoint, questio
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import Any
 
 from teichaku.core.records import BASE_CHECKPOINT, Score
 from teichaku.core.statistics import (
+    Scale,
     holm,
     mcnemar,
     minimum_detectable_difference,
@@ -135,14 +136,8 @@ def _seeds(scores: Cells, arms: Sequence[Arm], scorer: str) -> list[dict[str, An
     """Arms that differ in nothing but the seed of their training, taken together: the mean and
     the change from the base, with what other seeds could give in the interval.
     """
-    families: dict[str, list[Arm]] = {}
-    for arm in arms:
-        if arm.seed is not None:
-            families.setdefault(arm.but_for_seed, []).append(arm)
     found = []
-    for family in families.values():
-        if len({arm.seed for arm in family}) < 2:
-            continue
+    for family in seed_families(arms):
         for condition in tables.ordered((key[2] for key in scores), tables.CONDITIONS):
             by_arm = [_final(scores, arm, condition, scorer) for arm in family]
             base = scores.get((family[0].base, BASE_CHECKPOINT, condition, scorer), [])
@@ -156,7 +151,7 @@ def _seeds(scores: Cells, arms: Sequence[Arm], scorer: str) -> list[dict[str, An
                         "seeds": [arm.seed for arm in family],
                         "condition": condition,
                         "question_kind": kind,
-                        **_over_seeds(own, before, scorer),
+                        **over_seeds(own, before, tables.scale_of(scorer)),
                     }
                 )
     return found
@@ -166,13 +161,22 @@ def _by_question(rows: Rows) -> dict[str, Score]:
     return {row.question_id: row for row in rows if row.value is not None}
 
 
-def _over_seeds(
-    own: Sequence[Mapping[str, Score]], before: Mapping[str, Score], scorer: str
+def seed_families(arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Arms that differ in nothing but the seed of their training, where there are several."""
+    families: dict[str, list[Arm]] = {}
+    for arm in arms:
+        if arm.seed is not None:
+            families.setdefault(arm.but_for_seed, []).append(arm)
+    return [family for family in families.values() if len({arm.seed for arm in family}) > 1]
+
+
+def over_seeds(
+    own: Sequence[Mapping[str, Score]], before: Mapping[str, Score], scale: Scale | None
 ) -> dict[str, Any]:
-    """``mean`` and ``difference`` over seeds, on the questions that all of them have values for;
-    ``between_seeds`` is the standard deviation of the difference from seed to seed.
+    """``mean`` and ``difference`` over seeds, on the questions that all of them have values for,
+    of which there are ``n``; ``between_seeds`` is the standard deviation of the difference from
+    seed to seed. ``own`` and ``before`` have rows with a value by question.
     """
-    scale = tables.scale_of(scorer)
 
     def over(
         questions: Sequence[str], value: Callable[[Mapping[str, Score], str], float], ends: Any
@@ -182,7 +186,9 @@ def _over_seeds(
         found = seeded_mean(values, clusters, ends)
         if found is None:
             return None, None
-        return as_figure(found.interval, found.documents), rounded(found.between_seeds)
+        # A question counts once, however many seeds answered it.
+        whole = replace(found.interval, n=len(questions))
+        return as_figure(whole, found.documents), rounded(found.between_seeds)
 
     asked = sorted(set.intersection(*(set(rows) for rows in own)))
     mean, _ = over(asked, lambda rows, name: _value(rows[name]), scale)

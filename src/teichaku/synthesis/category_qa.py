@@ -13,7 +13,11 @@ from typing import Any, Literal
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Example, Passage, Reply, Request, Sampling, content_id
 from teichaku.core.replies import last_json_object, text_value
+from teichaku.synthesis.document_qa import PAIR_LABELS, labelled_lines
 from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, made
+
+#: What teachers who write no JSON put before each part.
+_LABELS = {"category": ("種類", "質問の種類", "カテゴリ", "カテゴリー", "Category"), **PAIR_LABELS}
 
 
 @dataclass(frozen=True)
@@ -72,13 +76,14 @@ class CategoryQA:
         """One example a reply. Raises :class:`UnusableReplyError` for an unknown category or a
         missing part.
         """
-        found = last_json_object(reply.text, ("category", "question", "answer"))
+        found = last_json_object(reply.text, tuple(_LABELS)) or labelled_lines(reply, _LABELS)
         if found is None:
             raise UnusableReplyError("no category, question and answer in the reply.")
-        category, question, answer = (
-            text_value(found[key]) for key in ("category", "question", "answer")
-        )
+        category, question, answer = (text_value(found[key]) for key in _LABELS)
         known = {c.name for c in self.categories}
+        if category not in known:
+            # As the list of the prompt has it, with its label in brackets.
+            category = category.replace("（", "(").partition("(")[0].strip()
         if category not in known or not question or not answer:
             raise UnusableReplyError(
                 "'{category}' is no category of {known}, or a part is empty.",

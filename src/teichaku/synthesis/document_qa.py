@@ -1,17 +1,22 @@
 """``document_qa``: n question-answer pairs a passage (S5, DROBE: 8 pairs a document)."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Passage, Reply, Request, Sampling
-from teichaku.core.replies import json_objects, text_value, without_thinking
+from teichaku.core.replies import json_objects, labelled_parts, text_value, without_thinking
 from teichaku.synthesis.method import Subject, UnusableReplyError, ask_about, incomplete, made
 
 #: Where a pair begins; at the end of a reply, so much of its beginning as the limit left.
 _BEGINNING = re.compile(r'\{\s*(?:"(?:question|answer)"|"?[a-z]*\Z)')
+#: What teachers who write no JSON put before a question and its answer.
+PAIR_LABELS = {
+    "question": ("質問", "問い", "問", "Q", "Ｑ", "Question"),
+    "answer": ("答え", "答", "回答", "解答", "A", "Ａ", "Answer"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,16 @@ def pairs_schema(count: int) -> dict[str, Any]:
 
 
 def read_pairs(reply: Reply, language: str, count: int) -> Iterator[Example | Dropped]:
-    """The pairs of a reply by :func:`pairs_schema` as examples.
+    """The pairs of a reply by :func:`pairs_schema`, or of lines of questions and answers, as
+    examples.
 
     What is beyond ``count`` is dropped, as is a pair without question or answer, and one in
     which the reply ran into the token limit. Raises :class:`UnusableReplyError` where there is
     no whole pair.
     """
-    pairs = list(_pairs(reply.text))
+    pairs, cut = list(_pairs(reply.text)), _cut_pair(reply)
+    if not pairs and not cut:
+        pairs, cut = _lines(reply)
     if not pairs:
         raise UnusableReplyError("no question-answer pair found in the reply.")
     for position, pair in enumerate(pairs):
@@ -69,9 +77,19 @@ def read_pairs(reply: Reply, language: str, count: int) -> Iterator[Example | Dr
             yield incomplete(reply, position, "incomplete_pair", evidence, str(pair))
         else:
             yield made(reply, language, position, question, answer)
-    if cut := _cut_pair(reply):
+    if cut:
         evidence = "the reply ran into the token limit in this pair."
         yield incomplete(reply, len(pairs), "truncated", evidence, cut)
+
+
+def labelled_lines(reply: Reply, labels: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
+    """The last group of lines in a reply that has all parts; None where there is none, or where
+    the reply was cut, for lines do not show where they end.
+    """
+    if reply.finish_reason == "length":
+        return None
+    whole = [g for g in labelled_parts(reply.text, labels) if len(g) == len(labels)]
+    return whole[-1] if whole else None
 
 
 def _pairs(text: str) -> Iterator[Any]:
@@ -84,6 +102,16 @@ def _pairs(text: str) -> Iterator[Any]:
             yield from listed
         elif _is_pair(found):
             yield found
+
+
+def _lines(reply: Reply) -> tuple[list[Any], str]:
+    """The pairs of lines that say question and answer, and the one that the limit cut off; no
+    pairs where none is whole.
+    """
+    pairs: list[Any] = list(labelled_parts(reply.text, PAIR_LABELS))
+    is_cut = bool(pairs) and reply.finish_reason == "length"
+    cut = "\n".join(pairs.pop().values()) if is_cut else ""
+    return (pairs, cut) if any(len(pair) == len(PAIR_LABELS) for pair in pairs) else ([], "")
 
 
 def _is_pair(found: Mapping[str, Any]) -> bool:

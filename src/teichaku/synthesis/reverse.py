@@ -20,6 +20,7 @@ from teichaku.core.records import Fact, Passage, Reply, Request, Sampling
 from teichaku.core.replies import last_json_object, text_value
 from teichaku.core.support import support
 from teichaku.core.text import comparable, contains
+from teichaku.synthesis.document_qa import labelled_lines
 from teichaku.synthesis.fact_listing import LEAST_SUPPORT, FactListing, of_its_fact
 from teichaku.synthesis.method import (
     Made,
@@ -31,6 +32,13 @@ from teichaku.synthesis.method import (
 )
 
 _PARTS = ("subject", "value", "statement", "question")
+#: The names of the parts, and what teachers who write no JSON may call them.
+_LABELS = {
+    "subject": ("subject", "名前"),
+    "value": ("value", "値"),
+    "statement": ("statement", "文"),
+    "question": ("question", "質問"),
+}
 _SCHEMA = {
     "type": "object",
     "properties": {part: {"type": "string"} for part in _PARTS},
@@ -68,7 +76,7 @@ class Reverse:
         """
         subject: Subject = reply.request.subject
         (fact,) = subject.facts
-        found = last_json_object(reply.text, _PARTS)
+        found = last_json_object(reply.text, _PARTS) or labelled_lines(reply, _LABELS)
         if found is None:
             raise UnusableReplyError("no JSON object with {parts}.", parts=", ".join(_PARTS))
         name, value, statement, question = (text_value(found[part]) for part in _PARTS)

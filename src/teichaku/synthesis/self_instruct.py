@@ -48,10 +48,12 @@ from teichaku.core.prompts import Prompt
 from teichaku.core.records import Dropped, Example, Reply, Request, Sampling, content_id
 from teichaku.core.replies import (
     json_objects,
+    labelled_parts,
     last_json_object,
     list_item,
     text_value,
     without_thinking,
+    yes_or_no,
 )
 from teichaku.core.text import comparable, is_language, normalise
 from teichaku.synthesis.instruction_pool import by_wording, numbered_lines, without_document
@@ -77,6 +79,7 @@ LIST_ITEMS = _LAST - 1 - _SHOWN
 _IDLE_ROUNDS = 3
 _SPACES = re.compile(r"\s+")
 _COLONS = (":", "：")
+_CLASSIFICATION_LABELS = {"said": ("classification", "分類")}
 
 LIST_SAMPLING = Sampling(temperature=0.7, top_p=0.5, max_tokens=1024, presence_penalty=2.0)
 CLASSIFY_SAMPLING = Sampling(max_tokens=32)
@@ -270,11 +273,10 @@ class SelfInstruct:
         )  # fmt: skip
 
     def _instances_request(self, reply: Reply) -> Request:
-        found = last_json_object(reply.text, ("classification",))
-        if found is None or not isinstance(found["classification"], bool):
+        is_classification = _said_classification(reply.text)
+        if is_classification is None:
             raise UnusableReplyError("no true or false for 'classification' in the reply.")
         unit: Example = reply.request.subject.unit
-        is_classification = found["classification"]
         step = "output_first" if is_classification else "input_first"
         prompt = self.prompts.output_first if is_classification else self.prompts.input_first
         sampling = self.output_first_sampling if is_classification else self.input_first_sampling
@@ -349,6 +351,18 @@ class _Listed:
     of: _Place
     items: tuple[str, ...]
     is_cut: bool
+
+
+def _said_classification(text: str) -> bool | None:
+    """Whether a reply says that a task is a classification, in JSON or in a word; None where it
+    says neither.
+    """
+    found = last_json_object(text, ("classification",))
+    if found:
+        said = found["classification"]
+        return said if isinstance(said, bool) else yes_or_no(text_value(said))
+    named: dict[str, str] = next(labelled_parts(text, _CLASSIFICATION_LABELS), {})
+    return yes_or_no(named.get("said", text))
 
 
 def _read_list(reply: Reply) -> Iterator[_Listed]:

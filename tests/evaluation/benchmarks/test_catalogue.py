@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from teichaku.core.errors import UserError
-from teichaku.core.records import Question
+from teichaku.core.records import Answer, Question, content_id
 from teichaku.core.run_folder import read_records, write_records
 from teichaku.evaluation.benchmarks import catalogue
 from teichaku.evaluation.benchmarks.catalogue import benchmark, from_the_user, read_rows, shipped
 from teichaku.evaluation.benchmarks.data_file import Sample, published_bytes
 from teichaku.evaluation.benchmarks.metrics import METRICS, NOT_COMPUTED
+from teichaku.evaluation.benchmarks.prepared import prepare
 from teichaku.evaluation.benchmarks.rows import Item, items_of
+from teichaku.evaluation.judging.exchanges import benchmark_exchanges
 from teichaku.evaluation.scorers import SCORERS
 
 each_set = pytest.mark.parametrize("name", sorted(shipped()))
@@ -51,6 +53,7 @@ def test_a_set_has_its_licence_its_source_and_the_rows_that_it_says(name: str) -
     for split in of.splits:
         assert read_rows(of, split)
     assert of.metric in {*METRICS, "judge", "instructions_followed"}
+    assert of.beside in {"", *METRICS}
     if of.specification:
         assert of.specification in catalogue.specification()["datasets"]
 
@@ -124,6 +127,26 @@ def test_references_by_a_model_of_openai_are_marked() -> None:
     marked = {name for name, of in shipped().items() if of.reference_use == "judge_only"}
     assert marked == {"mt_bench_ja", "mt_bench_en", "ja_vicuna_qa"}
     assert len(benchmark("mt_bench_en").doubtful_references) == 13
+
+
+def test_references_that_are_reported_wrong_are_shown_to_no_judge() -> None:
+    of = benchmark("mt_bench_en")
+    wrong = {content_id("control", of.name, one) for one in of.doubtful_references}
+    items = items_of("mt_bench_en")
+    doubtful = [item for item in items if item.conversation in wrong]
+    # They are asked all the same, both turns.
+    assert len(doubtful) == 2 * 13
+    answers = [
+        Answer(item.question.id, item.question.id, "base", "base", "closed_book", "18")
+        for item in doubtful
+    ]
+    shown = benchmark_exchanges(answers, items)
+    assert {one.shown_reference(None) for one in shown} == {""}
+    assert {item.references for item in doubtful} == {("",)}
+    # 30 conversations have references.
+    assert sum(bool(item.question.reference) for item in items) == 2 * (30 - 13)
+    (note,) = [note for note in prepare("mt_bench_en").notes if "reported wrong" in note]
+    assert note == "13 references are reported wrong, and no judge is shown them"
 
 
 def test_criteria_stand_with_the_tasks_of_elyza() -> None:

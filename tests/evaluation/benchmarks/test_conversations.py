@@ -1,12 +1,16 @@
 """Items are asked in one stream, turn after turn, and no answer is lost."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from teichaku.backends.scripted import ScriptedModel
 from teichaku.core.records import Request
 from teichaku.evaluation.answers import Asked
 from teichaku.evaluation.benchmarks.conversations import NOT_ASKED, Put, ask_items
-from teichaku.evaluation.benchmarks.prepared import prepare
+from teichaku.evaluation.benchmarks.marking import mark_as_published
+from teichaku.evaluation.benchmarks.prepared import prepare, prepare_folder
 
 BASE = Asked("base", "base", "closed_book")
 
@@ -51,6 +55,35 @@ def test_sets_of_one_turn_are_asked_in_the_plain_frame_or_as_a_chat() -> None:
         answers = list(ask_items(of.items, of.asking, model, BASE, put))
         assert [answer.text for answer in answers] == ["neutral"] * 3
     assert dict.fromkeys(shapes) == dict.fromkeys([(10, False), (1, True), (1, False)])
+
+
+def test_a_reply_that_begins_with_a_blank_line_is_empty_as_published_by_a_pattern_too(
+    tmp_path: Path,
+) -> None:
+    content = {
+        "instruction": "答えてください。",
+        "output_length": 8,
+        "metrics": ["exact_match"],
+        "num_few_shots": 0,
+        "answer_extract_pattern": r"(?s)^(.*?)(?=\n\n|\Z)",
+        "samples": [{"input": "日本の古都は？", "output": "京都"}],
+    }
+    (tmp_path / "dev").mkdir()
+    path = tmp_path / "dev" / "towns.json"
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    of = prepare_folder(tmp_path, "towns")
+
+    def value(reply: str, put: Put) -> float | None:
+        model = ScriptedModel(lambda request: reply)
+        (answer,) = ask_items(of.items, of.asking, model, BASE, put)
+        assert of.metric is not None
+        read = mark_as_published(of.items[0], answer, of.metric, of.answer_pattern)
+        return read.strict_value
+
+    assert value("\n\n京都", "plain") == 0.0
+    assert value("\n京都\n\n東京", "plain") == 1.0
+    # Space before an answer in a chat is the template's, and no answer of its own.
+    assert value("\n\n京都", "plain_in_chat") == 1.0
 
 
 def test_free_text_may_have_several_lines_and_a_short_answer_has_one() -> None:

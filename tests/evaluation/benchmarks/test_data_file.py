@@ -1,6 +1,7 @@
 """Data set files of llm-jp-eval are read as they stand, checked, and asked as they are asked."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,22 @@ def test_a_named_pattern_that_is_not_in_the_file_is_said(tmp_path: Path) -> None
         ({"samples": []}, "has no samples"),
         ({"samples": [{"input": "一"}]}, "number 1 of samples has no 'input' or no 'output'"),
         ({"output_length": 0}, "output_length is missing"),
-        ({"output_length": "5"}, "output_length is '5'"),
-        ({"metrics": "exact_match"}, "metrics is 'exact_match'"),
+        ({"samples": 5}, "samples is 5, not a list"),
+        ({"samples": {"input": "一", "output": "二"}}, "not a list"),
+        ({"few_shots": 5}, "few_shots is 5, not a list"),
+        (
+            {"samples": [ROWS[0], {"input": "一", "output": ["二", "三"]}]},
+            'number 2 of samples: its output is ["二", "三"], not a text',
+        ),
+        ({"samples": [{"input": {"text": "一"}, "output": "二"}]}, 'its input is {"text": "一"}'),
+        ({"samples": [{"input": "一", "output": True}]}, "its output is true, not a text"),
+        ({"few_shots": [{"input": "一", "output": ["二"]}]}, "number 1 of few_shots: its output"),
+        ({"label_list": [["1"], "2"]}, "number 1 of label_list is"),
+        ({"num_few_shots": -1}, "num_few_shots is -1, below 0"),
+        ({"num_few_shots": True}, "num_few_shots is true, not a whole number"),
+        ({"output_length": "5"}, 'output_length is "5", not a whole number'),
+        ({"metrics": "exact_match"}, 'metrics is "exact_match", not a list'),
+        ({"instruction": ["長" * 99]}, "長 ..., not a text"),
         ({"answer_extract_pattern": "("}, "no regular expression"),
         ({"answer_extract_pattern": "a"}, "has no group"),
         ({"label_list": ["1", "2"]}, "answers outside of its label_list: 3, 4"),
@@ -84,7 +99,7 @@ def test_a_file_that_is_not_in_the_form_is_refused(
     tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     write(tmp_path, **changes)
-    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(said)):
         read_data_set(tmp_path, "next")
 
 
@@ -94,6 +109,9 @@ def test_what_is_no_data_set_is_refused_with_what_is_there(tmp_path: Path) -> No
         read_data_set(tmp_path, "previous")
     assert missing.value.hint == "There: next."
     path.write_bytes("表".encode("cp932"))
+    with pytest.raises(UserError, match="is no JSON in UTF-8"):
+        read_data_set(tmp_path, "next")
+    path.write_text('{"samples": ' + "[" * 100_000, encoding="utf-8")
     with pytest.raises(UserError, match="is no JSON in UTF-8"):
         read_data_set(tmp_path, "next")
     path.write_text("[]", encoding="utf-8")
@@ -125,15 +143,19 @@ def test_the_file_says_whether_it_is_the_published_one(tmp_path: Path) -> None:
 def test_rows_without_an_answer_are_counted_and_asked_by_the_published_protocol_only(
     tmp_path: Path,
 ) -> None:
-    rows = [*ROWS, {"input": "質問：空は？", "output": " "}, {"input": "", "output": "1"}]
+    # A null is an answer that is not there, and not the word None.
+    broken = [("質問：空は？", " "), ("", "1"), ("質問：無は？", None)]
+    rows = [*ROWS, *({"input": asked, "output": answer} for asked, answer in broken)]
     write(tmp_path, samples=rows, num_few_shots=0)
     of = read_data_set(tmp_path, "next")
-    assert of.faults == {"empty_answer": 1, "empty_input": 1}
+    fallen_rows = {"empty_answer": 2, "empty_input": 1}
+    assert of.samples[-1] == Sample("質問：無は？", "")
+    assert of.faults == fallen_rows
     kept, fallen = whole(items(of))
-    assert (len(kept), fallen) == (8, {"empty_answer": 1, "empty_input": 1})
-    assert len(prepare_folder(tmp_path, "next").items) == 10
+    assert (len(kept), fallen) == (8, fallen_rows)
+    assert len(prepare_folder(tmp_path, "next").items) == 11
     ours = prepare_folder(tmp_path, "next", seed=1)
-    assert (len(ours.items), ours.fallen) == (8, {"empty_answer": 1, "empty_input": 1})
+    assert (len(ours.items), ours.fallen) == (8, fallen_rows)
 
 
 def data_set(tmp_path: Path, split: str = "dev", **changes: Any) -> DataSet:
@@ -193,6 +215,40 @@ def test_labels_that_the_file_does_not_say_are_known_from_the_catalogue(tmp_path
 
 
 def test_a_set_whose_metric_is_not_computed_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, name="alt-e-to-j", num_few_shots=0)
-    with pytest.raises(UserError, match="comet_wmt22 is not computed here"):
-        prepare_folder(tmp_path, "alt-e-to-j")
+    for name, listed, why in (
+        ("alt-e-to-j", ["comet_wmt22", "bert_score_ja_f1"], "comet_wmt22 is not computed here"),
+        ("mbpp", ["code_exec", "pylint_check"], "not run without a sandbox"),
+    ):
+        write(tmp_path, name=name, num_few_shots=0, metrics=listed)
+        for seed in (None, 0):
+            with pytest.raises(UserError, match=why):
+                prepare_folder(tmp_path, name, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "wanted", "taken"),
+    [
+        (
+            "alt-e-to-j",
+            ["bleu_ja", "bert_score_ja_f1", "comet_wmt22"],
+            "comet_wmt22",
+            "bleu_ja",
+        ),
+        ("xlsum_ja", ["rouge1", "rouge2", "rougeLsum"], "rouge1", "char_rouge2"),
+        ("abstracts", ["rouge2", "exact_match"], "rouge2", "char_rouge2"),
+        ("abstracts", ["bert_score_en_f1", "char_f1"], "bert_score_en_f1", "llmjp_char_f1"),
+    ],
+)
+def test_another_metric_of_the_file_is_taken_with_a_note(
+    tmp_path: Path, name: str, listed: list[str], wanted: str, taken: str
+) -> None:
+    write(tmp_path, name=name, num_few_shots=0, metrics=listed)
+    of = prepare_folder(tmp_path, name)
+    assert of.metric is not None
+    assert of.metric.name == taken
+    assert of.notes == (
+        f"{wanted} is not computed here: {taken} marks the answers instead, "
+        "outside of any published average",
+    )
+    write(tmp_path, name="plain", num_few_shots=0)
+    assert prepare_folder(tmp_path, "plain").notes == ()

@@ -165,6 +165,16 @@ def test_the_published_marking_reads_once_and_knows_one_reference() -> None:
     assert by_pattern.strict_value == 1
 
 
+def test_as_published_what_is_no_label_is_wrong_and_unread() -> None:
+    item = items_of("jnli")[0]
+    for text, is_read in ((item.references[0], True), ("分かりません", False), ("", False)):
+        found = mark_as_published(item, answer(item, text), EXACT)
+        assert (found.strict is not None, found.strict_value) == (is_read, float(is_read))
+    # Where there are no labels, any text is read.
+    free = items_of("niilc")[0]
+    assert mark_as_published(free, answer(free, "分かりません"), EXACT).strict == "分かりません"
+
+
 def test_floors_are_of_the_items_that_were_asked() -> None:
     items = items_of("jsem")
     assert majority_floor(items, EXACT) == pytest.approx(339 / 500)

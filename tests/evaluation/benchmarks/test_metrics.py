@@ -151,6 +151,33 @@ def test_correlations_agree_with_values_computed_by_hand() -> None:
     assert metrics.spearman(golds, ["1", "10", "100", "1000"]) == pytest.approx(1)
 
 
+def test_rouge_of_characters_counts_neighbouring_pairs_as_often_as_both_have_them() -> None:
+    rouge = metrics.char_rouge2
+    # 今日 日は は晴 晴れ against 今日 日は は雨: two of four, two of three.
+    assert rouge("今日は晴れ", "今日は雨") == pytest.approx(2 * (1 / 2) * (2 / 3) / (1 / 2 + 2 / 3))
+    # ab ba ab ba against ab ba ab: three of four, three of three.
+    assert rouge("ababa", "abab") == pytest.approx(6 / 7)
+    assert rouge("ＡＢ Ｃ", "A\nBC") == 1
+    # The same characters in another order share no pair.
+    assert rouge("晴れ", "れ晴") == 0
+    assert [rouge("雨", reply) for reply in ("雨", "雪", "", "大雨")] == [1, 0, 0, 0]
+
+
+def test_matthews_correlation_agrees_with_values_computed_by_hand() -> None:
+    # Right 3 and 2, one false alarm, two missed.
+    found = metrics.mcc(list("11100011"), list("11100100"))
+    assert found == pytest.approx((3 * 2 - 1 * 2) / (4 * 5 * 3 * 4) ** 0.5)
+    assert metrics.mcc(list("10"), list("01")) == -1
+    # Three labels (Gorodkin): 4 pairs, 3 agree, (4 * 3 - 5) / (16 - 6).
+    assert metrics.mcc(list("abca"), list("abcb")) == pytest.approx(0.7)
+    # A reply without a label is a wrong one: (2 * 1 - 1) / (4 - 2).
+    assert metrics.mcc(["1", "0"], ["１", ""]) == pytest.approx(0.5)
+    # The commonest label always is right often, and tells nothing apart.
+    assert metrics.mcc(list("1110"), list("1111")) == 0
+    assert metrics.mcc(list("11"), list("10")) is None
+    assert metrics.mcc([], []) is None
+
+
 def test_numbers_are_the_same_however_they_are_written() -> None:
     assert metrics.number_match("1800", "１,８００") == 1
     assert metrics.number_match("18", "18.0") == 1

@@ -3,9 +3,14 @@
 import pytest
 
 from made import question
-from teichaku.core.records import Answer
+from teichaku.core.records import Answer, Reply, Request
 from teichaku.evaluation.benchmarks.rows import Item, items_of
-from teichaku.evaluation.judging.exchanges import Exchange, benchmark_exchanges
+from teichaku.evaluation.judging.exchanges import (
+    Exchange,
+    benchmark_exchanges,
+    failure,
+    reason_of,
+)
 
 
 def item(name: str, conversation: str = "", turn: int = 0, criteria: str = "") -> Item:
@@ -52,3 +57,19 @@ def test_every_conversation_of_mt_bench_has_two_turns(name: str) -> None:
     items = items_of(name)
     found = benchmark_exchanges([answer(item.question.id) for item in items], items)
     assert sorted(exchange.turns for exchange in found) == [1] * 80 + [2] * 80
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "error", "reason"),
+    [
+        ("", "stop", "down", "request_failed"),
+        # A server that keeps the thinking to itself leaves nothing of it.
+        ("", "length", "", "cut_reply"),
+        ("<think>点は", "length", "", "cut_reply"),
+        (" ", "stop", "", "empty_reply"),
+        ("よい回答です。", "stop", "", "unparseable_reply"),
+    ],
+)
+def test_a_reply_without_a_mark_says_why(text: str, ended: str, error: str, reason: str) -> None:
+    reply = Reply(Request(()), text, ended, error=error)
+    assert reason_of(failure(reply, "no valid score")) == reason

@@ -1,5 +1,7 @@
 """Prompts of MT-Bench's form say what the file says, for turn and reference."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,15 @@ from teichaku.evaluation.judging.exchanges import Exchange, Pair
 from teichaku.evaluation.judging.fastchat import (
     FastChatNames,
     fastchat_prompt,
+    judging_prompts,
     read_fastchat_prompts,
 )
-from teichaku.evaluation.judging.forms import BRACKETED_VERDICT, BRACKETS_1_TO_10
+from teichaku.evaluation.judging.forms import (
+    BRACKETED_VERDICT,
+    BRACKETS_1_TO_10,
+    JSON_1_TO_10,
+    JSON_VERDICT,
+)
 from teichaku.evaluation.judging.pairwise import PairwiseJudge
 
 FILE = Path(__file__).parent / "data" / "mt_bench_judge_prompts.jsonl"
@@ -98,3 +106,78 @@ def test_markup_of_the_file_is_plain_text() -> None:
     prompt = fastchat_prompt(entries, FastChatNames("odd"), "en")
     assert prompt.placeholders == {"question"}
     assert prompt.messages(question="Q")[1].content == "{{ x }} {% y %} {# z #} Q"
+
+
+def write_prompts(folder: Path, *entries: dict[str, str]) -> Path:
+    path = folder / "prompts.jsonl"
+    path.write_text("\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries), "utf-8")
+    return path
+
+
+def entry(name: str, kind: str, text: str) -> dict[str, str]:
+    return {"name": name, "type": kind, "system_prompt": "", "prompt_template": text}
+
+
+def test_a_whole_file_becomes_the_same_prompts_as_by_name() -> None:
+    found = judging_prompts(FILE, "en")
+    assert found.single is not None and found.pairwise is not None
+    assert found.single.prompt == fastchat_prompt(ENTRIES, SINGLE, "en")
+    assert found.pairwise.prompt == fastchat_prompt(ENTRIES, PAIRS, "en")
+    assert (found.single.form, found.pairwise.form) == (BRACKETS_1_TO_10, BRACKETED_VERDICT)
+    assert found.single.shows_turns and found.pairwise.shows_turns
+
+
+def test_what_a_prompt_asks_for_decides_how_its_reply_is_read(tmp_path: Path) -> None:
+    mark = entry("m", "single", '{question} {answer} 返答は {"score": 7} の形で。')
+    better = entry("b", "pairwise", '{question} {answer_a} {answer_b} {"better": "A"}')
+    found = judging_prompts(write_prompts(tmp_path, mark, better), "ja")
+    assert found.single is not None and found.pairwise is not None
+    assert (found.single.form, found.pairwise.form) == (JSON_1_TO_10, JSON_VERDICT)
+    assert not found.single.shows_turns
+    wide = entry("m", "single", "{question} {answer} 評価：［［5］］")
+    alone = judging_prompts(write_prompts(tmp_path, wide), "ja")
+    assert alone.single is not None and alone.single.form == BRACKETS_1_TO_10
+    assert alone.pairwise is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([], "has no prompt to judge by"),
+        ([entry("x", "triple", "{question}")], "has no prompt to judge by"),
+        ([{"name": "x", "type": "single"}], "cannot be read as judge prompts"),
+        ([entry("x", "single", "{question} {answer}")], "'x' asks for nothing that can be read"),
+        (
+            [entry(name, "single", "{question} {answer} [[5]]") for name in "xy"],
+            "'x' and 'y' are for the same",
+        ),
+        (
+            [
+                entry("x", "single", "{question} {answer} [[5]]"),
+                entry("y", "single", '{question} {ref_answer_1} {answer} "score": 5'),
+            ],
+            "in different forms",
+        ),
+        (
+            [entry("x", "single", "{question} {ref_answer_1} {answer} [[5]]")],
+            "'x' shows a reference, and there is none for the rest",
+        ),
+        (
+            [entry("x", "pairwise", "{question_1} {question_2} {answer_a_2} {answer_b_2} [[A]]")],
+            "'x' is for a second turn, and there is none for the first",
+        ),
+        ([entry("x", "single", "{question} {wisdom} [[5]]")], "uses wisdom"),
+    ],
+)
+def test_a_file_that_nobody_can_be_judged_by_is_refused(
+    tmp_path: Path, entries: list[dict[str, str]], told: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(told)) as raised:
+        judging_prompts(write_prompts(tmp_path, *entries), "ja")
+    assert "prompts.jsonl" in raised.value.message
+    assert raised.value.hint
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read as judge prompts"):
+        judging_prompts(tmp_path / "none.jsonl", "ja")

@@ -1,7 +1,11 @@
 """Marks of several repeats, judges and people."""
 
+import csv
+from pathlib import Path
+
 import pytest
 
+from teichaku.core.agreement import krippendorffs_alpha
 from teichaku.core.records import Judgement
 from teichaku.evaluation.judging.marks import align, calibrate, judges_agreement, marks_by_answer
 
@@ -57,3 +61,27 @@ def test_a_judge_is_calibrated_on_what_both_marked() -> None:
     assert found.agreement.within_one.value == pytest.approx(2 / 3)
     assert found.agreement.shift.value == pytest.approx((0 + 1 - 3) / 3)
     assert calibrate({}, right, clusters).agreement.exact is None
+
+
+def test_four_judges_agree_on_saved_marks_as_docs_say() -> None:
+    """Krippendorff's alpha is .763 of marks as numbers and .480 of marks as names."""
+    path = Path(__file__).parent / "data" / "elyza_marks_of_four_judges.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        saved = list(csv.DictReader(file))
+    assert len(saved) == 498
+    judges = sorted(saved[0].keys() - {"model", "task"})
+    given = [
+        Judgement(f"{judge}-{row}", f"{marks['model']}-{marks['task']}", judge, "p",
+                  float(marks[judge]), "")
+        for row, marks in enumerate(saved)
+        for judge in judges
+    ]  # fmt: skip
+    table = align(marks_by_answer(given))
+    tasks = {answer: answer.partition("-")[2] for answer in table.answers}
+    found = judges_agreement(table, tasks)
+    assert len(found.pairs) == 6
+    assert found.alpha is not None
+    assert round(found.alpha.value, 3) == 0.763
+    nominal = krippendorffs_alpha(table.rows, "nominal", [tasks[a] for a in table.answers])
+    assert nominal is not None
+    assert round(nominal.value, 3) == 0.480

@@ -1,5 +1,6 @@
 """The pairwise judge sees every pair both ways round."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,17 @@ def test_a_prompt_of_the_users_own_decides_and_is_in_the_protocol() -> None:
     two_turns = Exchange(PAIR.one.question, PAIR.one.answer, before=PAIR.one)
     with pytest.raises(UserError, match="shows one turn"):
         own.requests([Pair(two_turns, PAIR.other)])
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_criteria_of_the_set_are_shown_where_it_has_them(language: str) -> None:
+    judging = PairwiseJudge(PromptPack(language).load("judge_pairwise"), "j", orders=1)
+    with_criteria = Pair(replace(PAIR.one, criteria="三つ挙げていなければ減点\n"), PAIR.other)
+    (shown,), (plain,) = (judging.requests([pair]) for pair in (with_criteria, PAIR))
+    text = shown.messages[-1].content
+    heading = {"ja": "採点の観点：\n", "en": "Criteria:\n"}[language]
+    assert f"{heading}三つ挙げていなければ減点\n\n" in text
+    assert heading not in plain.messages[-1].content
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])

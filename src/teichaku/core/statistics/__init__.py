@@ -19,6 +19,7 @@ from teichaku.core.statistics.means import (
     paired_difference,
     seeded_mean,
     share_interval,
+    stratified_mean,
 )
 from teichaku.core.statistics.resampling import (
     bootstrap,
@@ -46,6 +47,7 @@ __all__ = [
     "seeded_mean",
     "share_interval",
     "sign_flip_test",
+    "stratified_mean",
     "student_quantile",
     "tally",
 ]

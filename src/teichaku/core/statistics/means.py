@@ -49,6 +49,50 @@ def clustered_mean(
     return Interval(mean, min(low, mean), max(high, mean), len(values))
 
 
+def stratified_mean(
+    strata: Sequence[tuple[Sequence[float], Sequence[str]]],
+    weights: Sequence[float],
+    scale: Scale | None = None,
+) -> Interval | None:
+    """The mean of the means of independent ``strata`` (the values of each with their clusters) by
+    ``weights``, however many values a stratum has.
+
+    Each stratum has the variance of :func:`clustered_mean`, so that one alone has its interval;
+    the variances add up (Cochran 1977, "Sampling techniques", chapter 5), with degrees of freedom
+    after Satterthwaite (1946). The ends are null where a stratum has fewer than two clusters.
+
+    None where there are no strata, or one has no values. Raises ``ValueError`` where lengths
+    differ, or the weights add up to 0.
+    """
+    if len(weights) != len(strata):
+        raise ValueError(f"{len(weights)} weights of {len(strata)} strata")
+    if not strata or not all(values for values, _ in strata):
+        return None
+    total = sum(weights)
+    if not total:
+        raise ValueError("weights that add up to 0")
+    shares = [weight / total for weight in weights]
+    groups = [cluster_sums([values, np.ones(len(values))], names) for values, names in strata]
+    means = [float(np.mean(values)) for values, _ in strata]
+    mean = sum(share * own for share, own in zip(shares, means, strict=True))
+    n = sum(len(values) for values, _ in strata)
+    if min(len(rows) for rows in groups) < 2:
+        return Interval(mean, None, None, n)
+    parts = [[float(part) for part in jackknifed_mean(rows, scale)] for rows in groups]
+    middle = sum(share * own for share, (own, _) in zip(shares, parts, strict=True))
+    squares = [(share * error) ** 2 for share, (_, error) in zip(shares, parts, strict=True)]
+    half = 0.0
+    if variance := sum(squares):
+        unsure = sum(
+            (own / variance) ** 2 / (len(rows) - 1)
+            for own, rows in zip(squares, groups, strict=True)
+        )
+        half = student_quantile(1 / unsure) * sqrt(variance)
+    ends = (-inf, inf) if scale is None else scale
+    low, high = max(middle - half, ends[0]), min(middle + half, ends[1])
+    return Interval(mean, min(low, mean), max(high, mean), n)
+
+
 def jackknife_bounds(rows: Floats, scale: Scale | None) -> tuple[Floats, Floats]:
     """The ends of the interval of :func:`clustered_mean`, from the sum and the count of each
     cluster: (..., G, 2) in, (...) out, for one study or many at once.

@@ -3,14 +3,15 @@
 S4 (Kadoya) found that what hurts in a small selection is such text: English alone, in a set of
 Japanese. A name, a term, an abbreviation, a title or code in Latin letters is natural; so is
 what stands in quotation marks or brackets. What falls is prose: a run of words most of which
-are in lower case, held together by words of grammar. Chinese in a Japanese text is told by
-characters that only simplified writing has, or by sentences without kana that use the words of
-Chinese grammar; two languages of Latin letters are not told apart.
+are in lower case, held together by words of grammar. In a text without a letter of the set's
+scripts short sentences are prose, too (It was built in 1987. It has two decks.). Chinese in a
+Japanese text is told by characters that only simplified writing has, or by sentences without
+kana that use the words of Chinese grammar; two languages of Latin letters are not told apart.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,9 +21,12 @@ from teichaku.curation.chain import Rule
 from teichaku.curation.rules.parts import parts, seen, without_asides
 from teichaku.curation.rules.phrases import asks_for, words
 
+_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ \t,;:]+[A-Za-z0-9][A-Za-z0-9'’.-]*)+")
 _PROSE_WORDS = 6
 _PROSE_GRAMMAR = 2
+#: So many sentences with their end marks are no title.
+_ENGLISH_SENTENCES = 2
 #: Letters of a foreign script that make a sentence foreign, where they are most of it.
 _FOREIGN_LETTERS = 8
 _OWN_LETTERS = 4
@@ -85,7 +89,9 @@ def measure_sentences(text: str, language: str) -> Iterator[Measured]:
     """The sentences of ``text``, asides left out, with how much of each is not in ``language``."""
     own = LANGUAGE_SCRIPTS[language]
     plain = unicodedata.normalize("NFKC", without_asides(text))
-    for sentence in sentences(plain):
+    said = list(sentences(plain))
+    is_english = _is_english(said, own)
+    for sentence in said:
         counts: dict[str, int] = {}
         for character in sentence:
             name = script(character)
@@ -93,6 +99,8 @@ def measure_sentences(text: str, language: str) -> Iterator[Measured]:
                 counts[name] = counts.get(name, 0) + 1
         total = sum(counts.values())
         english = 0 if "latin" in own else _prose_letters(sentence)
+        if is_english and not english and _is_short_prose(sentence):
+            english = counts.get("latin", 0)
         others = sum(n for name, n in counts.items() if name not in own and name not in _NATURAL)
         if language == "ja" and _is_chinese(sentence, counts):
             others += counts.get("han", 0)
@@ -101,9 +109,37 @@ def measure_sentences(text: str, language: str) -> Iterator[Measured]:
         mine = sum(counts.get(name, 0) for name in own if name != "latin")
         is_foreign = others >= _FOREIGN_LETTERS and 2 * others >= total
         letters = english or (others if is_foreign else 0)
-        is_sentence = bool(letters) and sentence.rstrip()[-1:] in _SENTENCE_ENDS
+        is_sentence = bool(letters) and _is_ended(sentence)
         switches = english > 0 and mine >= _OWN_LETTERS
         yield Measured(sentence, letters, total, switches, is_sentence)
+
+
+def _is_english(said: Sequence[str], own: Collection[str]) -> bool:
+    """Whether a text speaks English alone: it has no letter of the ``own`` scripts, two sentences
+    at least that end with their marks, and most letters stand in English prose. One sentence
+    may be a title, and where the set is of Latin letters, English is not told apart.
+    """
+    if "latin" in own or any(script(character) in own for one in said for character in one):
+        return False
+    if sum(map(_is_ended, said)) < _ENGLISH_SENTENCES:
+        return False
+    letters = [sum(map(str.isalpha, one)) for one in said]
+    prose = sum(n for n, one in zip(letters, said, strict=True) if _is_short_prose(one))
+    return 2 * prose > sum(letters)
+
+
+def _is_short_prose(sentence: str) -> bool:
+    """Whether a sentence of any length is English prose. Titles are none: beside names they have
+    words of grammar alone, and no verb, in small letters. Letters of formulas are no words.
+    """
+    grammar = words("function_words")
+    small = {word for word in _WORD.findall(sentence) if word[0].islower() and len(word) > 1}
+    telling = small - grammar | small & words("function_verbs")
+    return bool(small & grammar and telling)
+
+
+def _is_ended(sentence: str) -> bool:
+    return sentence.rstrip()[-1:] in _SENTENCE_ENDS
 
 
 def _is_plain(text: str, language: str) -> bool:
@@ -117,7 +153,7 @@ def _prose_letters(sentence: str) -> int:
     """
     grammar, letters = words("function_words"), 0
     for match in _WORDS.finditer(sentence):
-        found = re.findall(r"[A-Za-z][A-Za-z'’-]*", match.group())
+        found = _WORD.findall(match.group())
         small = [word for word in found if word[0].islower()]
         if (
             len(found) >= _PROSE_WORDS

@@ -38,8 +38,11 @@ class Benchmark:
 
     ``reader`` says how its rows are read (``rows.py``), ``specification`` names the set of
     llm-jp-eval 1.3 that it is, ``stands_in_for`` one that it takes the place of without being it.
+    ``beside`` is a further metric with which it was published, shown beside ``metric`` by our
+    protocol and counted nowhere else.
     ``reference_use`` is ``judge_only`` where a model wrote the references whose terms forbid
-    training on them; ``doubtful_references`` are ids of references that are reported wrong.
+    training on them; ``doubtful_references`` are ids of conversations whose references are reported
+    wrong, and are left out.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Benchmark:
     reader: str
     form: Form
     metric: str
+    beside: str = ""
     labels: tuple[str, ...] = ()
     cluster: str = ""
     shots: int = 0

@@ -6,21 +6,16 @@ scores and figures are computed again without a model.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast
 
 from teichaku.core.records import Answer, Judgement, Question, Score
 from teichaku.core.run_folder import StageFolder, json_bytes, write_aside
-from teichaku.core.statistics import Scale, clustered_mean
+from teichaku.core.statistics import Interval, Scale, clustered_mean, stratified_mean
 from teichaku.evaluation.benchmarks import instructions
-from teichaku.evaluation.benchmarks.averages import (
-    AverageList,
-    average_list,
-    averages,
-    category_means,
-    lacking,
-)
+from teichaku.evaluation.benchmarks.averages import average_list, lacking
 from teichaku.evaluation.benchmarks.catalogue import Form
 from teichaku.evaluation.benchmarks.data_file import Identity
 from teichaku.evaluation.benchmarks.marking import (
@@ -31,15 +26,16 @@ from teichaku.evaluation.benchmarks.marking import (
     scores,
     summarise,
 )
-from teichaku.evaluation.benchmarks.metrics import METRICS, Metric
+from teichaku.evaluation.benchmarks.metrics import METRICS, NOT_COMPUTED, Metric
 from teichaku.evaluation.benchmarks.rows import Item
+from teichaku.evaluation.judging.marks import marks_by_answer
 from teichaku.evaluation.scorers import score_row
 
 #: The metrics of sets that are marked by checks, and by a judge.
 FOLLOWED, JUDGED = "instructions_followed", "judge"
 #: A set whose categories nobody stated.
 NO_CATEGORY = "other"
-#: The lists whose average is printed where just their sets were asked as published.
+#: The lists of which it is said why their average is not printed.
 _PUBLISHED_LISTS = ("1.3", "1.4")
 
 
@@ -63,7 +59,8 @@ class ControlInfo:
 
     ``key`` is its name, with ``@published`` where it is asked as published. ``scale`` has the ends
     between which the values of an item lie. ``shots`` and ``max_tokens`` are those that were asked
-    with; ``frame`` is the version of the published frame.
+    with; ``frame`` is the version of the published frame. ``beside`` is a metric that is shown
+    beside its own; empty where there is none.
     """
 
     key: str
@@ -85,6 +82,7 @@ class ControlInfo:
     licence: str = ""
     attribution: str = ""
     answer_pattern: str = ""
+    beside: str = ""
     fallen: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -149,15 +147,16 @@ def control_scores(controls: Controls) -> list[Score]:
     """The scores of all answers: by the metric, strict and lenient (``_lenient``), by checks, or by
     each judge. No score where a metric is one of the whole set; null where a request failed.
     """
-    by_answer: dict[str, list[Judgement]] = {}
-    for judgement in controls.judgements:
-        by_answer.setdefault(judgement.answer_id, []).append(judgement)
+    by_answer: dict[str, dict[str, float | None]] = {}
+    for (judge, _), given in marks_by_answer(controls.judgements).items():
+        for answer_id, value in given.items():
+            by_answer.setdefault(answer_id, {})[judge] = value
     found: list[Score] = []
     for answer in controls.answers:
         item = controls.items[answer.question_id]
         about = controls.sets[item.question.benchmark]
         if about.form == "judge":
-            marks = {row.judge: row.score for row in by_answer.get(answer.id, ())}
+            marks = by_answer.get(answer.id, {})
             judges = controls.judges or dict.fromkeys(marks, JUDGED)
             for judge, name in judges.items():
                 # Of an answer that failed there is nothing to mark.
@@ -178,9 +177,10 @@ def write_results(folder: StageFolder, controls: Controls, found: Iterable[Score
 
 def control_results(controls: Controls, found: Iterable[Score]) -> dict[str, Any]:
     """The figures of ``results.json``: ``results`` of every set, model and scorer (a
-    :class:`SetResult` with its arm and checkpoint), ``categories``, and the ``averages`` of the
-    published lists with what keeps them from being.
+    :class:`SetResult` with its arm and checkpoint), the means of ``categories`` and the ``means``
+    of these, and what keeps the ``averages`` of the published lists from being.
     """
+    found = list(found)
     rows: dict[tuple[str, str, str], list[Answer]] = {}
     for answer in controls.answers:
         key = controls.items[answer.question_id].question.benchmark
@@ -194,17 +194,37 @@ def control_results(controls: Controls, found: Iterable[Score]) -> dict[str, Any
         answers = sorted(rows[arm, checkpoint, key], key=lambda answer: answer.question_id)
         about = controls.sets[key]
         if about.of_items is not None:
-            summaries = [_measured(about, about.of_items, controls.items, answers)]
+            metrics = [about.of_items, *([METRICS[about.beside]] if about.beside else [])]
+            summaries = [_measured(about, one, controls.items, answers) for one in metrics]
         else:
             given = [score for answer in answers for score in by_answer.get(answer.id, ())]
             summaries = _given(about, answers, given)
         who = {"arm": arm, "checkpoint": checkpoint, "form": about.form}
         results += [{**who, **asdict(one)} for one in summaries]
+    categories, means = _means(controls, results, found)
     return {
         "results": results,
-        "categories": _categories(controls.sets, results),
-        "averages": _averages(controls.sets, results),
+        "categories": categories,
+        "means": means,
+        "averages": _averages(controls.sets),
     }
+
+
+def unread_replies(
+    sets: Mapping[str, ControlInfo], items: Mapping[str, Item], answers: Iterable[Answer]
+) -> dict[str, bool]:
+    """Whether no answer can be read in the reply to a question, looked for in it where the set is
+    asked by our protocol. Replies that checks or a judge mark are taken as they are.
+    """
+    found = {}
+    for answer in answers:
+        item = items[answer.question_id]
+        about = sets[item.question.benchmark]
+        metric = about.of_items
+        found[answer.question_id] = (
+            metric is not None and _marked(about, metric, item, answer).lenient is None
+        )
+    return found
 
 
 def as_share(value: float | None, scale: Scale) -> float | None:
@@ -258,73 +278,124 @@ def _given(
     return made
 
 
+def stands_beside(row: Mapping[str, Any], about: ControlInfo) -> bool:
+    """Whether a row of the results is not the set's own value but one that is shown beside it: a
+    further judge's, or one by the metric that its publisher gives.
+    """
+    return bool(row["metric"] != about.metric)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A set's value as a share of its scale, with the values of its items and what each stands or
+    falls with; without them where the metric is one of the whole set.
+    """
+
+    value: float
+    n: int
+    items: tuple[Sequence[float], Sequence[str]] | None
+
+
 def _values(
-    results: Iterable[Mapping[str, Any]], reading: str
-) -> dict[tuple[str, str], dict[str, float | None]]:
-    """The value of each set by model; a further judge's is none of them."""
-    found: dict[tuple[str, str], dict[str, float | None]] = {}
+    controls: Controls,
+    results: Iterable[Mapping[str, Any]],
+    found: Iterable[Score],
+    reading: str,
+) -> dict[tuple[str, str], dict[str, _Value]]:
+    """The value of each set by model; what stands beside it is none of them."""
+    of_items: dict[tuple[str, str, str], tuple[list[float], list[str]]] = {}
+    for score in found:
+        key = controls.items[score.question_id].question.benchmark
+        about = controls.sets[key]
+        one_reading = about.of_items is None or about.is_published
+        name = "lenient" if score.scorer.endswith("_lenient") else "strict"
+        share = as_share(score.value, about.scale)
+        if share is not None and ":" not in score.scorer and (one_reading or name == reading):
+            own = of_items.setdefault((score.arm, score.checkpoint, key), ([], []))
+            own[0].append(share)
+            own[1].append(score.document_id)
+    values: dict[tuple[str, str], dict[str, _Value]] = {}
     for row in results:
-        if ":" in row["metric"]:
-            continue
-        value = row[reading]["value"] if row[reading] else None
-        found.setdefault((row["arm"], row["checkpoint"]), {})[row["benchmark"]] = value
-    return found
+        who, key = (row["arm"], row["checkpoint"]), row["benchmark"]
+        own_values = values.setdefault(who, {})
+        figure = None if stands_beside(row, controls.sets[key]) else row[reading]
+        share = as_share(figure["value"], controls.sets[key].scale) if figure else None
+        if figure and share is not None and not math.isnan(share):
+            own_values[key] = _Value(share, figure["n"], of_items.get((*who, key)))
+    return values
 
 
-def _categories(
-    sets: Mapping[str, ControlInfo], results: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The plain mean over the sets of each category, as shares of their scales; the sets that were
-    asked as published stand apart. Null where a set has no value.
+def _mean_of_sets(
+    values: Mapping[str, _Value], weights: Mapping[str, float]
+) -> dict[str, Any] | None:
+    """The mean of the sets that have ``weights``, with its interval, and over how many documents;
+    None where one of them has no value, and no interval where one has none of its items.
     """
-    made = []
+    own = [values[key] for key in weights if key in values]
+    if len(own) < len(weights):
+        return None
+    strata = [one.items for one in own if one.items is not None]
+    documents = sum(len(set(names)) for _, names in strata)
+    if len(strata) == len(own):
+        found = stratified_mean(strata, list(weights.values()), (0.0, 1.0))
+        if found is not None:
+            return {**asdict(found), "documents": documents}
+    total = sum(weights.values())
+    mean = sum(one.value * weight for one, weight in zip(own, weights.values(), strict=True))
+    found = Interval(mean / total, None, None, sum(one.n for one in own))
+    return {**asdict(found), "documents": None}
+
+
+def _means(
+    controls: Controls, results: Sequence[Mapping[str, Any]], found: Sequence[Score]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The plain mean over the sets of each category, as shares of their scales, and the plain mean
+    of the categories; the sets that were asked as published stand apart.
+    """
+    by_reading = {
+        reading: _values(controls, results, found, reading) for reading in ("strict", "lenient")
+    }
+    categories: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
     for is_published in (False, True):
-        own = {key: one for key, one in sets.items() if one.is_published == is_published}
-        listed: dict[str, dict[str, str]] = {}
-        for key, one in own.items():
-            listed.setdefault(one.category or NO_CATEGORY, {})[key] = one.metric
-        of = AverageList("own", listed)
-        strict, lenient = _values(results, "strict"), _values(results, "lenient")
-        for arm, checkpoint in strict:
-            means = [
-                category_means(
-                    {k: as_share(found[arm, checkpoint].get(k), own[k].scale) for k in own}, of
-                )
-                for found in (strict, lenient)
-            ]
-            made += [
-                {
-                    "arm": arm,
-                    "checkpoint": checkpoint,
-                    "category": category,
-                    "is_published": is_published,
-                    "strict": means[0][category],
-                    "lenient": means[1][category],
-                    "sets": list(listed[category]),
+        listed: dict[str, list[str]] = {}
+        for key, one in controls.sets.items():
+            if one.is_published == is_published:
+                listed.setdefault(one.category or NO_CATEGORY, []).append(key)
+        evenly = {key: 1 / len(keys) for keys in listed.values() for key in keys}
+        for who in by_reading["strict"] if listed else ():
+            about = {"arm": who[0], "checkpoint": who[1], "is_published": is_published}
+
+            def means(weights: Mapping[str, float], who: tuple[str, str] = who) -> dict[str, Any]:
+                return {
+                    reading: _mean_of_sets(values[who], weights)
+                    for reading, values in by_reading.items()
                 }
-                for category in listed
+
+            categories += [
+                {**about, "category": name, **means(dict.fromkeys(keys, 1.0)), "sets": keys}
+                for name, keys in listed.items()
             ]
-    return made
+            if len(listed) > 1:
+                whole.append({**about, **means(evenly), "categories": list(listed)})
+    return categories, whole
 
 
-def _averages(
-    sets: Mapping[str, ControlInfo], results: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The averages of the published lists for each model, over just their sets and no others;
-    none where no set was asked as published.
+def _averages(sets: Mapping[str, ControlInfo]) -> list[dict[str, Any]]:
+    """What keeps the averages of the published lists from being printed: sets whose metric is
+    ``not_computed`` here, sets that were not asked as published, and sets beyond the list. None
+    where no set was asked as published.
     """
-    names = {key: one.name for key, one in sets.items() if one.is_published}
-    made: list[dict[str, Any]] = []
-    if not names:
-        return made
-    for (arm, checkpoint), found in _values(results, "strict").items():
-        values = {name: found.get(key) for key, name in names.items()}
-        for version in _PUBLISHED_LISTS:
-            of = average_list(version)
-            lacks = lacking(values, of)
-            about = {"arm": arm, "checkpoint": checkpoint, "list": of.name, **asdict(lacks)}
-            value = None if lacks else averages(values, of).average
-            made.append({**about, "value": value})
+    asked = {one.name: 0.0 for one in sets.values() if one.is_published}
+    made = []
+    for version in _PUBLISHED_LISTS if asked else ():
+        of = average_list(version)
+        lacks = lacking(asked, of)
+        cannot = {name: metric for name, metric in of.sets.items() if metric in NOT_COMPUTED}
+        missing = [name for name in lacks.missing if name not in cannot]
+        made.append(
+            {"list": of.name, "not_computed": cannot, "missing": missing, "beyond": lacks.beyond}
+        )
     return made
 
 

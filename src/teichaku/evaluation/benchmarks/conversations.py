@@ -8,7 +8,7 @@ from teichaku.core.asking import ask
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Answer, Reply, Request, content_id
 from teichaku.core.replies import without_thinking
-from teichaku.evaluation.answers import Asked
+from teichaku.evaluation.answers import Asked, said_in
 from teichaku.evaluation.benchmarks.frames import Asking
 from teichaku.evaluation.benchmarks.rows import Item
 
@@ -24,7 +24,7 @@ def ask_items(
     items: Sequence[Item], asking: Asking, model: ChatModel, asked: Asked, put: Put = "chat"
 ) -> Iterator[Answer]:
     """One answer an item, as they come: as a chat, or (without turns) in the plain frame. What a
-    reasoning model thinks aloud is no part of it.
+    reasoning model thinks aloud is no part of it, nor is the space around an answer of a chat.
 
     A later turn is asked after the answer to the one before it. Where that failed or is empty,
     it is not asked, and its answer has the error :data:`NOT_ASKED`. Raises ``ValueError`` where
@@ -38,8 +38,11 @@ def ask_items(
 
     def read(reply: Reply) -> Iterator[Answer | Request]:
         item: Item = reply.request.subject
-        said = without_thinking(reply.text).strip()
-        yield _answer(reply, item, asked, said)
+        said, error = said_in(reply)
+        # What follows a plain text is kept as it stands: a blank line at its start ends the answer
+        # as published (:func:`~teichaku.evaluation.benchmarks.frames.published_answer`).
+        said = without_thinking(reply.text) if put == "plain" else said
+        yield _answer(reply, item, asked, said, error)
         following = later.get((item.conversation, item.turn + 1)) if item.conversation else None
         if following is not None and said:
             yield asking.following(replace(reply, text=said), following)

@@ -26,6 +26,13 @@ Split = Literal["dev", "test", "train"]
 #: or of a set or split whose hash nobody published (``unknown``).
 Identity = Literal["match", "other", "unknown"]
 
+#: The texts of a row.
+_PARTS = ("input", "output")
+#: What a value should be, by its Python type.
+_KINDS: Mapping[type, str] = {str: "a text", int: "a whole number", list: "a list"}
+#: How much of a wrong value a message repeats.
+_SHOWN_CHARACTERS = 80
+
 PUBLISHED_SHOTS = 4
 PUBLISHED_SAMPLES = 100
 
@@ -68,8 +75,8 @@ class DataSet:
 def read_data_set(folder: Path, name: str, split: Split = "dev") -> DataSet:
     """The data set ``name`` of a folder in llm-jp-eval's form.
 
-    Raises ``UserError`` where the file is missing, with how to get it, or is not in that form, or
-    where an answer is none of its ``label_list``.
+    A null for a text is an empty one. Raises ``UserError`` where the file is missing, with how to
+    get it, or is not in that form, or where an answer is none of its ``label_list``.
     """
     path = folder / split / f"{name}.json"
     try:
@@ -94,8 +101,8 @@ def read_data_set(folder: Path, name: str, split: Split = "dev") -> DataSet:
         _samples(path, content, "few_shots"),
         _strings(path, content, "label_list"),
         _pattern(path, content),
-        str(content.get("answer_pattern_id") or ""),
-        _typed(path, content, "num_few_shots", int, None),
+        _text(f"{path}: answer_pattern_id", content.get("answer_pattern_id")),
+        _shots_wanted(path, content),
         _typed(path, content, "language", str, ""),
         _typed(path, content, "custom_prompt_template", str, ""),
         _faults(samples),
@@ -215,7 +222,7 @@ def _missing(path: Path, folder: Path, name: str, split: Split) -> UserError:
 def _content(path: Path, data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON in UTF-8: {error}.", "Make it again.") from error
     if not isinstance(content, dict) or "samples" not in content:
         raise UserError(
@@ -226,25 +233,56 @@ def _content(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _samples(path: Path, content: Mapping[str, Any], key: str) -> tuple[Sample, ...]:
-    rows = content.get(key) or []
     made = []
-    for place, row in enumerate(rows, 1):
+    for place, row in enumerate(_typed(path, content, key, list, []), 1):
         if not isinstance(row, dict) or not {"input", "output"} <= row.keys():
             raise UserError(
                 f"{path}: number {place} of {key} has no 'input' or no 'output'.",
                 "Mend the row, or make the data set again.",
             )
-        made.append(Sample(str(row["input"]), str(row["output"])))
+        where = f"{path}: number {place} of {key}"
+        made.append(Sample(*(_text(f"{where}: its {part}", row[part]) for part in _PARTS)))
     return tuple(made)
+
+
+def _text(what: str, value: Any) -> str:
+    """A text or a number as text; null is an empty one. Others have no text of their own but the
+    one that a programming language gives them.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(
+            f"{what} is {_shown(value)}, not a text.",
+            "Put it between quotes as a model is to write it.",
+        )
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    """``value`` as the file has it, not more of it than a line."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "too deeply nested"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} ..."
 
 
 def _typed(path: Path, content: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
     value = content.get(key)
     if value is None:
         return default
-    if not isinstance(value, kind):
-        raise UserError(f"{path}: {key} is {value!r}, not of the type {kind.__name__}.")
+    # True is a whole number to Python alone.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise UserError(f"{path}: {key} is {_shown(value)}, not {_KINDS[kind]}.")
     return value
+
+
+def _shots_wanted(path: Path, content: Mapping[str, Any]) -> int | None:
+    count: int | None = _typed(path, content, "num_few_shots", int, None)
+    if count is not None and count < 0:
+        raise UserError(f"{path}: num_few_shots is {count}, below 0.", "Say 0 for no examples.")
+    return count
 
 
 def _length(path: Path, content: Mapping[str, Any]) -> int:
@@ -257,7 +295,10 @@ def _length(path: Path, content: Mapping[str, Any]) -> int:
 
 
 def _strings(path: Path, content: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    return tuple(str(value) for value in _typed(path, content, key, list, []))
+    values = _typed(path, content, key, list, [])
+    return tuple(
+        _text(f"{path}: number {place} of {key}", value) for place, value in enumerate(values, 1)
+    )
 
 
 def _pattern(path: Path, content: Mapping[str, Any]) -> str:

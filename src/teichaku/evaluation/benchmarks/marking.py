@@ -62,13 +62,15 @@ def mark(item: Item, answer: Answer, form: Form, metric: Metric, pattern: str = 
 
 def mark_as_published(item: Item, answer: Answer, metric: Metric, pattern: str = "") -> Marked:
     """Mark one answer as llm-jp-eval does: its post-processing, the first reference alone, no
-    second reading.
+    second reading. What is empty or names none of the item's labels is marked, and is unread.
     """
     if answer.error:
         return Marked(item, failed=True, empty=False)
     read = published_answer(answer.text, pattern)
     value = None if metric.of_item is None else metric.of_item(item.references[0], read)
-    return Marked(item, False, not answer.text.strip(), read, read, value, value)
+    is_label = not item.labels or metric.of_item is None or read in item.labels
+    found = read if read and is_label else None
+    return Marked(item, False, not answer.text.strip(), found, found, value, value)
 
 
 def _value(metric: Metric, item: Item, read: str | None) -> float | None:

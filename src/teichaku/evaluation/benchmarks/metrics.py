@@ -9,8 +9,10 @@ and the versions are the same.
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -65,6 +67,28 @@ def entities(text: str) -> frozenset[str]:
     return frozenset(part.strip() for part in parts if part.strip())
 
 
+def char_rouge2(reference: str, prediction: str) -> float:
+    """ROUGE-2 (Lin 2004, F1) with characters in place of words: the F1 of the multisets of two
+    neighbouring characters, after NFKC and without white space.
+
+    It is not the ROUGE-2 of words that is published of summaries, which needs a tokenizer, and
+    does not compare with it. Two texts without such a pair have 1 where they are the same.
+    """
+    wanted, given = _character_pairs(reference), _character_pairs(prediction)
+    if not wanted and not given:
+        return float(_without_space(reference) == _without_space(prediction))
+    shared = (wanted & given).total()
+    return _f1(shared / max(1, given.total()), shared / max(1, wanted.total()))
+
+
+def _character_pairs(text: str) -> Counter[str]:
+    return Counter(map("".join, pairwise(_without_space(text))))
+
+
+def _without_space(text: str) -> str:
+    return re.sub(r"\s+", "", _nfkc(text))
+
+
 def number_match(reference: str, prediction: str) -> float:
     """1 where both are the same number, however it is written (``18``, ``18.0``, ``1,800``)."""
     wanted, given = plain_number(reference), plain_number(prediction)
@@ -107,6 +131,24 @@ def llmjp_pearson(references: Sequence[str], predictions: Sequence[str]) -> floa
 def llmjp_spearman(references: Sequence[str], predictions: Sequence[str]) -> float | None:
     """Spearman's rank correlation, as :func:`llmjp_pearson`."""
     return _published_correlation(references, predictions, "spearman")
+
+
+def mcc(references: Sequence[str], predictions: Sequence[str]) -> float | None:
+    """Matthews' correlation of labels, of any number (Gorodkin 2004, R_K); null where all
+    references are the same. 0 where all predictions are: they tell nothing apart. A prediction
+    that is no label is a wrong one.
+    """
+    # As counts: s pairs, of which c agree; each side's labels with how often they stand there.
+    pairs = [(_nfkc(one), _nfkc(other)) for one, other in zip(references, predictions, strict=True)]
+    wanted, given = Counter(one for one, _ in pairs), Counter(other for _, other in pairs)
+    agree, whole = sum(one == other for one, other in pairs), len(pairs)
+    spread = [whole**2 - sum(count**2 for count in side.values()) for side in (wanted, given)]
+    if spread[0] == 0:
+        return None
+    if spread[1] == 0:
+        return 0.0
+    expected = sum(count * given[label] for label, count in wanted.items())
+    return (agree * whole - expected) / math.sqrt(spread[0] * spread[1])
 
 
 def bleu(references: Sequence[str], predictions: Sequence[str], language: str) -> float | None:
@@ -163,6 +205,8 @@ METRICS: dict[str, Metric] = {
             set_f1,
         ),
         Metric("entity_f1", "1", "F1 of the sets of entities, however they are apart", entity_f1),
+        Metric("char_rouge2", "1", "ROUGE-2 of characters in place of words, as F1", char_rouge2),
+        Metric("mcc", "1", "Matthews' correlation of labels", None, mcc),
         Metric("pearson", "1", "correlation; replies without a number left out", None, pearson),
         Metric("spearman", "1", "rank correlation; as pearson", None, spearman),
         Metric(
@@ -183,6 +227,7 @@ PUBLISHED_NAMES = {
     "spearman": "llmjp_spearman",
 }
 
+_NO_ROUGE = "no maintained library computes ROUGE on Japanese text"
 #: Metrics of the published sets that are not computed here, and why.
 NOT_COMPUTED = {
     "comet_wmt22": "COMET needs a model of 2.3 GB (Unbabel/wmt22-comet-da) and its own package",
@@ -191,11 +236,29 @@ NOT_COMPUTED = {
     "code_exec": "code that a model wrote is not run without a sandbox",
     "code_exec_sandbox": "code that a model wrote is not run without a sandbox",
     "pylint_check": "it is a check of style of code that is not run here",
-    "rouge1": "no maintained library computes ROUGE on Japanese text",
-    "rouge2": "no maintained library computes ROUGE on Japanese text",
-    "rougeLsum": "no maintained library computes ROUGE on Japanese text",
-    "rouge2_scaling": "no maintained library computes ROUGE on Japanese text",
+    "rouge1": _NO_ROUGE,
+    "rouge2": _NO_ROUGE,
+    "rougeLsum": _NO_ROUGE,
+    "rouge2_scaling": _NO_ROUGE,
 }
+
+#: What marks answers where the metric that is asked for is not computed: ours, by that one's name.
+_OURS_INSTEAD = {"rouge2": "char_rouge2", "rouge2_scaling": "char_rouge2"}
+
+
+def computed_of(wanted: str, others: Sequence[str], published: bool = False) -> Metric:
+    """The metric ``wanted``, else the first of the ``others`` that is computed here, or that one
+    of ours stands in for.
+
+    Raises ``UserError`` as :func:`metric_of` does for ``wanted``, where there is none.
+    """
+    if wanted in NOT_COMPUTED:
+        for name in (wanted, *others):
+            own = PUBLISHED_NAMES.get(name, name) if published else name
+            own = _OURS_INSTEAD.get(own, own)
+            if own in METRICS:
+                return METRICS[own]
+    return metric_of(wanted, published)
 
 
 def metric_of(name: str, published: bool = False) -> Metric:
@@ -209,7 +272,7 @@ def metric_of(name: str, published: bool = False) -> Metric:
     if name in NOT_COMPUTED:
         raise UserError(
             f"The metric {name} is not computed here: {NOT_COMPUTED[name]}.",
-            "Leave the set out of the average, or score its answers elsewhere and import them.",
+            "Leave the set out. An average (AVR) over a list that has it is then not printed.",
         )
     raise UserError(f"There is no metric '{name}'.", f"Known: {', '.join(sorted(METRICS.keys()))}.")
 

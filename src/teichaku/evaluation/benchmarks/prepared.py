@@ -35,7 +35,14 @@ from teichaku.evaluation.benchmarks.data_file import (
     whole,
 )
 from teichaku.evaluation.benchmarks.frames import Asking, frame
-from teichaku.evaluation.benchmarks.metrics import METRICS, Metric, metric_of, plain_number
+from teichaku.evaluation.benchmarks.metrics import (
+    METRICS,
+    NOT_COMPUTED,
+    Metric,
+    computed_of,
+    metric_of,
+    plain_number,
+)
 from teichaku.evaluation.benchmarks.rows import Item, check_labels, items_of
 from teichaku.evaluation.benchmarks.sampling import apart, first, stratified
 
@@ -168,8 +175,9 @@ def prepare_folder(
     """A set of a folder of the user's in llm-jp-eval's form: by its protocol, or by ours with a
     draw by ``seed`` and after ``shots`` examples (None: as many as the file says).
 
-    Raises ``UserError`` where a file is missing or not in that form, or its metric is not
-    computed here.
+    Where the metric of the set is not computed here, another one that the file names is taken,
+    and a note says so. Raises ``UserError`` where a file is missing or not in that form, or none
+    of its metrics is computed here.
     """
     of = read_data_set(folder, name, split)
     of = of if shots is None else replace(of, num_few_shots=shots)
@@ -180,7 +188,8 @@ def prepare_folder(
     check_labels([item for item in made if item.references[0]], name)
     form = _form_of(of, labels)
     kept, fallen = (made, dict(of.faults or {})) if seed is None else whole(made)
-    metric = metric_of(_metric_name(of, name, seed is None), published=seed is None)
+    wanted = _metric_name(of, name, seed is None)
+    metric = computed_of(wanted, of.metrics, published=seed is None)
     return Prepared(
         Asking(
             name,
@@ -199,7 +208,7 @@ def prepare_folder(
         of.identity,
         is_published=seed is None,
         fallen=fallen,
-        notes=of.notes,
+        notes=(*of.notes, *_other_metric(wanted, metric)),
         answer_pattern=of.answer_extract_pattern,
         left_out=_left_out(made, kept),
     )
@@ -261,8 +270,18 @@ def _notes(of: Benchmark) -> tuple[str, ...]:
     if of.reference_use == "judge_only":
         said.append("the references were written by a model of OpenAI: do not train on them")
     if of.doubtful_references:
-        said.append(f"{len(of.doubtful_references)} references are reported wrong")
+        count = len(of.doubtful_references)
+        said.append(f"{count} references are reported wrong, and no judge is shown them")
     return tuple(said)
+
+
+def _other_metric(wanted: str, metric: Metric) -> tuple[str, ...]:
+    if wanted not in NOT_COMPUTED:
+        return ()
+    return (
+        f"{wanted} is not computed here: {metric.name} marks the answers instead, "
+        "outside of any published average",
+    )
 
 
 def _stop(of: DataSet, is_published: bool) -> tuple[str, ...]:

@@ -190,10 +190,13 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], _Read]] = {
 
 
 def _conversations(of: Benchmark, split: str) -> Iterable[Item]:
-    """One item a turn; the turns of a conversation share their document."""
+    """One item a turn; the turns of a conversation share their document. A reference that is
+    reported wrong is left out, because a judge would take it for the solution.
+    """
     references = {
         row["question_id"]: row["turns"]
         for row in (read_rows(of, "references") if "references" in of.splits else [])
+        if row["question_id"] not in of.doubtful_references
     }
     for row in read_rows(of, split):
         conversation = content_id("control", of.name, row["question_id"])

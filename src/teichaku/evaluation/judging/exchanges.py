@@ -136,10 +136,11 @@ def failure(reply: Reply, evidence: str) -> str:
     """Why a reply gave no mark, as ``REASON: evidence``; :func:`reason_of` reads it."""
     if reply.error:
         reason = "request_failed"
-    elif not reply.text.strip():
-        reason = "empty_reply"
+    elif reply.finish_reason == "length":
+        # Where a server keeps the thinking to itself, nothing else is left of such a reply.
+        reason = "cut_reply"
     else:
-        reason = "cut_reply" if reply.finish_reason == "length" else "unparseable_reply"
+        reason = "unparseable_reply" if reply.text.strip() else "empty_reply"
     return f"{reason}: {evidence}"
 
 

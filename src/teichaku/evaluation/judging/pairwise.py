@@ -39,8 +39,9 @@ class PairwiseJudge:
     one alone, which is half the price and hides how far the judge favours a place. The rest is
     as in :class:`~teichaku.evaluation.judging.absolute.AbsoluteJudge`.
 
-    The prompt may use ``question``, ``reference``, ``answer_a`` and ``answer_b``, and of the turn
-    before ``earlier_question``, ``earlier_reference``, ``earlier_answer_a``, ``earlier_answer_b``.
+    The prompt may use ``question``, ``reference``, ``criteria``, ``answer_a`` and ``answer_b``, and
+    of the turn before ``earlier_question``, ``earlier_reference``, ``earlier_answer_a`` and
+    ``earlier_answer_b``.
     """
 
     prompt: Prompt
@@ -96,6 +97,7 @@ class PairwiseJudge:
             reference=first.shown_reference(self.reference_for),
             answer_a=first.answer.text,
             answer_b=second.answer.text,
+            criteria=first.criteria.strip(),
             earlier_question=first.before.question.question if first.before else "",
             earlier_reference=(
                 first.before.shown_reference(self.reference_for) if first.before else ""
