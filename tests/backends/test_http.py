@@ -411,6 +411,15 @@ def test_a_refusal_of_the_prompt_itself_is_final_and_other_failures_are_not(
     assert server.asked == {"問い": 1}
 
 
+def test_a_key_that_no_header_holds_is_not_final(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINY_KEY", "\ufeffsk-1")
+    (reply,) = server.model(api_key_env="TINY_KEY").generate([ask()])
+    assert (bool(reply.error), reply.final) == (True, False)
+    assert not server.headers
+
+
 def test_what_no_server_can_be_sent_is_final(server: ScriptedServer) -> None:
     plain = replace(ask("問い"), plain=True)
     assert [reply.final for reply in server.model().generate([plain, ask("\ud83d")])] == [True] * 2

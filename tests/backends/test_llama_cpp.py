@@ -16,6 +16,7 @@ from teichaku.backends import llama_cpp
 from teichaku.backends.llama_cpp import LlamaCppModel
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError
 from teichaku.core.records import Message, Request, Sampling
+from teichaku.evaluation.answers import ANSWER_CUT, said_in
 
 SCHEMA = {
     "type": "object",
@@ -46,6 +47,11 @@ class FakeEngine:
             take({"error": {**error, "message": "too long"}})
             return
         self.gate.wait()
+        if text in ("thinks", "collapsed"):
+            if text == "thinks":
+                take({"choices": [{"delta": {"reasoning_content": "まず、"}}]})
+            take({"choices": [{"delta": {}, "finish_reason": "length"}]})
+            return
         take({"choices": [{"delta": {"role": "assistant", "content": None}}]})
         for character in repeat("…") if text == "endless" else f"<think>…</think>{text}":
             if take({"choices": [{"delta": {"content": character}}]}):
@@ -69,6 +75,16 @@ def test_chunks_become_one_reply_with_reason_and_usage(engine: FakeEngine, tmp_p
     (reply,) = model_of(tmp_path).generate([ask("京都", subject=1)])
     assert (reply.text, reply.finish_reason, reply.error) == ("京都", "stop", "")
     assert (reply.prompt_tokens, reply.completion_tokens, reply.request.subject) == (4, 3, 1)
+
+
+@pytest.mark.parametrize(("text", "is_cut"), [("thinks", True), ("collapsed", False)])
+def test_a_model_that_wrote_no_text_was_not_cut_while_it_thought(
+    engine: FakeEngine, tmp_path: Path, text: str, is_cut: bool
+) -> None:
+    (reply,) = model_of(tmp_path).generate([ask(text)])
+    assert reply.finish_reason == "length"
+    said, error = said_in(reply)
+    assert (said, error.partition(":")[0]) == ("", ANSWER_CUT if is_cut else "")
 
 
 def test_a_plain_text_comes_back_as_failed_and_the_others_are_answered(

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import tiny_student
-from teichaku.backends import transformers_shared
+from teichaku.backends import transformers_decoding, transformers_shared
 from teichaku.backends.transformers import TransformersStudent
+from teichaku.backends.transformers_decoding import Row
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError, UserError
 from teichaku.core.models import AdapterSettings, ChatModel, OptimizerSettings
 from teichaku.core.records import Message, Reply, Request, Sampling, TokenizedExample
+from teichaku.evaluation.answers import ANSWER_CUT, said_in
 from teichaku.training.fine_tune import TrainingPlan, fine_tune
 from tiny_student import CHAT_TEMPLATE, make_gemma3, make_model, student
 
@@ -206,6 +208,27 @@ class TestGeneration:
             9: 9,
         }
         assert {reply.finish_reason for reply in replies.values()} == {"length"}
+
+    @pytest.mark.parametrize(
+        ("written", "is_cut"),
+        [("", False), ("<think>定員は48人", True), ("<think>48</think>", True)],
+    )
+    def test_a_model_that_wrote_no_text_was_not_cut_while_it_thought(
+        self, plain: Path, monkeypatch: pytest.MonkeyPatch, written: str, is_cut: bool
+    ) -> None:
+        model = student(plain)
+        # The first tokens of the vocabulary are special, and do not end an answer.
+        own = model.encode("a", [Message("user", "船")], written, 200)
+        tokens = [*own.tokens[own.prompt_length : -1]] if is_cut else [0, 1] * 6
+
+        def choose(logits: torch.Tensor, rows: list[Row], generators: object) -> list[int]:
+            return [tokens[len(row.tokens)] for row in rows]
+
+        monkeypatch.setattr(transformers_decoding, "_choose", choose)
+        (reply,) = model.generate([ask("船", max_tokens=len(tokens))])
+        assert (reply.finish_reason, reply.text.strip()) == ("length", "")
+        text, error = said_in(reply)
+        assert (text, error.partition(":")[0]) == ("", ANSWER_CUT if is_cut else "")
 
     def test_it_stops_before_a_stop_string(self, plain: Path) -> None:
         (whole,) = generated(plain, [ask("湖の深さは？")])

@@ -225,6 +225,13 @@ def test_a_part_goes_on_in_the_lines_below_it_up_to_an_empty_one() -> None:
     assert list(labelled_parts(text, LABELS)) == [whole]
 
 
+def test_a_list_behind_an_empty_line_belongs_to_its_part() -> None:
+    text = "質問：点検は？\n答え：次の二つです。\n\n- 始業前\n- 終業後\n\n以上です。"
+    assert list(labelled_parts(text, LABELS)) == [
+        {"question": "点検は？", "answer": "次の二つです。\n- 始業前\n- 終業後"}
+    ]
+
+
 def test_a_label_inside_of_a_text_that_has_its_part_already_is_text() -> None:
     text = "Q: Is it so? A: or B: which one?\nA: Yes."
     assert list(labelled_parts(text, LABELS)) == [

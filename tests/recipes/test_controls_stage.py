@@ -35,9 +35,10 @@ from teichaku.evaluation.benchmarks.controls import (
     read_items,
 )
 from teichaku.evaluation.benchmarks.frames import Asking
+from teichaku.evaluation.benchmarks.metrics import METRICS
 from teichaku.evaluation.benchmarks.prepared import prepare, prepare_published
 from teichaku.evaluation.benchmarks.rows import Item
-from teichaku.recipes import controls_stage
+from teichaku.recipes import control_sets, controls_stage
 from teichaku.recipes.before import check_before
 from teichaku.recipes.control_sets import info_of, set_fingerprint
 from teichaku.recipes.controls_stage import EMPTY, way_of
@@ -456,14 +457,96 @@ def test_whatever_changes_a_request_asks_a_finished_set_again(
         return replace(request, several_lines=not request.several_lines)
 
     for prepared in (prepare("jcommonsenseqa", 3), prepare("mt_bench_ja", 2)):
-        before, asking = set_fingerprint(prepared), prepared.asking
+        config = ControlSet(name=prepared.asking.name)
+        before, asking = set_fingerprint(config, prepared), prepared.asking
         for changed in ({"several_lines": not asking.several_lines}, {"max_tokens": 7}):
-            assert set_fingerprint(replace(prepared, asking=replace(asking, **changed))) != before
+            again = replace(prepared, asking=replace(asking, **changed))
+            assert set_fingerprint(config, again) != before
         # No list of settings: what is sent counts.
         with monkeypatch.context() as patched:
             patched.setattr(Asking, "chat", otherwise)
-            assert set_fingerprint(prepared) != before
-        assert set_fingerprint(prepared) == before
+            assert set_fingerprint(config, prepared) != before
+        assert set_fingerprint(config, prepared) == before
+
+
+def test_the_metric_that_is_shown_beside_decides_the_fingerprint_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, of = ControlSet(name="jsts"), prepare("jsts", 3)
+    before = set_fingerprint(config, of)
+    newer = {**METRICS, "spearman": replace(METRICS["spearman"], version="another")}
+    with monkeypatch.context() as patched:
+        patched.setattr(control_sets, "METRICS", newer)
+        assert set_fingerprint(config, of) != before
+    assert set_fingerprint(config, of) == before
+    # As published nothing stands beside, and the version of what would says nothing.
+    published = ControlSet.model_validate({"name": "jsts", "protocol": "published"})
+    asked = prepare_published("jsts", count=3)
+    before = set_fingerprint(published, asked)
+    monkeypatch.setattr(control_sets, "METRICS", newer)
+    assert set_fingerprint(published, asked) == before
+
+
+def test_a_models_own_limit_holds_for_sets_of_our_protocol_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate, limits = scripted.ScriptedModel.generate, set[tuple[str, int]]()
+
+    def noted(self: scripted.ScriptedModel, requests: Any) -> Any:
+        for reply in generate(self, requests):
+            request = reply.request
+            if "benchmark/" in request.prompt:
+                key = request.subject.question.benchmark
+                limits.add((key, request.sampling.max_tokens))
+            yield reply
+
+    monkeypatch.setattr(scripted.ScriptedModel, "generate", noted)
+    asked = [{"name": "niilc", "items": 3}, {"name": "niilc", "protocol": "published", "items": 3}]
+    own = {"other": {"backend": "scripted", "model": "other", "max_tokens": 9}}
+    run = run_study(write_controls(tmp_path, asked, models=own))
+    of = {one["key"]: one["max_tokens"] for one in run.read_json("controls/sets.json")["sets"]}
+    wanted = {("niilc", 9), ("niilc@published", of["niilc@published"])}
+    assert of["niilc"] != 9 and limits == {*of.items(), *wanted}
+    rows = run.read_json("report/report.json")["controls"]["rows"]
+    assert {(row["set"], row["max_tokens"]) for row in rows if row["arm"] == "other"} == wanted
+    assert {(row["arm"], row["set"]) for row in rows if row["is_own_limit"]} == {("other", "niilc")}
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    assert page.count("回答の上限 9 トークン") == 1
+
+
+def test_passages_whose_request_failed_do_not_count_as_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate, lost = scripted.ScriptedModel.generate, list[str]()
+
+    def failing(self: scripted.ScriptedModel, requests: Any) -> Any:
+        own = self._script
+
+        def script(request: Request) -> str:
+            told = request.messages[-1].content
+            if "key_sentences" in request.prompt and (not lost or told == lost[0]):
+                lost.append(told)
+                raise ScriptedError("the server is gone")
+            return own(request)
+
+        self._script = script
+        yield from generate(self, requests)
+        self._script = own
+
+    monkeypatch.setattr(scripted.ScriptedModel, "generate", failing)
+    masked = {"name": "masked_sentences", "newer_than": "2024-05-01", "items": 4}
+    recipe = write_controls(tmp_path, [masked])
+    for path in (tmp_path / "docs").iterdir():
+        path.write_text(path.read_text("utf-8").replace("\n---\n", "\ndate: 2024-06-01\n---\n"))
+    run = run_study(recipe)
+    stage = run.stage("controls")
+    assert run.stages()["controls"]["counts"]["reasons"]["request_failed"] == 1
+    assert not any(answer.error for answer in stage.read("answers", Answer))
+    assert not any(row.changed for row in score_run(run))
+    answers = list(stage.read("answers", Answer))
+    stage.write("answers", Answer, answers[1:])
+    with pytest.raises(UserError, match="its stage says"):
+        score_run(run)
 
 
 def test_whatever_changes_a_request_asks_a_set_again_that_a_teacher_makes(

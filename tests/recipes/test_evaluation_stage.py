@@ -12,6 +12,7 @@ from studies import final_files, run_study, write_study
 from teichaku.backends import scripted
 from teichaku.backends.cache import request_key
 from teichaku.backends.scripted import ScriptedModel, ScriptedStudent
+from teichaku.core.errors import ModelUnavailableError
 from teichaku.core.models import ChatModel
 from teichaku.core.records import (
     Answer,
@@ -173,6 +174,23 @@ def test_what_is_to_be_sent_is_told_before(tmp_path: Path) -> None:
     questions = len(list(run.stage("questions").read("questions", Question)))
     assert log.estimate.startswith(f"{questions} questions, 3 models, 3 conditions: ")
     assert f": {len(log.keys)} requests to send" in log.estimate
+
+
+def test_nothing_is_to_be_sent_to_a_model_that_cannot_be_had(tmp_path: Path) -> None:
+    def build(*_: object) -> ChatModel:
+        raise ModelUnavailableError("it cannot be had", "have it")
+
+    gone = "{gone: {backend: scripted, model: gone}}"
+    with pytest.MonkeyPatch.context() as patched:
+        log = _Log(patched, None)
+        patched.setattr(Workshop, "_build_evaluated", build)
+        run = run_study(write_study(tmp_path, evaluation=f"{SMALL[:-1]}, models: {gone}}}"))
+    failed = [one for one in run.stage("evaluation").read("answers", Answer) if one.error]
+    assert {one.arm for one in failed} == {"gone"}
+    assert ", 4 models, 3 conditions: " in log.estimate
+    # It has nothing in the cache, either: the three others do.
+    cached = 3 * len(requests(run)) - len(log.keys)
+    assert f": {len(log.keys)} requests to send, {cached} from the cache" in log.estimate
 
 
 def test_no_request_of_the_file_is_kept_while_models_are_asked(

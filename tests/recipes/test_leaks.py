@@ -13,11 +13,12 @@ from teichaku.core.records import SEED, Dropped, Example, Question
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.leak_probes import BenchmarkItem
 from teichaku.curation.leaks import Leak
+from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.evaluation.benchmarks.rows import items_of
 from teichaku.recipes.before import unused
 from teichaku.recipes.control_sets import prepared_sets
-from teichaku.recipes.leaks_schema import LeakColumns
-from teichaku.recipes.leaks_stage import item_of_set, read_items
+from teichaku.recipes.leaks_schema import LeakColumns, Leaks
+from teichaku.recipes.leaks_stage import item_of_set, named_items, read_items
 from teichaku.recipes.load import load_recipe
 
 
@@ -199,6 +200,13 @@ def test_sets_that_ship_are_looked_for_by_their_names(tmp_path: Path) -> None:
     assert notes["items"] > 100
     with pytest.raises(RecipeError, match="no set that ships is called 'jcommonsense'"):
         load_recipe(write_data_study(tmp_path, leaks={"sets": ["jcommonsense"]}))
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_set_that_ships_can_be_looked_for(tmp_path: Path, name: str) -> None:
+    items = named_items(Leaks(sets=[name], controls=False), tmp_path)
+    assert items
+    assert all(item.question for item in items)
 
 
 def test_controls_that_nobody_is_asked_are_looked_for_in_vain(tmp_path: Path) -> None:

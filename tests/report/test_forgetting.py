@@ -14,7 +14,7 @@ from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
 
 ARM = "qa@learning_rate=0.001"
-SIZE = 80
+SIZE = 160
 #: Half of the references are ``1``: always saying so is right half of the time.
 REFERENCES = ("1", "0") * (SIZE // 2)
 RIGHT = list(REFERENCES)
@@ -85,12 +85,47 @@ def test_the_shares_that_cannot_be_read_are_told_with_their_number(tmp_path: Pat
     replies = report["headline"]["diagnosis"]["replies"]
     unread = replies["unread"]
     assert (unread["base"]["value"], unread["tuned"]["value"]) == (0.0, 0.5)
-    assert "went from 0% to 50% (80 questions)" in report["headline"]["sentences"][1]
+    assert "went from 0% to 50% (160 questions)" in report["headline"]["sentences"][1]
     parts = [replies[name]["value"] for name in ("in_form", "in_answers")]
     assert parts == [-0.5, 0.0]
     assert sum(parts) == report["headline"]["diagnosis"]["controls"]["difference"]["value"]
+    assert (replies["readable"], replies["readable_share"]) == (80, 0.5)
     # The commonest answer, and any label blindly, are right half of the time.
     assert replies["floor"] == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.2])
+def test_few_replies_that_can_be_read_rule_out_no_loss(tmp_path: Path, share: float) -> None:
+    run = write_run(tmp_path / "run", Plan(gain, documents=8))
+    after = mixed((share, RIGHT), (1 - share, UNREAD))
+    with_controls(run, [CHOICE], {("base", "choice"): RIGHT, (ARM, "choice"): after}, REFERENCES)
+    found = build_report(run, "en")["headline"]["diagnosis"]
+    assert found["replies"]["readable"] == round(share * SIZE)
+    # No reply that can be read is worse, and so few are no evidence of it.
+    assert found["replies"]["in_answers"]["value"] == 0.0
+    assert found["replies"]["in_answers"]["low"] >= -0.05
+    assert (found["ability"], found["loss"]) == ("forgets", "form_at_least")
+    assert "ruled out" not in found["said"]["able"]
+
+
+@pytest.mark.parametrize("right", [1.0, 0.05])
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_gain_is_told_where_it_ends_above_guessing(
+    tmp_path: Path, language: str, right: float
+) -> None:
+    # The untuned model is right a little less often than guessing, so that either is a gain.
+    before = mixed((0.2, WRONG), (0.8, GUESSES))
+    after = mixed((0.6 * right, RIGHT), (1 - 0.6 * right, GUESSES))
+    run = write_run(tmp_path / "run", Plan(gain, documents=8))
+    with_controls(run, [CHOICE], {("base", "choice"): before, (ARM, "choice"): after}, REFERENCES)
+    report, is_told = build_report(run, language), right == 1.0
+    found = report["headline"]["diagnosis"]
+    assert (found["ability"], found["loss"], found["above_guessing"]) == ("gained", None, False)
+    assert found["remedies"] == ([] if is_told else ["abler_controls"])
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    text = GUESSING[["en", "ja"].index(language)]
+    for place in (found["said"]["able"], page, "\n".join(summary_lines(report, language))):
+        assert (text not in place) is is_told
 
 
 def test_a_model_that_guesses_has_kept_nothing_that_could_be_seen(tmp_path: Path) -> None:
@@ -118,7 +153,8 @@ def part(value: float, low: float, high: float) -> Estimate:
 
 
 BEFORE = part(0.6, 0.5, 0.7)
-SAME = part(0.0, -0.02, 0.02)
+SAME = part(0.0, -0.04, 0.04)
+NONE = part(0.0, -0.03, 0.03)
 LOST = part(-0.3, -0.4, -0.2)
 WIDE = part(-0.1, -0.25, 0.05)
 MORE = part(0.4, 0.3, 0.5)
@@ -127,7 +163,9 @@ MORE = part(0.4, 0.3, 0.5)
 @pytest.mark.parametrize(
     ("floor", "unread", "answers", "loss"),
     [
-        (0.4, MORE, SAME, "form"),
+        (0.4, MORE, NONE, "form"),
+        # Within the limit of all items, and not within that of the 60 that can be read.
+        (0.4, MORE, SAME, "form_at_least"),
         (0.4, MORE, WIDE, "form_at_least"),
         (0.4, MORE, LOST, "both"),
         (0.4, SAME, LOST, "ability"),
@@ -142,4 +180,10 @@ def test_what_was_lost_goes_by_what_can_be_read(
     floor: float, unread: Estimate, answers: Estimate, loss: str
 ) -> None:
     cell = Cell("control", "closed_book", "unread", SAME, MORE, unread)
-    assert loss_of(BEFORE, Replies(floor, cell, WIDE, answers), 0.05) == loss
+    assert loss_of(BEFORE, Replies(floor, cell, WIDE, answers, 60, 0.6), 0.05) == loss
+
+
+@pytest.mark.parametrize(("readable", "loss"), [(9, "form_at_least"), (10, "form")])
+def test_no_ability_is_called_kept_by_fewer_than_ten_replies(readable: int, loss: str) -> None:
+    cell = Cell("control", "closed_book", "unread", SAME, MORE, MORE)
+    assert loss_of(BEFORE, Replies(0.4, cell, WIDE, NONE, readable, 1.0), 0.05) == loss

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from languages import texts
 from made import question as made_question
 from report_run import Plan, gain, run_description, write_run
-from teichaku.core.records import Answer, Question, Retrieved, Score
+from teichaku.core.records import Answer, Judgement, Question, Retrieved, Score
 from teichaku.core.run_folder import RunFolder
 from teichaku.report.build import build_report
 from teichaku.report.side_by_side import SAMPLED, SHOWN, fair_order
@@ -127,6 +127,32 @@ def test_the_page_says_whether_the_right_passage_was_found(run: RunFolder) -> No
     assert "The right passage came at rank 1." in page
     assert "(no room)" in page
     assert page.count('<details class="example ') == SHOWN + SAMPLED
+
+
+def test_a_judge_that_marks_several_times_is_one_entry_with_its_median(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "drinks", Plan(gain))
+    folder = run.stage("evaluation")
+    given: list[tuple[str, float | None]] = [
+        ("scripted:writer-1b", 8.0), ("scripted:writer-1b", None), ("scripted:writer-1b", 2.0),
+        ("scripted:writer-1b", 5.0), ("another", None), ("another", None),
+    ]  # fmt: skip
+    repeats = [
+        replace(row, id=f"{row.id}/{n}", judge=judge, score=score, explanation=f"{score} 点",
+                error="" if score else f"timed out {n}")
+        for row in folder.read("judgements", Judgement)
+        for n, (judge, score) in enumerate(given)
+    ]  # fmt: skip
+    folder.write("judgements", Judgement, repeats)
+    shown = build_report(run, "ja")["side_by_side"]
+    judged = [
+        a["judges"] for group in ("good", "sample") for q in shown[group] for a in q["answers"]
+    ]
+    assert judged
+    for entries in judged:
+        told = {one["judge"]: (one["score"], one["explanation"], one["error"]) for one in entries}
+        assert len(entries) == len(told) == 2
+        assert told["scripted:writer-1b"] == (5.0, "5.0 点", "")
+        assert told["another"] == (None, "None 点", "timed out 4")
 
 
 def test_a_further_model_is_a_row_and_an_answer_and_never_the_base_or_an_arm(

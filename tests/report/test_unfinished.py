@@ -43,7 +43,8 @@ def readable(*_: object) -> Replies:
     """All of them, so that what was lost is an ability."""
     same = Estimate(0.0, -0.01, 0.01, 50, 50, 0)
     worse = Estimate(-0.2, -0.3, -0.1, 50, 50, 0)
-    return Replies(0.2, Cell("control", "closed_book", "unread", same, same, same), same, worse)
+    unread = Cell("control", "closed_book", "unread", same, same, same)
+    return Replies(0.2, unread, same, worse, 50, 1.0)
 
 
 @pytest.mark.parametrize(("language", "badge", "told"), [

@@ -254,12 +254,18 @@ class Engine:
                 log_probabilities=self._learnt.log_probabilities,
                 samples=len(job.requests),
             )
+        except ValueError as error:
+            job.tries += 1
+            self._give_up(job, without_key(str(error), key), final=True)
+            return
+        try:
             attempt.call_off = endpoint.transport.send(
                 body, key, lambda outcome: self._done(attempt, outcome)
             )
         except ValueError as error:
+            # Such as a key that no header can hold: another one may go through.
             job.tries += 1
-            self._give_up(job, without_key(str(error), key), final=True)
+            self._give_up(job, without_key(str(error), key))
             return
         self._in_flight[attempt] = None
         endpoint.in_flight += 1

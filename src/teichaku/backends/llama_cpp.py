@@ -22,6 +22,7 @@ from teichaku.backends.gguf_header import GgufHeader, read_gguf_header
 from teichaku.core.errors import MissingExtraError, ModelUnavailableError
 from teichaku.core.models import RenderedPrompt
 from teichaku.core.records import Message, Reply, Request
+from teichaku.core.replies import NO_TEXT
 
 #: OpenMP threads that wait by spinning stand in one another's way on a busy machine.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
@@ -30,6 +31,8 @@ _PROMPT_CACHE_MIB = 1024
 _REQUESTS_TO_ORDER = 64
 _END = object()
 _TELLING_SECONDS = 60
+#: The engine is on this machine: no proxy of the environment stands before it.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 #: So many tokens that stand in the context already are looked up, and so many after them drafted.
 _NGRAM, _DRAFT = 4, 8
 
@@ -148,7 +151,7 @@ class LlamaCppModel:
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
         try:
-            with urllib.request.urlopen(asking, timeout=_TELLING_SECONDS) as response:
+            with _OPENER.open(asking, timeout=_TELLING_SECONDS) as response:
                 return json.load(response)
         except (OSError, ValueError) as error:
             raise ModelUnavailableError(f"llama.cpp does not say {what}: {error}.") from error
@@ -262,6 +265,7 @@ class _Chunks:
         self._log_probabilities: list[Any] = []
         self._are_whole = True
         self._finish_reason = ""
+        self._has_thought = False
         self._usage: Mapping[str, Any] = {}
         self.error: Mapping[str, Any] | None = None
 
@@ -270,6 +274,7 @@ class _Chunks:
         self.error = chunk.get("error", self.error)
         self._usage = chunk.get("usage") or self._usage
         for choice in chunk.get("choices") or ():
+            self._has_thought |= bool(choice["delta"].get("reasoning_content"))
             self._content.append(choice["delta"].get("content") or "")
             self._take_log_probabilities(choice)
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
@@ -287,7 +292,10 @@ class _Chunks:
 
     def reply(self, request: Request) -> Reply:
         """All chunks as a reply."""
-        message = {"content": "".join(self._content)}
+        content = "".join(self._content)
+        if not content and self._finish_reason == "length" and not self._has_thought:
+            content = NO_TEXT
+        message = {"content": content}
         given = {"content": self._log_probabilities}
         choice = {"message": message, "finish_reason": self._finish_reason, "logprobs": given}
         return completion(request, {"choices": [choice], "usage": self._usage})

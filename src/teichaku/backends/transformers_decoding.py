@@ -16,6 +16,7 @@ from teichaku.backends.transformers_prefixes import common
 from teichaku.backends.transformers_rendering import Renderer
 from teichaku.backends.transformers_shared import PackedStates, Prefix, shared_states
 from teichaku.core.records import Reply, Request, content_id
+from teichaku.core.replies import NO_TEXT
 
 #: So many requests are pulled at a time, to be put together with their like.
 _WINDOW = 256
@@ -239,6 +240,8 @@ def _take(row: Row, token: int, end_tokens: frozenset[int], renderer: Renderer) 
         row.finish_reason = "length"
     if row.finish_reason:
         row.text = renderer.text(row.tokens)
+    if row.finish_reason == "length" and renderer.are_no_text(row.tokens):
+        row.text = NO_TEXT
 
 
 def _stopped_text(row: Row, renderer: Renderer) -> str | None:

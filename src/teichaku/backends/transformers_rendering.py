@@ -139,6 +139,10 @@ class Renderer:
         """
         return without_thinking(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
+    def are_no_text(self, tokens: Sequence[int]) -> bool:
+        """Whether generated ``tokens`` are no text, not even a thought."""
+        return not self._tokenizer.decode(tokens, skip_special_tokens=True)
+
     @cached_property
     def _thought(self) -> str:
         """The empty thinking block before an answer; empty where the template knows none."""

@@ -19,6 +19,9 @@ _THINKING = re.compile(
     r"|(?!\s*[{\[`])(?:(?!<think).)*?</think(?:ing)?>",
     re.DOTALL | re.IGNORECASE,
 )
+#: The text of a reply of a model in process that wrote tokens up to its limit and no text. An empty
+#: one may be of a server that kept a thought to itself.
+NO_TEXT = " "
 _DECODER = json.JSONDecoder(strict=False)
 #: How often the decoder may read a whole reply, and the share of a reading that each failure
 #: costs (its error counts lines): a reply of nothing but brackets must not take square time.
@@ -137,11 +140,12 @@ def labelled_parts(text: str, labels: Mapping[str, Sequence[str]]) -> Iterator[d
     group; a part that comes again begins the next one.
 
     ``labels`` has the words for each part. A number or a mark of a list may stand beside a label,
-    two labels on one line, and text that goes on in the lines below it, up to an empty one.
+    two labels on one line, and text that goes on in the lines below it, up to an empty one that no
+    list follows.
     """
     known = tuple((part, tuple(words)) for part, words in labels.items())
     group: dict[str, str] = {}
-    part = ""
+    part, is_ended = "", False
     for line in without_thinking(text).split("\n"):
         item = list_item(line)
         shown = item.text if item else line.strip()
@@ -154,10 +158,13 @@ def labelled_parts(text: str, labels: Mapping[str, Sequence[str]]) -> Iterator[d
             own = found["text"].strip()
             # Bold type that began before the label ends here.
             group[part] = own.rstrip("* ") if shown.startswith("*") else own
-        elif part and line.strip():
+            is_ended = False
+        elif not line.strip():
+            is_ended = bool(group.get(part))
+        elif is_ended and item is None:
+            part, is_ended = "", False
+        elif part:
             group[part] = f"{group[part]}\n{line.strip()}".strip()
-        elif group.get(part):
-            part = ""
     if group:
         yield _told_apart(group, known)
 

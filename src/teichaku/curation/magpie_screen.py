@@ -274,7 +274,8 @@ def _nearest_allowed(
     """The distance from ``row`` to the nearest of the rows ``kept`` that is ``min_distance`` away
     or may be its duplicate, and which that is.
     """
-    distances = _distances(vectors[kept], vectors[row]).astype(np.float64)
+    # Rows before this one, of which some are kept: a slice is no copy.
+    distances = _distances(vectors[:row], vectors[row])[kept].astype(np.float64)
     order = np.argsort(distances, kind="stable")
     near = int((distances < min_distance).sum())
     # By text is dear, and of many neighbours the first ones mostly decide.

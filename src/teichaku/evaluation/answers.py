@@ -169,7 +169,8 @@ def said_in(reply: Reply) -> tuple[str, str]:
     """The answer in a reply without the thinking before it, and why there is none: the reply's own
     error, or :data:`ANSWER_CUT` where the limit came before the first word of the answer.
 
-    A reply of nothing but white space is an empty answer, which is the model's own and no failure.
+    A reply of nothing but white space is an empty answer, which is the model's own and no failure;
+    so is that of a model in process that wrote no text (:data:`~teichaku.core.replies.NO_TEXT`).
     """
     text = without_thinking(reply.text).strip()
     is_blank = bool(reply.text) and not reply.text.strip()

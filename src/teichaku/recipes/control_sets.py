@@ -24,6 +24,7 @@ from teichaku.evaluation.benchmarks.controls import FOLLOWED, JUDGED, ControlInf
 from teichaku.evaluation.benchmarks.conversations import Put, request_of
 from teichaku.evaluation.benchmarks.frames import Asking
 from teichaku.evaluation.benchmarks.masked_sentences import BENCHMARK as MASKED
+from teichaku.evaluation.benchmarks.metrics import METRICS
 from teichaku.evaluation.benchmarks.prepared import (
     Prepared,
     prepare,
@@ -79,12 +80,14 @@ def prepared_sets(recipe: Recipe, root: Path) -> dict[str, Prepared]:
     return found
 
 
-def set_fingerprint(of: Prepared) -> str:
+def set_fingerprint(config: ControlSet, of: Prepared) -> str:
     """A SHA-256 of all that is asked of a set and all that decides its marks."""
     version = of.metric.version if of.metric else instructions.VERSION
     asked = requests_fingerprint(of.asking, of.items)
+    beside = _beside(config, of)
+    shown = [beside, METRICS[beside].version] if beside else []
     return fingerprint([asked, of.items, of.form, of.metric and of.metric.name, version,
-                        of.is_published, of.answer_pattern])  # fmt: skip
+                        of.is_published, of.answer_pattern, *shown])  # fmt: skip
 
 
 def requests_fingerprint(asking: Asking, items: Iterable[Item]) -> str:
@@ -133,10 +136,16 @@ def info_of(config: ControlSet, of: Prepared) -> ControlInfo:
         licence=own.licence if own else "",
         attribution=own.attribution if own else "",
         answer_pattern=of.answer_pattern,
-        beside=own.beside if own and not of.is_published else "",
+        beside=_beside(config, of),
         fallen=dict(of.fallen),
         notes=of.notes,
     )
+
+
+def _beside(config: ControlSet, of: Prepared) -> str:
+    """The metric that is shown beside the set's own; empty where there is none."""
+    own = shipped().get(config.name) if config.folder is None else None
+    return own.beside if own and not of.is_published else ""
 
 
 def _known_category(name: str) -> str:

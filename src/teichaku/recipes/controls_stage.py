@@ -57,6 +57,7 @@ from teichaku.recipes.control_sets import (
     set_fingerprint,
 )
 from teichaku.recipes.evaluated import (
+    Evaluated,
     count_evaluated,
     evaluated_fingerprint,
     evaluated_models,
@@ -99,11 +100,12 @@ def controls_fingerprint(study: Study) -> dict[str, Any]:
     """What the stage is made from, beside the training."""
     recipe = study.recipe
     sets = prepared_sets(recipe, study.root)
-    made = [config for config in controls_of(recipe) if config.name == MASKED]
+    given = {config.key: config for config in controls_of(recipe)}
+    made = [config for config in given.values() if config.name == MASKED]
     judged = sorted({_judge_prompt(key) for key, of in sets.items() if of.form == "judge"})
     prompts = [*(_MASKED_PROMPTS if made else ()), *judged, *(["ask_again"] if judged else ())]
     found = {
-        "sets": {key: set_fingerprint(of) for key, of in sets.items()},
+        "sets": {key: set_fingerprint(given[key], of) for key, of in sets.items()},
         "teacher": study.workshop.teacher.identity if made else "",
         "passages": study.run.stage("documents").hashes() if made else {},
         "made": [_made_fingerprint(config, recipe.seed) for config in made],
@@ -118,8 +120,8 @@ def controls_fingerprint(study: Study) -> dict[str, Any]:
     # What a base model is shown around a question stands in the plain template.
     found["prompts"] |= prompt_fingerprints(study, ["plain_template"])
     # Figures by category are made from these, where sets of the user's have any.
-    given = {config.key: config.category for config in controls_of(recipe) if config.category}
-    return {**found, "categories": given} if given else found
+    filed = {key: config.category for key, config in given.items() if config.category}
+    return {**found, "categories": filed} if filed else found
 
 
 def _made_fingerprint(config: ControlSet, seed: int) -> list[Any]:
@@ -152,7 +154,8 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
     folder.write("scores", Score, scores)
     write_results(folder, controls, scores)
     folder.write("dropped", Dropped, sorted(fallen, key=lambda d: (d.record_id, d.reason)))
-    models = {arm: asdict(way) for arm, way in ways.items()}
+    limits = _limits(study, sets)
+    models = {arm: asdict(way) | {"limits": limits.get(arm, {})} for arm, way in ways.items()}
     write_aside(folder.path / "models.json", json_bytes({"models": models}))
     shown = rendered_by_models(study, lambda arm: _shown(sets, ways[arm]))
     write_aside(folder.path / "prompt.json", json_bytes(shown))
@@ -164,6 +167,7 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
         require(study.run, whole, STAGE, "answer", reasons, fallen)
     notes = {
         "sets": {key: one.items for key, one in infos.items()},
+        "answers": len(answers),
         "judgements": len(judgements),
         "judgements_failed": sum(judgement.score is None for judgement in judgements),
         "prompt_faults": {arm: way.faults for arm, way in ways.items() if way.faults},
@@ -424,8 +428,22 @@ def _ask(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) ->
         for key, of in sets.items():
             unasked = _Unasked(way.lost[key]) if key in way.lost else None
             model = study.workshop.counted(unasked) if unasked else one.model
-            answers += ask_items(of.items, one.limited(of.asking), model, asked, way.put[key])
+            answers += ask_items(of.items, _asking(one, of), model, asked, way.put[key])
     return sorted(answers, key=lambda answer: answer.id)
+
+
+def _asking(one: Evaluated, of: Prepared) -> Asking:
+    """How a model is asked a set: within its own limit, but as published within that of the set."""
+    return of.asking if of.is_published else one.limited(of.asking)
+
+
+def _limits(study: Study, sets: Mapping[str, Prepared]) -> dict[str, dict[str, int]]:
+    """The limits of further models that are not those of the sets, by model and set."""
+    return {
+        name: {key: given.max_tokens for key, of in sets.items() if not of.is_published}
+        for name, given in study.recipe.evaluation.models.items()
+        if given.max_tokens is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -458,7 +476,7 @@ def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) 
         for key, of in sets.items():
             requests = [
                 replace(request, prompt=f"benchmark/{of.form}_item")
-                for request in _requests(of, ways[one.arm].put[key], one.limited(of.asking))
+                for request in _requests(of, ways[one.arm].put[key], _asking(one, of))
             ]
             missing, expected = workshop.expect(one.model, requests, like)
             sent, seconds = sent + missing, seconds + expected

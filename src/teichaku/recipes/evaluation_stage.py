@@ -96,9 +96,10 @@ def _begin(
     """Tell how much there is to ask, and how long it may take where that is known."""
     workshop, sent, seconds = study.workshop, 0, 0.0
     students = {arm.name: arm.student for arm in study.arms}
-    seen = set()
+    # Nothing is sent to a model that cannot be had, and arms that learnt the same are one model.
+    seen, absent = {""}, 0
     for one in evaluated_models(study):
-        # Arms that learnt the same are one model.
+        absent += not one.model.identity
         if one.model.identity in seen:
             continue
         seen.add(one.model.identity)
@@ -108,9 +109,10 @@ def _begin(
         requests = (own.request(question, way) for way in wanted for question in questions)
         missing, expected = workshop.expect(one.model, requests, like)
         sent, seconds = sent + missing, seconds + expected
-    total = count_evaluated(study) * len(questions) * len(wanted)
+    each = len(questions) * len(wanted)
+    total = count_evaluated(study) * each
     told = f"{len(questions)} questions, {count_evaluated(study)} models, {len(wanted)} conditions"
-    told += f": {sent} requests to send, {total - sent} from the cache"
+    told += f": {sent} requests to send, {total - absent * each - sent} from the cache"
     told += f", about {duration(seconds)}" if seconds else ""
     study.progress.begin("evaluation", total, told)
 

@@ -37,6 +37,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 #: Where the choices have a column each: A to J, or choice0, option_1 ...
 _LETTERS = "abcdefghij"
 _NUMBERED = ("choice", "option", "選択肢")
+#: Splits of a set that hold examples, solutions or verdicts, but nothing that is asked.
+_NOT_ASKED = frozenset({"train", "references", "verdicts"})
 #: How the inputs of llm-jp-eval say where the question and the choices begin.
 _QUESTION, _CHOICES = "質問：", "選択肢："
 #: A report shows so many leaks; all of them stand in leaks.parquet.
@@ -103,7 +105,7 @@ def named_items(config: Leaks, root: Path) -> list[BenchmarkItem]:
         item_of_set(item, name)
         for name in config.sets
         for split in shipped()[name].splits
-        if split != "train"
+        if split not in _NOT_ASKED
         for item in items_of(name, split)
     ]
     return found
@@ -114,7 +116,8 @@ def item_of_set(item: Item, name: str) -> BenchmarkItem:
     passage and the list of choices that llm-jp-eval's input puts around it, and its answer in
     words. Where the answer is a label that has no words, none is looked for.
     """
-    asked, answer = item.question.question, item.references[0]
+    asked = item.question.question
+    answer = item.references[0] if item.references else ""
     if item.labels:
         worded = dict(zip(item.labels, item.choices, strict=False))
         answer = worded.get(answer, "")

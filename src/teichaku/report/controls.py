@@ -144,7 +144,9 @@ def control_replies(evidence: Evidence, base: str, best: Arm | None) -> Replies 
     results = evidence.finished.json(STAGE, "results.json").get("results", ())
     asked = [items[name].question.benchmark for name in both.ids]
     floor = _floor(sets, results, base, asked)
-    return Replies(rounded(floor) or 0.0, _cell(both, sides, "unread"), in_form, in_answers)
+    unread, readable = _cell(both, sides, "unread"), hidden.count(0.0)
+    share = rounded(readable / len(hidden)) or 0.0
+    return Replies(rounded(floor) or 0.0, unread, in_form, in_answers, readable, share)
 
 
 def _on_all_sets(evidence: Evidence, base: str, best: Arm | None) -> "_Pairs | None":
@@ -522,6 +524,8 @@ def _row(
         "put": way.get("put", {}).get(about.key, ""),
         "is_served": bool(way.get("is_served")),
         "faults": way.get("faults", {}).get(about.key, {}),
+        "max_tokens": way.get("limits", {}).get(about.key, about.max_tokens),
+        "is_own_limit": about.key in way.get("limits", {}),
     }
 
 

@@ -189,6 +189,18 @@ class Diagnosis:
     loss: Loss | None = None
     above_guessing: bool | None = None
 
+    @property
+    def is_hidden_by_guessing(self) -> bool:
+        """Whether what became of abilities cannot be told because the untuned model may guess. A
+        gain to a level above guessing can be told all the same.
+        """
+        if self.above_guessing is not False:
+            return False
+        tuned = self.controls.tuned if self.controls else None
+        if self.ability != "gained" or tuned is None or self.replies is None:
+            return True
+        return not is_above_guessing(tuned, self.replies.floor)
+
 
 def diagnose(
     verdict: Verdict,
@@ -217,12 +229,13 @@ def diagnose(
     limit = share_of_scale(controls.scorer, tolerance)
     loss = loss_of(controls.base, replies, limit) if ability in _LOSSES else None
     is_above = is_above_guessing(controls.base, replies.floor)
-    if not is_above and verdict.outcome not in _NOTHING:
-        # What a model cannot do it cannot lose.
-        remedies = (*remedies, "abler_controls")
-    return Diagnosis(
+    found = Diagnosis(
         knowledge, ability, remedies, way, reason, controls, against, replies, loss, is_above
     )
+    if not found.is_hidden_by_guessing or verdict.outcome in _NOTHING:
+        return found
+    # What a model cannot do it cannot lose.
+    return replace(found, remedies=(*remedies, "abler_controls"))
 
 
 def ability_of(controls: Cell | None, tolerance: float = TOLERANCE) -> Ability:

@@ -78,7 +78,7 @@ def _way(diagnosis: Diagnosis, verdict: Verdict, scorer: str, words: Wording) ->
 def _of_loss(diagnosis: Diagnosis) -> list[str]:
     """The texts that say what was lost, and whether there was anything to lose."""
     lost = [] if diagnosis.loss is None else [f"losses.{diagnosis.loss}"]
-    return [*lost, *(["guessing"] if diagnosis.above_guessing is False else [])]
+    return [*lost, *(["guessing"] if diagnosis.is_hidden_by_guessing else [])]
 
 
 def _loss_figures(diagnosis: Diagnosis, words: Wording) -> dict[str, Any]:

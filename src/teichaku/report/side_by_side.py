@@ -15,6 +15,7 @@ from teichaku.core.records import (
     Score,
     content_id,
 )
+from teichaku.evaluation.judging.marks import marks_by_answer
 from teichaku.report import tables
 from teichaku.report.evidence import Arm, Evidence
 from teichaku.report.judging import Judge, all_judges, judge_label
@@ -222,13 +223,20 @@ class _Described:
         return (passage.title or passage.source) if passage else ""
 
     def _marks_of(self, answer: Answer) -> list[dict[str, Any]]:
-        """What the judges said, in the order of the recipe."""
+        """What the judges said, in the order of the recipe, each once."""
         order = [judge.identity for judge in self._judges]
-        rows = sorted(
-            self._judged.get(answer.id, []),
-            key=lambda row: (tables.position(row.judge, order), row.judge),
+        given = self._judged.get(answer.id, [])
+        marks = sorted(
+            marks_by_answer(given).items(), key=lambda of: (tables.position(of[0][0], order), of[0])
         )
-        return [_judged(row, self._judges) for row in rows]
+        return [
+            _judged(
+                [row for row in given if (row.judge, row.protocol) == who],
+                of_answer[answer.id],
+                self._judges,
+            )
+            for who, of_answer in marks
+        ]
 
     def _answer(self, answer: Answer) -> dict[str, Any]:
         marks = self._marks.get(answer.id, {})
@@ -247,13 +255,20 @@ class _Described:
         }
 
 
-def _judged(judgement: Judgement, judges: Sequence[Judge]) -> dict[str, Any]:
+def _judged(
+    repeats: Sequence[Judgement], mark: float | None, judges: Sequence[Judge]
+) -> dict[str, Any]:
+    """One entry for all ``repeats`` of a judge: their ``mark``, and the explanation of the one that
+    comes nearest to it.
+    """
+    succeeded = [row for row in repeats if row.score is not None]
+    told = min(succeeded or repeats, key=lambda row: abs((row.score or 0.0) - (mark or 0.0)))
     return {
-        **judge_label(judgement.judge, judges),
-        "judge": judgement.judge,
-        "score": judgement.score,
-        "explanation": judgement.explanation,
-        "error": judgement.error,
+        **judge_label(told.judge, judges),
+        "judge": told.judge,
+        "score": mark,
+        "explanation": told.explanation,
+        "error": told.error,
     }
 
 

@@ -170,6 +170,11 @@ def test_as_published_what_is_no_label_is_wrong_and_unread() -> None:
     for text, is_read in ((item.references[0], True), ("分かりません", False), ("", False)):
         found = mark_as_published(item, answer(item, text), EXACT)
         assert (found.strict is not None, found.strict_value) == (is_read, float(is_read))
+    # A label is compared as the answer is: normalised.
+    wide = replace(item, references=("１",), labels=("１", "２"))
+    for text, is_read in (("１", True), ("2", True), ("３", False)):
+        found = mark_as_published(wide, answer(wide, text), EXACT)
+        assert (found.strict is not None) is is_read
     # Where there are no labels, any text is read.
     free = items_of("niilc")[0]
     assert mark_as_published(free, answer(free, "分かりません"), EXACT).strict == "分かりません"

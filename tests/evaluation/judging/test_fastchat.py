@@ -108,6 +108,37 @@ def test_markup_of_the_file_is_plain_text() -> None:
     assert prompt.messages(question="Q")[1].content == "{{ x }} {% y %} {# z #} Q"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{question} 返答は {{"score": 7}} の形で。{answer}',
+        '{question} {{"a": {{"score": 7}}}} {{question}} {{{answer}}}',
+        "{{{{ question }}}} {{% if answer %}} {{# {question} #}} {answer}{{",
+    ],
+)
+def test_doubled_braces_of_a_template_are_single_ones_for_the_judge(text: str) -> None:
+    entries = {"odd": {"system_prompt": 'As {{"it"}} stands', "prompt_template": text}}
+    prompt = fastchat_prompt(entries, FastChatNames("odd"), "en")
+    assert prompt.placeholders == {"question", "answer"}
+    values = {"question": "定員は？", "answer": "{{ 48 }}"}
+    assert [message.content for message in prompt.messages(**values)] == [
+        'As {{"it"}} stands',
+        text.format(**values),
+    ]
+
+
+def test_a_brace_before_the_other_wording_is_plain_text() -> None:
+    plain, other = "{question} {answer} {{", "{question} {answer} {ref_answer_1} {{"
+    entries = {
+        name: {"system_prompt": "s", "prompt_template": text}
+        for name, text in (("plain", plain), ("other", other))
+    }
+    prompt = fastchat_prompt(entries, FastChatNames("plain", "other"), "en")
+    values = {"question": "Q", "answer": "A"}
+    assert prompt.messages(**values, reference="")[1].content == "Q A {"
+    assert prompt.messages(**values, reference="R")[1].content == "Q A R {"
+
+
 def write_prompts(folder: Path, *entries: dict[str, str]) -> Path:
     path = folder / "prompts.jsonl"
     path.write_text("\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries), "utf-8")

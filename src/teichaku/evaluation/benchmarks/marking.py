@@ -3,6 +3,7 @@
 All of it is a pure function of items and answers, and runs again without a model.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,9 @@ def mark_as_published(item: Item, answer: Answer, metric: Metric, pattern: str =
         return Marked(item, failed=True, empty=False)
     read = published_answer(answer.text, pattern)
     value = None if metric.of_item is None else metric.of_item(item.references[0], read)
-    is_label = not item.labels or metric.of_item is None or read in item.labels
+    # The answer is normalised, too.
+    labels = {unicodedata.normalize("NFKC", label) for label in item.labels}
+    is_label = not labels or metric.of_item is None or read in labels
     found = read if read and is_label else None
     return Marked(item, False, not answer.text.strip(), found, found, value, value)
 

@@ -7,9 +7,10 @@ What reads their replies follows from what they ask for: :func:`judging_prompts`
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from teichaku.core.errors import UserError
@@ -23,7 +24,8 @@ from teichaku.evaluation.judging.forms import (
 )
 
 _FIELD = re.compile(r"\{(\w+)\}")
-_MARKUP = re.compile(r"\{[{%#]")
+#: A brace at the end stands before a field of Jinja's, or the markup that follows the text.
+_MARKUP = re.compile(r"\{(?:[{%#]|\Z)")
 _ONE_TURN = {
     "question": "question", "answer": "answer", "ref_answer_1": "reference",
     "answer_a": "answer_a", "answer_b": "answer_b",
@@ -115,7 +117,8 @@ def _of_kind(
     for name, entry in entries.items():
         if entry.get("type") != kind:
             continue
-        used = set(_FIELD.findall(texts[name]))
+        filled = _formatted(entry["prompt_template"])[1::2]
+        used = {*_FIELD.findall(entry["system_prompt"]), *filled}
         place = ("question_2" in used, any(field.startswith("ref_answer") for field in used))
         if place in places:
             raise UserError(
@@ -237,14 +240,31 @@ def _sections(
         )
     entry = entries[name]
     return {
-        "system": _template(entry["system_prompt"], name, fields),
-        "user": _template(entry["prompt_template"], name, fields),
+        # FastChat fills the template alone.
+        "system": _template(_FIELD.split(entry["system_prompt"].strip()), name, fields),
+        "user": _template(_formatted(entry["prompt_template"].strip()), name, fields),
     }
 
 
-def _template(text: str, name: str, fields: Mapping[str, str]) -> str:
-    """``text`` in Jinja's notation, with our names for ``fields``."""
-    parts = _FIELD.split(text.strip())
+def _formatted(text: str) -> list[str]:
+    """Words and fields of ``text`` by turns, as ``str.format`` reads them: ``{{`` is a brace. A
+    text that it cannot read, because JSON stands in it in single braces, is taken as it stands.
+    """
+    parts = [""]
+    try:
+        for words, field, layout, conversion in Formatter().parse(text):
+            parts[-1] += words
+            if field is not None:
+                if layout or conversion or not _FIELD.fullmatch(f"{{{field}}}"):
+                    return _FIELD.split(text)
+                parts += [field, ""]
+    except ValueError:
+        return _FIELD.split(text)
+    return parts
+
+
+def _template(parts: Sequence[str], name: str, fields: Mapping[str, str]) -> str:
+    """Words and fields by turns in Jinja's notation, with our names for ``fields``."""
     unknown = sorted(set(parts[1::2]) - fields.keys())
     if unknown:
         raise UserError(
