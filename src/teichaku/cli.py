@@ -12,6 +12,7 @@ import typer
 
 from teichaku import __version__
 from teichaku.core.errors import UserError
+from teichaku.core.interrupts import hear_every_interrupt
 from teichaku.core.locale import interface_language
 from teichaku.core.locale import translate as _
 
@@ -867,6 +868,7 @@ def _stoppable() -> Iterator[None]:
 
 def main() -> None:
     """Run the program; a user's mistake is told without a traceback."""
+    hear_every_interrupt()
     try:
         app()
     except UserError as error:

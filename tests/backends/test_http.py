@@ -1052,7 +1052,9 @@ def test_a_failed_group_of_samples_fails_each_of_them(server: ScriptedServer) ->
 INTERRUPTED = """
 import sys
 from teichaku.backends.http import HttpModel
+from teichaku.core.interrupts import hear_every_interrupt
 from teichaku.core.records import Message, Request
+hear_every_interrupt()
 requests = (Request((Message("user", str(number)),)) for number in range(1000))
 print("began", flush=True)
 try:
