@@ -505,6 +505,7 @@ try:
             cache.put(str(number), "m", Reply(request, "x" * 9000))
         else:
             cache.put_numbers("m", {str(number): bytes(9000)})
+    cache.close()
 except UserError as error:
     print(error, flush=True)
     import os
