@@ -851,7 +851,7 @@ def _print_summary(folder: Path) -> None:
             typer.echo(_("Data set: {path}").format(path=found.resolve()))
         return
     report: dict[str, Any] = RunFolder(folder).read_json("report/report.json")
-    for line in summary_lines(report, interface_language()):
+    for line in summary_lines(report):
         typer.echo(line)
     typer.echo(_("Report: {path}").format(path=(folder / "report" / "index.html").resolve()))
 

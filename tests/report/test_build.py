@@ -295,7 +295,7 @@ def test_a_run_with_missing_parts_gets_a_sensible_report(
     assert report["headline"]["outcome"] == outcome
     assert report["headline"]["sentences"][0] in elements(page_of(run)).text.replace("&#39;", "'")
     assert "None" not in " ".join(report["headline"]["sentences"])
-    assert summary_lines(report, "en")[0].startswith("Verdict: ")
+    assert summary_lines(report)[0].startswith("Verdict: ")
 
 
 @pytest.mark.parametrize("unfinished", [["evaluation"], [ARM, "evaluation"]])
@@ -362,9 +362,7 @@ def test_a_headline_of_the_judge_is_told_in_marks(tmp_path: Path, language: str)
     tiles = elements(verdict.partition("<h3>")[0]).text
     assert "%" not in tiles.replace("95%", "")
     assert "1.0→7.8" in tiles
-    line = next(
-        line for line in summary_lines(report, language) if "1–10" in line or "1〜10" in line
-    )
+    line = next(line for line in summary_lines(report) if "1–10" in line or "1〜10" in line)
     assert "%" not in line.replace("95%", "")
     first = page_of(run).partition('data-chart="progress-0"')[0]
     assert first.rstrip().rpartition("<figcaption>")[2].startswith(("Judge", "審査"))
@@ -443,7 +441,7 @@ def test_counts_that_do_not_add_up_are_shown_as_such(tmp_path: Path) -> None:
 
 
 def test_the_summary_is_a_table_that_lines_up(run: RunFolder, report: dict[str, Any]) -> None:
-    lines = summary_lines(report, "ja", Path("runs/drinks"))
+    lines = summary_lines(report, Path("runs/drinks"))
     assert lines[0] == "判定: 学習が有効"
     assert lines[-1] == "レポート: runs/drinks/report/index.html"
     assert any(line.startswith("別の言い回し      正答の包含") for line in lines)

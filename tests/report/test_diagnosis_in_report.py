@@ -137,7 +137,7 @@ def test_what_is_forgotten_takes_back_the_advice_to_train(
     assert found["diagnosis"]["remedies"] == ["replay"]
     assert "−20" in found["sentences"][1]
     assert "−20" in found["diagnosis"]["said"]["able_figures"]
-    lines = summary_lines(build_report_of(tmp_path, language), language)
+    lines = summary_lines(build_report_of(tmp_path, language))
     assert any("replay" in line or "リプレイ" in line for line in lines)
 
 

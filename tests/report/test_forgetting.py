@@ -71,7 +71,7 @@ def test_page_summary_and_file_say_what_was_lost(tmp_path: Path, name: str, lang
     assert (report["headline"]["decision"], found["reason"]) == ("not_yet", "training_forgets")
     assert found["remedies"] == ["replay", *(["abler_controls"] if is_guess else [])]
     page = (tmp_path / name / "report" / "index.html").read_text("utf-8")
-    summary = "\n".join(summary_lines(report, language))
+    summary = "\n".join(summary_lines(report))
     for text in (report["headline"]["sentences"][1], found["said"]["able"], page, summary):
         assert WORDS[name][place] in text
         assert (GUESSING[place] in text) == is_guess
@@ -124,7 +124,7 @@ def test_a_gain_is_told_where_it_ends_above_guessing(
     assert found["remedies"] == ([] if is_told else ["abler_controls"])
     page = (run.path / "report" / "index.html").read_text("utf-8")
     text = GUESSING[["en", "ja"].index(language)]
-    for place in (found["said"]["able"], page, "\n".join(summary_lines(report, language))):
+    for place in (found["said"]["able"], page, "\n".join(summary_lines(report))):
         assert (text not in place) is is_told
 
 

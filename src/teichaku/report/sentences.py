@@ -288,13 +288,13 @@ def _candidates(evidence: Evidence) -> int:
     return len(offered)
 
 
-def summary_lines(report: dict[str, Any], language: str, folder: Path | None = None) -> list[str]:
-    """The report in a few plain lines for a terminal.
+def summary_lines(report: dict[str, Any], folder: Path | None = None) -> list[str]:
+    """The report in a few plain lines for a terminal, in its own language.
 
     ``report`` is what :func:`teichaku.report.build.build_report` returned; with ``folder``,
     the run's folder, the last line tells where the page lies.
     """
-    words = Wording(language)
+    words = Wording(report["language"])
     headline = report["headline"]
     lines = [f"{words('summary.verdict')}: {words.label('decisions', headline['decision'])}"]
     lines += [f"  {sentence}" for sentence in headline["sentences"]]
@@ -304,7 +304,8 @@ def summary_lines(report: dict[str, Any], language: str, folder: Path | None = N
     if headline["best_arm"] is not None:
         best = {"arm": headline["best_arm"], "checkpoint": headline["checkpoint"]}
         lines.append(words("summary.best", **best))
-    lines += [*_table(_summary_rows(report, words)), ""]
+    if any(row["condition"] == "closed_book" for row in report["comparisons"]):
+        lines += [*_table(_summary_rows(report, words)), ""]
     total = report["timing"]["total"]
     lines.append(
         words(
