@@ -158,7 +158,10 @@ def test_shared_beginnings_change_nothing(
     batch_tokens: int,
     is_packed: bool,
 ) -> None:
-    texts = [*CHOICES, ScoredText("湖"), ScoredText(SHOTS), ScoredText(SHOTS, "昔。"), *CHOICES]
+    # Longer than what parts two questions.
+    long = [ScoredText("檜と杉と欅" * 20, text.context) for text in CHOICES[::5]]
+    ends = [ScoredText("湖"), ScoredText(SHOTS), ScoredText(SHOTS, "昔。")]
+    texts = [*CHOICES, *ends, *long, *CHOICES]
     expected = [scores(student(folder).language_model(), [text], moments=True)[0] for text in texts]
     monkeypatch.setattr(backend, "_PACKED_WINDOW", window)
     monkeypatch.setattr(backend, "_PADDED_WINDOW", window)

@@ -195,7 +195,8 @@ class _Scorer:
         start = 0
         for node in nodes:
             for row, found in ((rows[places[at]], values[places[at]]) for at in node.rows):
-                own = range(max(node.start, row.first - 1), node.end)
+                first = max(node.start, row.first - 1)
+                own = range(first, max(first, node.end))
                 positions += range(start + own.start - node.start, start + own.stop - node.start)
                 targets += row.tokens[own.start + 1 : own.stop + 1]
                 parts.append(found[:, own.start - row.first + 1 : own.stop - row.first + 1])
