@@ -279,7 +279,9 @@ class Sides:
             [
                 self._peer if side == "lm_eval" else sys.executable,
                 __file__,
-                *("--side", side, "--task", self._task.name, "--count", str(count)),
+                *("--side", side, "--task", self._task.name),
+                # Of fewer items others are drawn.
+                *("--items", str(self._task.items), "--count", str(count)),
                 *("--folder", str(self._folder), "--rows", str(self._rows)),
                 *("--batch-size", batch_size, "--out", str(out)),
             ],
@@ -386,6 +388,7 @@ def main() -> int:
         parser.add_argument(name, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     tasks = [TASKS[name] for name in arguments.task or sorted(TASKS)]
+    tasks = [replace(task, items=min(task.items, arguments.items or task.items)) for task in tasks]
     if arguments.side:
         task, count, folder = tasks[0], int(arguments.count), Path(arguments.folder)
         if arguments.side == "ours":
@@ -396,7 +399,6 @@ def main() -> int:
         return 0
     found = []
     for task in tasks:
-        task = replace(task, items=min(task.items, arguments.items or task.items))
         found.append(compare(task, arguments.repeats, arguments.peer_python))
         print(json.dumps(found[-1], ensure_ascii=False))
     worst = min(found, key=lambda one: one["value"])
