@@ -8,7 +8,7 @@ import pytest
 
 from teichaku.core.records import Document, Dropped, content_id
 from teichaku.documents.files import hash_inputs
-from teichaku.documents.loading import Columns, load_documents
+from teichaku.documents.loading import Columns, glance, load_documents
 from teichaku.recipes.load import BUILTIN
 
 ALL = Columns()
@@ -179,12 +179,59 @@ def test_every_row_is_kept_or_dropped(tmp_path: Path) -> None:
     }
 
 
-def test_duplicate_names_the_source_that_is_kept(tmp_path: Path) -> None:
-    write(tmp_path, {"b/題.txt": "文", "a/題.txt": "文", "c/別.txt": "文"})
-    documents, (dropped,) = load(tmp_path)
-    assert sources(documents) == ["a/題.txt", "c/別.txt"]  # another title is another document
-    assert "a/題.txt" in dropped.evidence
-    assert '"b/題.txt"' in dropped.record
+def test_files_of_the_same_text_are_duplicates_whatever_they_are_called(tmp_path: Path) -> None:
+    write(tmp_path, {"b/題.txt": "文", "a/題.txt": "文", "c/別.txt": "文", "d.md": "文"})
+    documents, dropped = load(tmp_path)
+    assert sources(documents) == ["a/題.txt"]
+    told = {item.evidence.split(": ")[0]: item.evidence for item in dropped}
+    assert sorted(told) == ["b/題.txt", "c/別.txt", "d.md"]
+    assert "same title and text as a/題.txt" in told["b/題.txt"]
+    assert "the same text as a/題.txt" in told["c/別.txt"]
+    assert '"b/題.txt"' in dropped[0].record
+
+
+def test_rows_of_the_same_text_and_another_title_are_kept(tmp_path: Path) -> None:
+    write(tmp_path, {"a.csv": "名称,説明\n東公園,無料\n西公園,無料\n東公園,無料\n"})
+    documents, (dropped,) = load(tmp_path, columns=Columns(text=("説明",)))
+    assert [document.title for document in documents] == ["東公園", "西公園"]
+    assert "same title and text as a.csv#1" in dropped.evidence
+
+
+def test_a_glance_tells_columns_and_what_cannot_be_read(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "a.csv": "ID,名称,text\n1,東公園,文\n",
+            "b.csv": "ID,名称\n1,西公園\n",
+            "c.jsonl": '{"text": "文", "meta": {"年": 1}}\n[]\n',
+            "d.json": "{",
+            "e.csv": "",
+            "f.xyz": "文",
+            "g.pdf": b"%PDF-1.4 broken",
+            "h.md": "文",
+            "i.csv": "ID,名称\n",
+        },
+    )
+    found = glance(["."], tmp_path, Columns())
+    assert found.files == 9
+    assert found.columns == {
+        "a.csv": ["ID", "名称", "text"],
+        "b.csv": ["ID", "名称"],
+        "c.jsonl": ["text", "meta.年"],
+    }
+    reasons = {name: error.reason for name, error in found.unreadable.items()}
+    assert reasons == {
+        "d.json": "broken_file",
+        "e.csv": "empty",
+        "f.xyz": "unsupported_format",
+        "g.pdf": "broken_file",
+    }
+    named = glance(["."], tmp_path, Columns(text=("text",)))
+    assert named.columns == {"a.csv": ["text"], "c.jsonl": ["text"]}
+    assert named.unreadable["b.csv"].reason == "no_such_column"
+    _, dropped = load(tmp_path, columns=Columns(text=("text",)))
+    told = {item.evidence.split(": ")[0] for item in dropped}
+    assert set(named.unreadable) <= told  # what a glance refuses, the run does not read either
 
 
 @pytest.mark.parametrize("lone", ["\\ud800", "\\udfff"])
@@ -230,17 +277,13 @@ def test_names_from_zip_files_of_windows_can_be_read(tmp_path: Path, extension: 
         json.dumps([item.evidence, item.record], ensure_ascii=False).encode()
 
 
-def test_documents_without_a_name_keep_their_ids_and_sources_apart(tmp_path: Path) -> None:
-    write(tmp_path, {"001.txt": "同じ文。", "002.txt": "同じ文。", "船.txt": "同じ文。"})
-    documents = [item for item in load_documents(["."], tmp_path) if isinstance(item, Document)]
-    assert [(item.source, item.title) for item in documents] == [
-        ("001.txt", ""),
-        ("002.txt", ""),
-        ("船.txt", "船"),
-    ]
-    # As they were when the file's name was the title.
-    assert [item.id for item in documents] == [
-        content_id(name, "同じ文。") for name in ("001", "002", "船")
+def test_the_name_of_a_file_is_in_the_id_where_it_is_no_title(tmp_path: Path) -> None:
+    write(tmp_path, {"001.txt": "ある文。", "002.txt": "別の文。", "船.txt": "船の文。"})
+    documents, _ = load(tmp_path)
+    assert [document.title for document in documents] == ["", "", "船"]
+    assert [document.id for document in documents] == [
+        content_id(name, text)
+        for name, text in (("001", "ある文。"), ("002", "別の文。"), ("船", "船の文。"))
     ]
 
 

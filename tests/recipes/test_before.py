@@ -1,6 +1,7 @@
 """What can be known to fail is told before anything is spent."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from studies import run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.backends.scripted import ScriptedStudent
 from teichaku.core.errors import (
-    MissingExtraError,
     ModelUnavailableError,
     RecipeError,
     UserError,
@@ -31,13 +31,13 @@ UNUSABLE = [
     (f"{COMPARING}\nembedder: {{backend: http, model: m, base_url: 'http://localhost:9/v1', "
      "api_key_env: TEICHAKU_NO_SUCH_KEY", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
     (f"{COMPARING}\nembedder: {{backend: sentence_transformers, model: 'no model'",
-     ModelUnavailableError, "no model"),
+     RecipeError, "no model"),
     (f"{KNOWN}\nlanguage_model: {{backend: http, model: m, base_url: nourl",
      UserError, "base_url is no web address"),
     (f"{KNOWN}\nlanguage_model: {{backend: http, model: m, base_url: 'http://localhost:9/v1', "
      "api_key_env: TEICHAKU_NO_SUCH_KEY", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
     (f"{KNOWN}\nlanguage_model: {{backend: transformers, model: gemma-3-270mm",
-     ModelUnavailableError, "gemma-3-270mm"),
+     RecipeError, "gemma-3-270mm"),
 ]  # fmt: skip
 
 
@@ -54,9 +54,9 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
     [
         ("student: {backend: scripted, seconds: 0.0}",
          "student: {backend: transformers, model: gemma-3-270mm}",
-         ModelUnavailableError, "gemma-3-270mm"),
+         RecipeError, "gemma-3-270mm"),
         ("teacher: {backend: scripted, seconds: 0.0}",
-         "teacher: {backend: llama_cpp, model: ./none.gguf}", ModelUnavailableError, "no model at"),
+         "teacher: {backend: llama_cpp, model: ./none.gguf}", RecipeError, "no model at"),
         ("teacher: {backend: scripted, seconds: 0.0}",
          "teacher: {backend: http, model: m, base_url: 'http://localhost:9/v1', "
          "api_key_env: TEICHAKU_NO_SUCH_KEY}", RecipeError, "TEICHAKU_NO_SUCH_KEY"),
@@ -105,7 +105,7 @@ def test_an_extra_that_a_model_needs_is_named_before_anything_is_written(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == package else find(name, *a)
     )
-    with pytest.raises(MissingExtraError, match=f"extra '{extra}'"):
+    with pytest.raises(RecipeError, match=f"extra '{extra}'"):
         run_study(changed(tmp_path, old, new))
     assert not (tmp_path / "runs").exists()
 
@@ -255,3 +255,86 @@ def test_what_nothing_goes_by_is_named(
     cli.check(str(write_data_study(tmp_path, **grown)))
     told = capsys.readouterr().out
     assert "goes by these: curation.faithful, curation.judge_screen\n" in told
+
+
+MANY = """\
+name: boats
+documents: {paths: [dosc]}
+teacher:
+  backend: http
+  model: gpt-4o
+  base_url: https://api.openai.com/v1
+  api_key_env: TEICHAKU_NO_SUCH_KEY
+student:
+  backend: transformers
+  model: gemma-3-270mm
+profiles:
+  other: {teacher: {model: o1}}
+leaks: {files: [one.jsonl, two.jsonl]}
+arms:
+  qa:
+    examples:
+      - method: category_qa
+        categories: none.yaml
+"""
+
+
+def test_all_that_will_fail_is_told_at_once_with_lines_by_check_and_by_run(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(MANY, "utf-8")
+    expected = {
+        "recipe.yaml:2": "No file found at dosc",
+        "recipe.yaml:5": "teacher.model: The terms of the teacher gpt-4o",
+        "recipe.yaml:7": "TEICHAKU_NO_SUCH_KEY",
+        "recipe.yaml:10": "student.model: There is no packaged model",
+        "recipe.yaml:13": "leaks.files[",
+        "recipe.yaml:15": "The categories 'none.yaml'",
+    }
+    told = []
+    for call in (cli.check, partial(cli.run, runs=tmp_path / "runs", quiet=True)):
+        with pytest.raises(RecipeError) as caught:
+            call(str(path))
+        told.append(caught.value.message)
+    assert told[0] == told[1]
+    assert not (tmp_path / "runs").exists()
+    lines = [line.strip() for line in told[0].splitlines() if line.startswith("  recipe.yaml:")]
+    assert len(lines) == 7  # both files of leaks
+    for place, words in expected.items():
+        assert [line for line in lines if line.startswith(f"{place}: ") and words in line], place
+    assert "    export TEICHAKU_NO_SUCH_KEY=..." in told[0]
+
+
+def test_a_mistake_of_a_profile_or_a_setting_is_told_there(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(MANY.replace("o1", "gpt-4"), "utf-8")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:12: teacher\.model: The terms"):
+        cli.check(str(path), "other")
+    with pytest.raises(RecipeError, match=r"--set student\.model: There is no packaged"):
+        cli.check(str(path), settings=["student.model=qwenn"])
+
+
+def test_check_tells_of_documents_what_shows_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_LANG", "en")
+    recipe = write_study(tmp_path)
+    docs = tmp_path / "docs"
+    before = len([file for file in docs.rglob("*") if file.is_file()])
+    (docs / "a.csv").write_text("ID,名称,緯度\n1,東公園,35.1\n", "utf-8")
+    (docs / "b.csv").write_text("ID,名称,緯度\n1,西公園,35.2\n", "utf-8")
+    (docs / "c.xyz").write_text("?", "utf-8")
+    cli.check(str(recipe))
+    told = capsys.readouterr().out
+    assert "rows of docs/a.csv and 1 like it: columns ID, 名称, 緯度; to take some" in told
+    assert "! docs/c.xyz: Files of the kind '.xyz' are not read." in told
+    assert told.endswith(
+        f"Files of documents: {before + 3}. `teichaku run` reads their contents.\n"
+    )
+    cli.check(str(recipe), settings=["documents.columns={text: [本文]}"])
+    told = capsys.readouterr().out
+    assert "! docs/a.csv: It has no column 本文. Its columns are: ID, 名称, 緯度." in told
+    assert "rows of" not in told
+    with pytest.raises(RecipeError, match="None of its 1 file"):
+        cli.check(str(recipe), settings=["documents.paths=[docs/c.xyz]"])

@@ -224,7 +224,12 @@ COMMENTED = re.compile(r"^( *)# (- .*|[a-z_]+: .*)$", re.MULTILINE)
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_template_names_the_filters_that_are_the_default(path: Path) -> None:
-    assert tuple(load_recipe(path).curation) == DEFAULT_FILTERS
+    *listed, last = load_recipe(path).curation
+    if path.parent.name == "templates":
+        assert last.name == "near_duplicates"  # What `teichaku threshold` goes by.
+    else:
+        listed.append(last)
+    assert tuple(listed) == DEFAULT_FILTERS
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
@@ -234,13 +239,15 @@ def test_what_a_template_shows_as_a_comment_loads_without_the_mark(
     text = write_template(tmp_path, language).read_text("utf-8")
     shown = [match[2].partition(" ")[0] for match in COMMENTED.finditer(text)]
     assert shown == [
-        "columns:", "teacher:", "matrix:", "select:", *["-"] * 5, "leaks:", "novelty:", "embedder:",
+        "columns:", "teacher:", "matrix:", "select:", "facts:", *["-"] * 4, "leaks:", "novelty:",
+        "embedder:",
     ]  # fmt: skip
     whole = COMMENTED.sub(r"\1\2", text.replace("\nteacher: ", "\n#teacher: "))
     recipe = load_recipe(written(tmp_path, whole))
     assert [step.name for step in recipe.curation[len(DEFAULT_FILTERS) :]] == [
-        "markup", "faithful", "near_duplicates", "semantic_duplicates", "personal_data",
+        "near_duplicates", "markup", "faithful", "semantic_duplicates", "personal_data",
     ]  # fmt: skip
+    assert recipe.arms["qa"].facts
     assert recipe.novelty is not None
     assert recipe.leaks is not None
     assert recipe.arms["qa"].select is not None
@@ -389,7 +396,7 @@ def test_a_recipe_in_another_encoding_is_told(tmp_path: Path) -> None:
         ("{backend: htp, model: m}", ["judge: 'htp' is no backend; did you mean 'http'?"]),
         ("{backend: http, modl: m, base_url: x}", ["judge.modl: unknown key; did you mean 'model'?", "judge.model: missing"]),
         ("{model: m, base_url: x}", ["judge: needs 'backend'"]),
-        ("teacher", ["judge: Input should be a mapping of keys (given: 'teacher')"]),
+        ("teacher", ["judge: must be a mapping of keys (given: 'teacher')"]),
     ],
 )  # fmt: skip
 def test_a_judge_is_corrected_as_what_it_is_meant_to_be(
@@ -571,3 +578,64 @@ def test_a_limit_in_money_wants_the_price_of_every_server(
         load_recipe(write_data_study(tmp_path, **changes, budget=budget))
     priced = {**changes, role: {**SERVED, "price": {"input": 0.02}}}
     load_recipe(write_data_study(tmp_path, **priced, budget=budget))
+
+
+def test_keys_beside_an_unknown_method_are_checked_too(tmp_path: Path) -> None:
+    text = GOOD.replace("document_qa}", "document_qaa, per_pasage: 3, per_passage: 2}")
+    told = refused(written(tmp_path, text))
+    assert "recipe.yaml:7: arms.qa.examples[0]: 'document_qaa' is no method; did you mean" in told
+    assert "recipe.yaml:7: arms.qa.examples[0].per_pasage: unknown key; did you mean" in told
+    assert "per_passage: unknown" not in told
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "words"),
+    [
+        ("training:\n\u3000epochs: 3\n", 9, "full-width space (U+3000) stands in the indentation"),
+        ("training:\n  \u3000epochs: 3\n  seed: 1\n", 9, "stands in the indentation"),
+        ("training\uff1a\n  epochs: 3\n", 8, "a full-width colon stands after the key"),
+        ("seed\uff1a1\n", 8, "a full-width colon stands after the key"),
+        ("training: {epochs\uff1a3}\n", 8, "a full-width colon stands after the key"),
+        ("training:\n  epochs:\u30003\n  seed: 1\n", 9, "stands after the colon"),
+    ],
+)
+def test_full_width_typos_are_named_with_their_line(
+    tmp_path: Path, lines: str, number: int, words: str
+) -> None:
+    told = refused(written(tmp_path, GOOD + lines)).splitlines()
+    assert [line for line in told if line.startswith(f"  recipe.yaml:{number}:") and words in line]
+
+
+def test_full_width_marks_in_quotes_and_comments_are_no_typos(tmp_path: Path) -> None:
+    text = GOOD + "# 全角\uff1aよい\n#\u3000字下げ\nprompts: '種\uff1a\u3000類'  # 注\uff1a釈\n"
+    assert load_recipe(written(tmp_path, text)).prompts == "種\uff1a\u3000類"
+    told = refused(written(tmp_path, text + "seed: [\n"))
+    assert "full-width" not in told
+    assert "unicode string" not in told
+    assert "in recipe.yaml, line 12" in told
+
+
+def test_a_mistake_of_a_setting_names_the_setting(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "training: {seed: 1, epochs: 2}\n")
+    settings = ["training.epoch=3", "trainin.epochs=2", "training.epochs=x", "arms.qa.facts=maybe"]
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, None, settings)
+    assert caught.value.message.splitlines()[1:] == [
+        "  --set arms.qa.facts: must be true or false (given: 'maybe')",
+        "  --set trainin.epochs: trainin: unknown key; did you mean 'training'?",
+        "  --set training.epoch: unknown key; did you mean 'epochs'?",
+        "  --set training.epochs: must be a whole number (given: 'x')",
+    ]
+
+
+def test_mistakes_are_told_in_the_language_of_the_interface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = GOOD + "training: {epochs: 0, batch_size: x, schedule: fast, epoch: 1}\n"
+    monkeypatch.setenv("TEICHAKU_LANG", "ja")
+    told = refused(written(tmp_path, text))
+    assert "レシピの誤りが4件あります" in told
+    assert "recipe.yaml:8: training.epochs: 1 以上の数を書いてください（書かれている値：0）" in told
+    assert "training.batch_size: 整数を書いてください" in told
+    assert "次のどれかを書いてください：'cosine', 'constant'" in told
+    assert "training.epoch: 知らないキーです。もしかして：'epochs'" in told

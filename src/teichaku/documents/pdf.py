@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -86,20 +87,29 @@ def _key(line: Line) -> str:
     return _NUMBER.sub("#", line.text)
 
 
+def open_pdf(data: bytes) -> "PdfDocument":
+    """The file, to be closed. Raises ``LoadingError``: ``encrypted`` or ``broken_file``."""
+    with _readable() as pypdfium2:
+        return pypdfium2.PdfDocument(data)
+
+
 def _read_pages(data: bytes) -> tuple[list[list[Line]], str, str]:
     """The lines of each page, and the title and the author of the metadata."""
+    with _readable(), closing(open_pdf(data)) as document:
+        title, writer = _metadata(document, "Title"), _metadata(document, "Author")
+        pages = [_read_page(document, number) for number in range(len(document))]
+        return pages, title, writer
+
+
+@contextmanager
+def _readable() -> Iterator[Any]:
+    """The library; what it cannot read is raised as ``LoadingError``."""
     try:
         import pypdfium2
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reading PDF", "documents") from error
     try:
-        document = pypdfium2.PdfDocument(data)
-        try:
-            title, writer = _metadata(document, "Title"), _metadata(document, "Author")
-            pages = [_read_page(document, number) for number in range(len(document))]
-            return pages, title, writer
-        finally:
-            document.close()
+        yield pypdfium2
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) == _PASSWORD_ERROR:
             raise LoadingError(

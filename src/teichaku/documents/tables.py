@@ -55,13 +55,7 @@ def read_delimited(data: bytes, name: str, columns: Columns) -> Iterator[Content
     """
     text, encoding = decode(data)
     file_format = PurePath(name).suffix.lower().lstrip(".")
-    delimiter = "\t" if file_format == "tsv" else find_delimiter(text)
-    try:
-        records = _table(text, delimiter)
-    except csv.Error as error:
-        raise LoadingError(
-            "broken_file", f"It is no well-formed table: {error}.", "Export it again as CSV."
-        ) from error
+    records = _delimited(text, file_format)
     if not records:
         return
     names = _column_names(records[0], max(map(len, records)))
@@ -80,13 +74,7 @@ def read_json(data: bytes, name: str, columns: Columns) -> Iterator[Content | Lo
     Raises ``LoadingError`` where it is no JSON or lacks a named key.
     """
     text, encoding = decode(data)
-    try:
-        value = _parse(text)
-    except (ValueError, RecursionError) as error:
-        raise LoadingError(
-            "broken_file", f"It is no well-formed JSON: {error}.", "Export it again as JSON."
-        ) from error
-    items = list(enumerate(_objects(value, columns), 1))
+    items = list(enumerate(_objects(_whole(text), columns), 1))
     yield from _read_objects(items, columns, ("json", encoding))
 
 
@@ -97,16 +85,35 @@ def read_json_lines(data: bytes, name: str, columns: Columns) -> Iterator[Conten
     """
     text, encoding = decode(data)
     items: list[tuple[int, Any]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            items.append((number, _parse(line)))
-        except (ValueError, RecursionError) as error:
-            yield LoadingError(
-                "bad_row", f"Line {number} is no JSON: {error}.", "Mend that line.", number
-            )
+    for number, line in _lines(text):
+        if isinstance(line, LoadingError):
+            yield line
+        else:
+            items.append((number, line))
     yield from _read_objects(items, columns, ("jsonl", encoding))
+
+
+def column_names(data: bytes, name: str, columns: Columns) -> list[str]:
+    """The columns that make the text of each row of a table, or of each object of a JSON file:
+    those that ``columns`` names, else all; none where there are no rows.
+
+    Raises ``LoadingError`` where a reader would raise it.
+    """
+    text, _ = decode(data)
+    suffix = PurePath(name).suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        heading, *rows = _delimited(text, suffix.lstrip(".")) or [[]]
+        names = _column_names(heading, max(map(len, (heading, *rows)))) if rows else []
+    else:
+        objects = (
+            _objects(_whole(text), columns) if suffix == ".json" else dict(_lines(text)).values()
+        )
+        groups = [group for one in objects if isinstance(one, dict) for group in _groups(one)]
+        names = list(dict.fromkeys(key for group in groups for key, _ in group))
+    if not names:
+        return []
+    _require(columns, names)
+    return list(columns.text) or names
 
 
 def find_delimiter(text: str) -> str:
@@ -124,6 +131,43 @@ def find_delimiter(text: str) -> str:
         return rows[0] if rows and even >= 0.5 * len(rows) else 0
 
     return max(_DELIMITERS, key=columns)  # the comma where none divides the rows
+
+
+def _delimited(text: str, file_format: str) -> list[list[str]]:
+    """All records of a file. Raises ``LoadingError``."""
+    delimiter = "\t" if file_format == "tsv" else find_delimiter(text)
+    try:
+        return _table(text, delimiter)
+    except csv.Error as error:
+        raise LoadingError(
+            "broken_file", f"It is no well-formed table: {error}.", "Export it again as CSV."
+        ) from error
+
+
+def _whole(text: str) -> Any:
+    """What a JSON file holds. Raises ``LoadingError``."""
+    try:
+        return _parse(text)
+    except (ValueError, RecursionError) as error:
+        raise LoadingError(
+            "broken_file", f"It is no well-formed JSON: {error}.", "Export it again as JSON."
+        ) from error
+
+
+def _lines(text: str) -> Iterator[tuple[int, Any]]:
+    """What each line of JSON Lines holds, by its number; a ``LoadingError`` where it is none."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield number, _parse(line)
+        except (ValueError, RecursionError) as error:
+            yield (
+                number,
+                LoadingError(
+                    "bad_row", f"Line {number} is no JSON: {error}.", "Mend that line.", number
+                ),
+            )
 
 
 def _table(text: str, delimiter: str) -> list[list[str]]:

@@ -3,26 +3,31 @@
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from teichaku.backends import embedding_http, http_log_probabilities, registry
+from teichaku.backends.terms import Terms
 from teichaku.core.errors import MissingExtraError, RecipeError
+from teichaku.core.locale import translate
 from teichaku.core.prompts import PromptPack
 from teichaku.core.run_folder import RunFolder
-from teichaku.documents.loading import hash_inputs
+from teichaku.documents.loading import Glance, glance, hash_inputs
 from teichaku.recipes.arms import expand_arms
 from teichaku.recipes.calibration_stage import check_calibration
 from teichaku.recipes.comparisons_stage import check_pairwise
 from teichaku.recipes.control_sets import check_controls, controls_of
+from teichaku.recipes.data_stages import table_columns
 from teichaku.recipes.embedder_schema import HttpEmbedder, SentenceTransformers
 from teichaku.recipes.filter_schema import PersonalData
 from teichaku.recipes.independent import read_questions
 from teichaku.recipes.judges import check_judges, check_protocol
 from teichaku.recipes.language_model_schema import ScoredByServer, ScoredByTransformers
-from teichaku.recipes.leaks_stage import check_leaks
+from teichaku.recipes.leaks_stage import read_items
 from teichaku.recipes.method_schema import SEED_METHODS, TEXT_METHODS
 from teichaku.recipes.methods import arm_methods
+from teichaku.recipes.mistakes import Gathering, Location
 from teichaku.recipes.mixtures import check_mixtures
 from teichaku.recipes.model_schema import Http, LlamaCpp, Transformers
 from teichaku.recipes.novelty_schema import LIKELIHOOD
@@ -32,7 +37,7 @@ from teichaku.recipes.seeds import read_seeds
 from teichaku.recipes.select_schema import SelectDifficulty, SelectPerplexity
 from teichaku.recipes.selection_target import check_targets
 from teichaku.recipes.study import Study
-from teichaku.recipes.terms import teacher_terms
+from teichaku.recipes.terms import NOBODY, teacher_terms
 from teichaku.recipes.workshop import Workshop
 
 #: The package that an embedder needs, and the extra that brings it.
@@ -58,35 +63,65 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
     """The hashes of the recipe's documents.
 
     Everything that the recipe names is read once, so that nothing fails where something was paid
-    for. Raises ``RecipeError`` where there is no document or a key is missing, ``UserError``
-    where a file cannot be used, and ``ModelUnavailableError`` for a name that can be no model.
+    for. Raises ``UnworkableError`` with all that is wrong: terms that forbid the study, models that
+    cannot be, keys and packages that are missing, files that cannot be used, no document.
     """
-    students = [arm.student for arm in expand_arms(recipe)]
-    further = (*recipe.evaluation.judges.values(), *recipe.evaluation.models.values())
-    for config in (recipe.teacher, recipe.judge, *students, *further):
+    wrong = Gathering()
+    terms = NOBODY
+    with wrong.at("teacher", "model"):
+        terms = teacher_terms(recipe, root)
+    for where, config in _models(recipe):
         if isinstance(config, LlamaCpp | Transformers):
-            registry.check(config.model)
+            with wrong.at(*where, "model"):
+                registry.check(config.model)
         elif isinstance(config, Http):
-            _check_key(config.api_key_env, config.base_urls[0])
-    _check_scoring(recipe)
-    _check_extras(recipe)
-    _check_questions(recipe, root)
-    check_leaks(recipe, root)
-    check_judges(recipe)
-    check_controls(recipe, root)
-    check_protocol(recipe, root)
-    check_pairwise(recipe)
-    check_calibration(recipe, root)
-    check_mixtures(recipe, root)
-    check_targets(recipe, root)
-    _check_methods(recipe, root)
+            with wrong.at(*where, "api_key_env"):
+                _check_key(config.api_key_env, config.base_urls[0])
+    _check_scoring(recipe, wrong)
+    _check_extras(recipe, wrong)
+    _check_questions(recipe, root, wrong)
+    _check_evaluation(recipe, root, wrong)
+    if recipe.leaks is not None:
+        for number, name in enumerate(recipe.leaks.files):
+            with wrong.at("leaks", "files", number):
+                read_items(root / name, name, recipe.leaks.columns)
+    for name, arm in recipe.arms.items():
+        alone = recipe.model_copy(update={"arms": {name: arm}})
+        with wrong.at("arms", name, "mix"):
+            check_mixtures(alone, root)
+        with wrong.at("arms", name, "select", "target"):
+            check_targets(alone, root)
+    _check_methods(recipe, root, terms, wrong)
     inputs = hash_inputs(recipe.documents.paths, root) if recipe.documents else {}
-    if recipe.documents and not inputs:
-        raise RecipeError(
-            f"No file found at {', '.join(recipe.documents.paths)} (from {root}).",
-            "Put documents there, or mend documents.paths in the recipe.",
-        )
+    with wrong.at("documents", "paths"):
+        if recipe.documents and not inputs:
+            raise RecipeError(
+                translate("No file found at {paths} (from {folder}).").format(
+                    paths=", ".join(recipe.documents.paths), folder=root
+                ),
+                translate("Put documents there, or mend documents.paths in the recipe."),
+            )
+    wrong.tell()
     return inputs
+
+
+def glance_at_documents(recipe: Recipe, root: Path) -> Glance | None:
+    """What the files of the documents show at once; None where the recipe has none.
+
+    Raises ``UnworkableError`` where none of them can be read.
+    """
+    config = recipe.documents
+    if config is None:
+        return None
+    found = None
+    wrong = Gathering()
+    with wrong.at("documents", "paths"):
+        found = glance(config.paths, root, table_columns(config))
+        if found.files and found.files == len(found.unreadable):
+            told = "".join(f"\n{name}: {error}" for name, error in found.unreadable.items())
+            raise RecipeError(f"None of its {found.files} file(s) can be read:{told}")
+    wrong.tell()
+    return found
 
 
 def unused(recipe: Recipe) -> list[str]:
@@ -150,89 +185,131 @@ def without_effect(recipe: Recipe) -> list[str]:
 def _check_key(variable: str, url: str) -> None:
     if variable not in ("", *os.environ):
         raise RecipeError(
-            f"The environment variable {variable}, which is to hold the key for {url}, is not set.",
-            f"export {variable}=..., or take api_key_env out of the recipe.",
+            translate(
+                "The environment variable {variable}, which is to hold the key for {url}, is not "
+                "set."
+            ).format(variable=variable, url=url),
+            translate("export {variable}=..., or take api_key_env out of the recipe.").format(
+                variable=variable
+            ),
         )
 
 
-def _check_scoring(recipe: Recipe) -> None:
+def _check_scoring(recipe: Recipe, wrong: Gathering) -> None:
     """What the embedder and the language model need, where anything goes by them. A server is
     not asked, and nothing is loaded.
     """
     embedder, model = recipe.embedder, recipe.language_model
     if recipe.embeds and isinstance(embedder, HttpEmbedder):
-        embedding_http.HttpEmbedder(embedder.base_url, embedder.model)
-        _check_key(embedder.api_key_env, embedder.base_url)
+        with wrong.at("embedder", "base_url"):
+            embedding_http.HttpEmbedder(embedder.base_url, embedder.model)
+        with wrong.at("embedder", "api_key_env"):
+            _check_key(embedder.api_key_env, embedder.base_url)
     if recipe.embeds and isinstance(embedder, SentenceTransformers):
-        registry.check(embedder.model)
+        with wrong.at("embedder", "model"):
+            registry.check(embedder.model)
     if not _asks_language_model(recipe):
         return
     if isinstance(model, ScoredByServer):
-        http_log_probabilities.HttpLanguageModel(model.base_url, model.model)
-        _check_key(model.api_key_env, model.base_url)
+        with wrong.at("language_model", "base_url"):
+            http_log_probabilities.HttpLanguageModel(model.base_url, model.model)
+        with wrong.at("language_model", "api_key_env"):
+            _check_key(model.api_key_env, model.base_url)
     if isinstance(model, ScoredByTransformers):
-        registry.check(model.model)
+        with wrong.at("language_model", "model"):
+            registry.check(model.model)
 
 
-def _check_extras(recipe: Recipe) -> None:
-    """Raise ``MissingExtraError`` where the run will need a package that is not installed."""
-    needed = [
-        ("Finding names of persons", "spacy", "names")
-        for config in recipe.curation
+def _check_extras(recipe: Recipe, wrong: Gathering) -> None:
+    """Packages that the run will need and that are not installed."""
+    needed: list[tuple[Location, str, str, str]] = [
+        (("curation", number), "Finding names of persons", "spacy", "names")
+        for number, config in enumerate(recipe.curation)
         if isinstance(config, PersonalData) and "name" in config.kinds
     ]
-    models = _asked_models(recipe)
-    if any(isinstance(config, Transformers | ScoredByTransformers) for config in models):
-        what = "A model in process (transformers)"
-        needed += [(what, package, "train") for package in _TRANSFORMERS_PACKAGES]
-    if any(isinstance(config, LlamaCpp) for config in models):
-        needed.append(("A model in process (llama.cpp)", "xllamacpp", "embedded"))
+    for where, config in _asked_models(recipe):
+        if isinstance(config, Transformers | ScoredByTransformers):
+            what = "A model in process (transformers)"
+            needed += [(where, what, package, "train") for package in _TRANSFORMERS_PACKAGES]
+        if isinstance(config, LlamaCpp):
+            needed.append((where, "A model in process (llama.cpp)", "xllamacpp", "embedded"))
     package, extra = _EMBEDDER_PACKAGES.get(recipe.embedder.backend, ("", ""))
     if package and recipe.embeds:
-        needed.append(("The embedder of the recipe", package, extra))
-    for what, package, extra in needed:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(what, extra)
+        needed.append((("embedder",), "The embedder of the recipe", package, extra))
+    for where, what, package, extra in needed:
+        with wrong.at(*where):
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(what, extra)
 
 
-def _asked_models(recipe: Recipe) -> list[Any]:
-    """The sections of the models that the run will ask or train."""
+def _models(recipe: Recipe) -> Iterator[tuple[Location, Any]]:
+    """The sections of the models that write, judge, learn or are compared, and their places."""
+    yield ("teacher",), recipe.teacher
+    yield ("judge",), recipe.judge
+    for arm in expand_arms(recipe):
+        if arm.student == recipe.student:
+            yield ("student",), arm.student
+        elif arm.data in recipe.arms:  # a control has the student of its selection
+            yield ("arms", arm.data, "matrix", "student"), arm.student
+    for key in ("judges", "models"):
+        for name, config in getattr(recipe.evaluation, key).items():
+            yield ("evaluation", key, name), config
+
+
+def _asked_models(recipe: Recipe) -> Iterator[tuple[Location, Any]]:
+    """Those of them that the run will ask or train, and the language model."""
     judges = any(config.judge_prompt for config in recipe.curation)
-    found: list[Any] = [recipe.teacher]
-    if judges or not recipe.ends_with_data:
-        found.append(recipe.judge)
-    if not recipe.ends_with_data:
-        found += [arm.student for arm in expand_arms(recipe)]
-        found += [*recipe.evaluation.judges.values(), *recipe.evaluation.models.values()]
+    for where, config in _models(recipe):
+        if where == ("teacher",) or not recipe.ends_with_data or (where == ("judge",) and judges):
+            yield where, config
     if _asks_language_model(recipe):
-        found.append(recipe.language_model)
-    return found
+        yield ("language_model",), recipe.language_model
 
 
-def _check_methods(recipe: Recipe, root: Path) -> None:
+def _check_methods(recipe: Recipe, root: Path, terms: Terms, wrong: Gathering) -> None:
     """Read the seeds, and build the methods with all that they read from files: prompts,
-    categories, domains, words. No model is loaded. Raises ``UserError``.
+    categories, domains, words. No model is loaded.
     """
-    if recipe.seeds is not None:
-        read_seeds(root / recipe.seeds.path, recipe.language, recipe.seeds.licence)
-    prompts = PromptPack(recipe.language, None if recipe.prompts is None else root / recipe.prompts)
-    with tempfile.TemporaryDirectory() as folder:
-        run, silent, terms = RunFolder(Path(folder)), Silent(), teacher_terms(recipe, root)
+    with wrong.at("seeds", "path"):
+        if recipe.seeds is not None:
+            read_seeds(root / recipe.seeds.path, recipe.language, recipe.seeds.licence)
+    with wrong.at("prompts"), tempfile.TemporaryDirectory() as folder:
+        own = None if recipe.prompts is None else root / recipe.prompts
+        prompts = PromptPack(recipe.language, own)
+        run, silent = RunFolder(Path(folder)), Silent()
         workshop = Workshop(recipe, prompts, silent, run.path / "requests.sqlite")
         try:
             study = Study(recipe, root, run, workshop, prompts, silent, (), terms)
             for data in study.data_arms():
-                arm_methods(study, data)
+                with wrong.at("arms", data):
+                    arm_methods(study, data)
         finally:
             workshop.close()
 
 
-def _check_questions(recipe: Recipe, root: Path) -> None:
-    """What the questions will need. Raises ``UserError``."""
+def _check_evaluation(recipe: Recipe, root: Path, wrong: Gathering) -> None:
+    """Judges, benchmarks, pairs and known marks."""
+    with wrong.at("evaluation", "judges") if recipe.evaluation.judges else wrong.at("judge"):
+        check_judges(recipe)
+    before = len(wrong)
+    check_controls(recipe, root, wrong)
+    with wrong.at("evaluation", "judge"):
+        if len(wrong) == before:  # it reads the sets again
+            check_protocol(recipe, root)
+    with wrong.at("evaluation", "pairwise"):
+        check_pairwise(recipe)
+    with wrong.at("evaluation", "calibration"):
+        check_calibration(recipe, root)
+
+
+def _check_questions(recipe: Recipe, root: Path, wrong: Gathering) -> None:
+    """What the questions will need."""
     questions = recipe.questions
-    if questions.file is not None:
-        read_questions(root / questions.file)
-        if "independent" not in questions.kinds:
+    with wrong.at("questions", "file"):
+        if questions.file is not None:
+            read_questions(root / questions.file)
+    with wrong.at("questions", "kinds"):
+        if questions.file is not None and "independent" not in questions.kinds:
             raise RecipeError(
                 f"questions.file names {questions.file}, and questions.kinds leaves them out.",
                 "Add it: questions: {kinds: [independent]}",
@@ -243,8 +320,10 @@ def _check_questions(recipe: Recipe, root: Path) -> None:
             f"No question can be made from running text, and {', '.join(sorted(methods))} makes "
             "nothing else."
         )
-        raise RecipeError(
-            made if methods else "No question about the documents can be made from data of others.",
-            "Have questions made apart: questions: {kinds: [independent]}, or name a file of "
-            "yours: questions: {kinds: [independent], file: questions.jsonl}",
-        )
+        without = "No question about the documents can be made from data of others."
+        with wrong.at("questions", "kinds"):
+            raise RecipeError(
+                made if methods else without,
+                "Have questions made apart: questions: {kinds: [independent]}, or name a file of "
+                "yours: questions: {kinds: [independent], file: questions.jsonl}",
+            )

@@ -33,6 +33,7 @@ from teichaku.evaluation.benchmarks.prepared import (
 )
 from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.recipes.evaluation_schema import ControlSet
+from teichaku.recipes.mistakes import Gathering
 from teichaku.recipes.schema import Recipe
 
 #: The category of questions about passages that are newer than the model.
@@ -50,15 +51,17 @@ def known_sets() -> tuple[list[Benchmark], list[UserSet]]:
     return list(shipped().values()), list(from_the_user().values())
 
 
-def check_controls(recipe: Recipe, root: Path) -> None:
-    """Read every set once. Raises ``UserError`` for what cannot be asked: a set that is not known,
-    or of which there is no copy, with how to get it; a split or examples that it has not; labels
-    outside of its list; a shipped file that has changed.
+def check_controls(recipe: Recipe, root: Path, wrong: Gathering) -> None:
+    """Read every set once; ``wrong`` takes what cannot be asked: a set that is not known, or of
+    which there is no copy, with how to get it; a split or examples that it has not; labels outside
+    of its list; a shipped file that has changed.
     """
-    prepared_sets(recipe, root)
-    for config in controls_of(recipe):
-        if config.name == MASKED:
-            _check_masked(recipe, config)
+    seen: set[str] = set()
+    for number, config in enumerate(controls_of(recipe)):
+        with wrong.at("evaluation", "controls", number):
+            _prepare(config, seen, root, recipe.seed)
+            if config.name == MASKED:
+                _check_masked(recipe, config)
 
 
 def prepared_sets(recipe: Recipe, root: Path) -> dict[str, Prepared]:
@@ -68,16 +71,23 @@ def prepared_sets(recipe: Recipe, root: Path) -> dict[str, Prepared]:
     found: dict[str, Prepared] = {}
     seen: set[str] = set()
     for config in controls_of(recipe):
-        if config.key in seen:
-            raise RecipeError(
-                f"evaluation.controls has {config.name} twice by the same protocol.",
-                "Leave one of them out; protocol: published may stand beside ours.",
-            )
-        seen.add(config.key)
-        _check_keys(config)
-        if config.name != MASKED:
-            found[config.key] = _prepared(config, root, recipe.seed)
+        if (of := _prepare(config, seen, root, recipe.seed)) is not None:
+            found[config.key] = of
     return found
+
+
+def _prepare(config: ControlSet, seen: set[str], root: Path, seed: int) -> Prepared | None:
+    """The set, None for the one that a teacher makes; ``seen`` are the keys of those before it,
+    and takes its own.
+    """
+    if config.key in seen:
+        raise RecipeError(
+            f"evaluation.controls has {config.name} twice by the same protocol.",
+            "Leave one of them out; protocol: published may stand beside ours.",
+        )
+    seen.add(config.key)
+    _check_keys(config)
+    return None if config.name == MASKED else _prepared(config, root, seed)
 
 
 def set_fingerprint(config: ControlSet, of: Prepared) -> str:

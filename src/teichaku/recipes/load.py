@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,14 +10,27 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from teichaku.core.errors import RecipeError, UserError
+from teichaku.core.locale import translate
 from teichaku.recipes.arms import arm_mistakes, merged
-from teichaku.recipes.mistakes import Location, distinct_errors, in_words, nearest
+from teichaku.recipes.mistakes import (
+    Location,
+    UnworkableError,
+    beside_unknown_tags,
+    distinct_errors,
+    heading,
+    in_words,
+    unknown_key,
+    wide_typos,
+    with_hint,
+)
 from teichaku.recipes.schema import Arm, Profiles, Recipe
 from teichaku.recipes.section import Section
 
 BUILTIN = Path(__file__).parent / "builtin"
 Model = TypeVar("Model", bound=BaseModel)
 _Mistake = tuple[Location, str]
+#: The line of a mistake (0: none), the same as it is shown, and what is wrong.
+_Told = tuple[int, str, str]
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,10 +92,27 @@ def read_recipe(
     recipe, found = _validated(Recipe, data)
     mistakes += [*found, *arm_mistakes(data)]
     nodes = [_descend(node, ("profiles", chosen)), node]
-    told = [*repeated_keys(node), *(_on_its_line(nodes, mistake) for mistake in mistakes)]
+    told = [*_repeated(path, node), *_on_their_lines(path, nodes, mistakes, settings)]
     if told or recipe is None:
         raise _all_mistakes(path, told)
     return recipe, chosen
+
+
+@contextmanager
+def with_lines(
+    path: Path, profile: str | None = None, settings: Sequence[str] = ()
+) -> Iterator[None]:
+    """Tell what the recipe in the file at ``path`` will fail for, where that is raised inside, with
+    the lines of the keys. ``profile`` and ``settings`` are those of :func:`read_recipe`.
+    """
+    try:
+        yield
+    except UnworkableError as error:
+        node, data = _read(path)
+        chosen = profile or data.get("profile") or ""
+        nodes = [_descend(node, ("profiles", chosen)), node]
+        mistakes = [(where, with_hint(what)) for where, what in error.found]
+        raise _all_mistakes(path, _on_their_lines(path, nodes, mistakes, settings), "") from error
 
 
 def load_sections(path: Path, model: type[Model]) -> Model:
@@ -92,8 +123,8 @@ def load_sections(path: Path, model: type[Model]) -> Model:
     unknown = [str(key) for key in data if key not in model.model_fields]
     known = list(model.model_fields)
     found, mistakes = _validated(model, {key: data[key] for key in data if key in known})
-    mistakes += [((key,), f"unknown key{nearest(key, known)}") for key in unknown]
-    told = [*repeated_keys(node), *(_on_its_line([node], mistake) for mistake in mistakes)]
+    mistakes += [((key,), unknown_key(key, known)) for key in unknown]
+    told = [*_repeated(path, node), *_on_their_lines(path, [node], mistakes)]
     if told or found is None:
         raise _all_mistakes(path, told)
     return found
@@ -141,17 +172,36 @@ def _plain(value: Any) -> Any:
 
 def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     """The nodes and the values of a mapping. Raises ``RecipeError``."""
+    source = ""
     try:
-        node, data = _parse(path.read_text(encoding="utf-8-sig"))
+        source = path.read_text(encoding="utf-8-sig")
+        node, data = _parse(source)
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is no text in UTF-8: {error}", "Save it as UTF-8.") from error
+    except FileNotFoundError as error:
+        raise RecipeError(f"There is no file {path}.", "Mend the path.") from error
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not YAML: {error}", "Mend that place.") from error
+        raise _no_yaml(path, source, _yaml_words(error, path.name)) from error
+    if not isinstance(data, dict) and data is not None and [*wide_typos(source)]:
+        raise _no_yaml(path, source, translate("it has no keys"))
     if not isinstance(data, dict):
         raise RecipeError(f"{path} is empty or no mapping.", "Start from: teichaku new my-study")
     return node, data
+
+
+def _no_yaml(path: Path, source: str, why: str) -> RecipeError:
+    """What is wrong with a file that cannot be read, the common slips of the keyboard first."""
+    told = [f"\n  {path.name}:{line}: {what}" for line, what in wide_typos(source)]
+    why = "".join([*told, "\n  " if told else "", why])
+    said = translate("{path} is not YAML: {why}").format(path=path, why=why)
+    return RecipeError(said, "" if told else translate("Mend that place."))
+
+
+def _yaml_words(error: yaml.YAMLError, name: str) -> str:
+    """What ``error`` says, of a text that is called ``name``."""
+    return str(error).replace('"<unicode string>"', name)
 
 
 def _parse(source: str) -> tuple[yaml.Node | None, Any]:
@@ -184,16 +234,20 @@ def _validated(model: type[Model], data: Any) -> tuple[Model | None, list[_Mista
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        found = distinct_errors(error)
-        return None, [(one["loc"], in_words(one, one["loc"])) for one in found]
+        found = list(distinct_errors(error))
+        told = [(one["loc"], in_words(one, one["loc"])) for one in found]
+        return None, [*told, *beside_unknown_tags(found)]
 
 
-def _all_mistakes(path: Path, mistakes: Iterable[tuple[int, str]]) -> RecipeError:
-    lines = [f"  {path.name}:{line}: {text}" for line, text in sorted(set(mistakes))]
-    return RecipeError(
-        f"{path}: {len(lines)} mistake(s) in the recipe:\n" + "\n".join(lines),
-        "The keys and their meaning: teichaku recipe schema",
-    )
+def _all_mistakes(path: Path, mistakes: Iterable[_Told], hint: str | None = None) -> RecipeError:
+    lines = [f"  {place}: {text}" for _line, place, text in sorted(set(mistakes))]
+    if hint is None:
+        hint = translate("The keys and their meaning: teichaku recipe schema")
+    return RecipeError("\n".join([heading(str(path), len(lines)), *lines]), hint)
+
+
+def _repeated(path: Path, node: yaml.Node | None) -> list[_Told]:
+    return [(line, f"{path.name}:{line}", what) for line, what in repeated_keys(node)]
 
 
 def repeated_keys(
@@ -215,7 +269,8 @@ def repeated_keys(
             line = key.start_mark.line + 1
             name = str(key.value)
             if name in first:
-                yield line, f"{name}: stands twice (first in line {first[name]})"
+                twice = translate("stands twice (first in line {line})").format(line=first[name])
+                yield line, f"{name}: {twice}"
             first.setdefault(name, line)
             yield from repeated_keys(value, seen)
 
@@ -252,7 +307,7 @@ def _set(data: dict[str, Any], setting: str) -> None:
         place[last] = _parse(value)[1]
     except yaml.YAMLError as error:
         raise UserError(
-            f"'{setting}' cannot be set: '{value}' is not YAML: {error}",
+            f"'{setting}' cannot be set: '{value}' is not YAML: {_yaml_words(error, key)}",
             "Write the value as in a recipe, in quotes for the shell: --set 'arms.qa.matrix={}'",
         ) from error
 
@@ -268,12 +323,39 @@ def place_of(path: Path, location: Location, profile: str = "") -> tuple[int, in
     return steps, line
 
 
-def _on_its_line(nodes: Iterable[yaml.Node | None], mistake: _Mistake) -> tuple[int, str]:
-    """The mistake's line and its text, from those of ``nodes`` that leads furthest to it."""
-    location, what = mistake
-    places = [_place(node, location) for node in nodes]
-    _, line, path = max(places, key=lambda place: place[0])
-    return line, f"{path or 'recipe'}: {what}"
+def _on_their_lines(
+    path: Path,
+    nodes: Sequence[yaml.Node | None],
+    mistakes: Iterable[_Mistake],
+    settings: Sequence[str] = (),
+) -> list[_Told]:
+    """Each mistake with its line, from those of ``nodes`` that leads furthest to it, or with that
+    of ``settings`` which states it.
+    """
+    keys = [setting.partition("=")[0].strip() for setting in settings]
+    told: list[_Told] = []
+    for location, what in mistakes:
+        steps, line, key = max(
+            (_place(node, location) for node in nodes), key=lambda place: place[0]
+        )
+        is_stated = steps == len(location)
+        by = next((one for one in keys if _states(one, location, is_stated)), "")
+        if by:
+            said = what if by.endswith(key) else f"{key}: {what}"
+            told.append((0, f"--set {by}", said))
+        else:
+            told.append((line, f"{path.name}:{line}", f"{key or 'recipe'}: {what}"))
+    return told
+
+
+def _states(key: str, location: Location, is_stated: bool) -> bool:
+    """Whether a setting of ``key`` makes what stands at ``location``, where tags of unions may be
+    named too; ``is_stated`` where the file has it as well.
+    """
+    if not is_stated and key.startswith(".".join(map(str, location)) + "."):
+        return True
+    steps = iter(map(str, location))
+    return all(part in steps for part in key.split("."))
 
 
 def _place(root: yaml.Node | None, location: Location) -> tuple[int, int, str]:
