@@ -159,6 +159,7 @@ def _finish(
         "seconds": 1.5 * position,
         "requests": 10,
         "cached_requests": 4,
+        "cached_tokens": 500,
         "prompt_tokens": 1000,
         "completion_tokens": 200,
     }

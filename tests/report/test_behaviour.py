@@ -90,7 +90,7 @@ def test_what_training_did_to_false_answers_is_shown(tmp_path: Path) -> None:
     # The change is told with the number of questions that it is of.
     assert change["unanswerable"]["n"] == 6
     shown = page.partition('<section id="hallucination">')[2].partition("</table>")[0]
-    assert shown.rpartition('class="value down"')[2].count("6 件中") == 1
+    assert shown.rpartition("−100ポイント</span>")[2].count("6 件中") == 1
 
 
 def test_the_judge_stands_beside_the_rules_with_kappa(tmp_path: Path) -> None:
@@ -275,6 +275,26 @@ def test_health_has_no_interval_without_width_and_no_hyphen_for_a_minus(tmp_path
     section = page_of(run).partition('<section id="health">')[2].partition("</section>")[0]
     assert "変化 −" in section
     assert "変化 -" not in section
+
+
+def lengths(arm: str, question: Question) -> str:
+    """Most answers of a few letters, and those about one document far longer."""
+    return "あ" * (90 if question.document_id == "d0" else 3)
+
+
+def test_no_length_of_a_text_is_said_to_be_below_nothing(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(gain))
+    stage = run.stage("evaluation")
+    questions = {q.id: q for q in run.stage("questions").read("questions", Question)}
+    answers = [
+        replace(answer, text=lengths(answer.arm, questions[answer.question_id]))
+        for answer in stage.read("answers", Answer)
+    ]
+    stage.write("answers", Answer, answers)
+    rows = build_report(run, "ja")["health"]["rows"]
+    found = [row["means"]["characters"] for row in rows]
+    assert {figure["low"] for figure in found} == {0.0}
+    assert all(figure["high"] > figure["value"] > 0 for figure in found)
 
 
 def test_a_run_without_these_stages_has_none_of_the_sections(tmp_path: Path) -> None:

@@ -48,6 +48,18 @@ def test_each_arm_is_tested_against_its_base(tmp_path: Path) -> None:
     assert found["single_seeds"]
 
 
+@pytest.mark.parametrize(("documents", "is_told"), [(2, True), (8, False)])
+def test_a_difference_that_no_two_scores_can_have_is_none_that_can_be_found(
+    tmp_path: Path, documents: int, is_told: bool
+) -> None:
+    run = write_run(tmp_path / "run", Plan(gain, documents=documents))
+    own = row(statistics_of(run)["against_base"])
+    assert (own["detectable"] > 1) == is_told
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    section = page.partition('<section id="statistics">')[2].partition("</section>")[0]
+    assert ("この規模ではなし（100ポイントを超える）" in section) == is_told
+
+
 def one_a_document(arm: str, checkpoint: str, condition: str, question: Question) -> float | None:
     """Only one question of each document has an answer."""
     if question.category == "量" or question.kind != "held_out":

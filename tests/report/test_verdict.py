@@ -1,7 +1,7 @@
 """What may be said, and what must not be said, in each situation."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from typing import get_args
 
@@ -11,12 +11,15 @@ from teichaku.report.sentences import sentences
 from teichaku.report.study import Cell
 from teichaku.report.tables import Estimate
 from teichaku.report.verdict import (
+    MINIMUM_DOCUMENTS,
+    MINIMUM_QUESTIONS,
     NO_QUESTIONS,
     UNFINISHED,
     Decision,
     Outcome,
     Verdict,
     decide,
+    direction,
     margin,
 )
 from teichaku.report.wording import Wording
@@ -34,6 +37,23 @@ READINGS = {"up": UP, "slight": SLIGHT, "flat": FLAT, "down": DOWN, "wide": WIDE
 #: Kinds that were not asked, or not often enough, carry nothing.
 CASES: dict[str, Estimate | None] = {**READINGS, "absent": None, "few": FEW}
 KINDS = ("trained", "held_out", "unseen")
+
+
+@pytest.mark.parametrize(
+    ("figure", "wanted"),
+    [
+        (UP, "up"),
+        (DOWN, "down"),
+        (WIDE, ""),
+        (FEW, ""),
+        (replace(UP, documents=MINIMUM_DOCUMENTS - 1), ""),
+        (replace(UP, n=MINIMUM_QUESTIONS - 1), ""),
+    ],
+)
+def test_a_difference_is_coloured_only_where_the_verdict_may_claim_it(
+    figure: Estimate, wanted: str
+) -> None:
+    assert direction(asdict(figure)) == wanted
 
 
 def scaled(estimate: Estimate, scorer: str) -> Estimate:

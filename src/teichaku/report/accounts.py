@@ -1,6 +1,7 @@
 """What the run took in, dropped, trained on and cost, as the stages wrote it."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from teichaku.core.records import Dropped
@@ -9,7 +10,14 @@ from teichaku.report.evidence import Arm, Evidence
 
 SAMPLES = 3
 _POINTS_PER_CURVE = 300
-_COSTS = ("seconds", "requests", "cached_requests", "prompt_tokens", "completion_tokens")
+_COSTS = (
+    "seconds",
+    "requests",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_requests",
+    "cached_tokens",
+)
 
 
 def stage_counts(evidence: Evidence) -> list[dict[str, Any]]:
@@ -114,13 +122,20 @@ def question_counts(evidence: Evidence) -> dict[str, int]:
 
 
 def timing(evidence: Evidence) -> dict[str, Any]:
-    """Seconds, requests and tokens by stage, and their sums."""
+    """Seconds, requests and tokens by stage, and their sums; ``spent`` is what the account of the
+    run says, which no kill and no other recipe makes less: empty where it paid for nothing.
+    """
     rows = [
         {"stage": name, **{cost: found.get(cost) for cost in _COSTS}}
         for name, found in evidence.timings.items()
     ]
-    totals = {
-        cost: round(sum(found.get(cost) or 0 for found in evidence.timings.values()), 3)
-        for cost in _COSTS
-    }
-    return {"stages": rows, "total": totals}
+    totals = {cost: _total(found.get(cost) for found in evidence.timings.values())
+              for cost in _COSTS}  # fmt: skip
+    return {"stages": rows, "total": totals, "spent": evidence.spending}
+
+
+def _total(costs: Iterable[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is, as in runs of older versions."""
+    given = list(costs)
+    known = [cost for cost in given if cost is not None]
+    return round(sum(known), 3) if known or not given else None

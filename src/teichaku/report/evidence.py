@@ -5,7 +5,7 @@ Every part may be missing: a run that was stopped early still gets a page.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,6 +88,8 @@ class Evidence:
     recipe: str
     examples: dict[str, list[Example]]
     finished: Finished
+    #: What all calls of the run have spent together, as ``spending.json`` has it.
+    spending: dict[str, Any] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> list[str]:
@@ -177,6 +179,7 @@ def read_evidence(run: RunFolder) -> Evidence:
         run=_json(run.path / "run.json"),
         stages=stages,
         timings={name: _json(run.path / name / "timing.json") for name in stages},
+        spending=_json(run.path / "spending.json"),
         scores=_distinct(scores),
         answers=finished.rows("evaluation", "answers", Answer, "id"),
         judgements=finished.rows("evaluation", "judgements", Judgement, "id"),

@@ -308,7 +308,7 @@ def _wording(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
     found: list[Figure] = []
     others = report["run"].get("further_models") or []
     bases = {
-        row["arm"]: _base_name(row["arm"], words)
+        row["arm"]: words.model(row["arm"])
         for row in kept
         if is_base(row) and row["arm"] not in others
     }
@@ -345,11 +345,6 @@ def is_base(row: dict[str, Any]) -> bool:
     return bool(row["checkpoint"] == BASE_CHECKPOINT)
 
 
-def _base_name(arm: str, words: Wording) -> str:
-    student = arm.partition(":")[2]
-    return f"{words('series.base')} ({student})" if student else words("series.base")
-
-
 def _kind_colour(kind: str) -> str:
     return f"var(--series-{tables.position(kind, tables.KINDS)[0] + 2})"
 
@@ -362,7 +357,7 @@ def _losses(altair: ModuleType, report: dict[str, Any], words: Wording) -> list[
     values = [{**row, "series": row["arm"]} for row in points]
     chart = (
         altair.Chart(altair.Data(values=values))
-        .mark_line(strokeWidth=1.6, interpolate="monotone")
+        .mark_line(strokeWidth=1.6)
         .encode(
             x=altair.X(
                 "step:Q", axis=altair.Axis(title=words("axes.step"), grid=False, tickMinStep=1)
@@ -395,11 +390,11 @@ def _lengths(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
                 {
                     **row,
                     "series": words(f"curation.{row['side']}"),
-                    "length": f"{row['least']}–{row['most']}",
+                    "length": _class_name(row["least"], row["most"]),
                 }
                 for row in rows
             ]
-            names = [f"{2**place}–{2 ** (place + 1) - 1}" for place in _classes(rows)]
+            names = [_class_name(2**place, 2 ** (place + 1) - 1) for place in _classes(rows)]
             title = words(
                 "figures.lengths", arm=arm["data"], part=words.label("curation_parts", part)
             )
@@ -407,6 +402,10 @@ def _lengths(altair: ModuleType, report: dict[str, Any], words: Wording) -> list
             name = f"lengths-{len(found)}"
             found.append(Figure(name, "curation", title, specification(chart), colours))
     return found
+
+
+def _class_name(least: int, most: int) -> str:
+    return f"{least}–{most}" if most > least else str(least)
 
 
 def _classes(rows: Sequence[dict[str, Any]]) -> range:

@@ -1,6 +1,7 @@
 """Whether what the models write is still sound text: length, repetition, language, ends."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from teichaku.core.statistics import Interval
@@ -39,7 +40,7 @@ def health(
                 "arm": row.arm,
                 "checkpoint": row.checkpoint,
                 "condition": row.condition,
-                "means": _figures(row.means),
+                "means": _figures({name: _from_zero(mean) for name, mean in row.means.items()}),
                 "changes": _figures(changes.get((row.arm, row.condition), {})),
                 "finish_reasons": dict(row.finish_reasons),
                 "answers": row.answers,
@@ -52,6 +53,13 @@ def health(
 
 def _figures(found: Mapping[str, Interval | None]) -> dict[str, Any]:
     return {name: as_figure(_honest(interval)) for name, interval in found.items()}
+
+
+def _from_zero(found: Interval | None) -> Interval | None:
+    """With the lower end at 0 at least: no measure of a text is below it."""
+    if found is None or found.low is None:
+        return found
+    return replace(found, low=max(found.low, 0.0))
 
 
 def _honest(found: Interval | None) -> Interval | None:

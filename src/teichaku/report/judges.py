@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, TypeVar
 
 from teichaku.core.agreement import Agreement, prediction_powered_mean
-from teichaku.core.records import Answer, Comparison, Judgement, Question
+from teichaku.core.records import Answer, Comparison, Judgement, Question, Score
 from teichaku.core.statistics import Scale
 from teichaku.evaluation.benchmarks.controls import read_sets
 from teichaku.evaluation.judging.marks import align, calibrate, judges_agreement, marks_by_answer
@@ -40,6 +40,8 @@ Rated = TypeVar("Rated", Judgement, Comparison)
 
 #: The scale of marks on answers to the run's questions.
 _SCALE: Scale = (1.0, 10.0)
+#: A mark of at most the one calls an answer more wrong than right, one of at least the other good.
+_LOW, _HIGH = 5, 8
 #: What stands for the prompt where people alone judged answers to benchmarks.
 _SHEET = "sheet"
 #: A share of marks that could not be read, and of pairs on whose orders a judge disagrees, from
@@ -76,7 +78,8 @@ def judges(evidence: Evidence) -> dict[str, Any] | None:
     did.
     """
     persons, known = people(evidence), all_judges(evidence)
-    marked = [_of_run(evidence, persons), *_of_controls(evidence, persons)]
+    of_run = _of_run(evidence, persons)
+    marked = [of_run, *_of_controls(evidence, persons)]
     rows = [row for one in marked for row in _of_marks(one, known)]
     rows += _of_comparisons(evidence, known)
     calibrated = _calibrated(evidence, known)
@@ -84,6 +87,7 @@ def judges(evidence: Evidence) -> dict[str, Any] | None:
         return None
     return {
         "judges": rows,
+        "against_reference": _against_reference(of_run, evidence.scores, known),
         "agreement": [found for one in marked if (found := _agreement(one, known))],
         "powered": [row for one in marked for row in _powered(one, persons, known)],
         "calibration": calibrated,
@@ -193,6 +197,34 @@ def _of_marks(marked: _Marked, known: Sequence[Judge]) -> list[dict[str, Any]]:
         if any(row.protocol == protocol.label for row in marked.marks)
     )
     return [{**_row(report, known), "of": marked.of} for report in reports]
+
+
+def _against_reference(
+    marked: _Marked, scores: Sequence[Score], known: Sequence[Judge]
+) -> list[dict[str, Any]]:
+    """For each judge: of the answers that are the reference itself (``exact`` is 1), how many it
+    marked low, and of those that do not contain it, how many it marked high.
+    """
+    values: dict[str, dict[str, float]] = defaultdict(dict)
+    for score in scores:
+        if score.value is not None:
+            values[score.scorer][score.answer_id] = score.value
+    same = {name for name, value in values["exact"].items() if value == 1}
+    # An answer that is not the reference may hold it.
+    without = {n for n, value in (values["containment"] or values["exact"]).items() if value == 0}
+    by_judge, rows = marks_by_answer(marked.marks), []
+    for protocol in marked.protocols:
+        given = by_judge.get((protocol.judge, protocol.label), {})
+        told = {name: mark for name, mark in given.items() if mark is not None}
+        row = {
+            "same": len(same & told.keys()),
+            "same_marked_low": sum(told[name] <= _LOW for name in same & told.keys()),
+            "without": len(without & told.keys()),
+            "without_marked_high": sum(told[name] >= _HIGH for name in without & told.keys()),
+        }
+        if row["same"] or row["without"]:
+            rows.append({**label(protocol, known), **row, "low": _LOW, "high": _HIGH})
+    return rows
 
 
 def _of_comparisons(evidence: Evidence, known: Sequence[Judge]) -> list[dict[str, Any]]:

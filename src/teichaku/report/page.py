@@ -19,7 +19,7 @@ import teichaku
 from teichaku.report.control_figures import control_figures
 from teichaku.report.figures import Figure, figures, javascript
 from teichaku.report.score_distributions import distribution_figures
-from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, is_small
+from teichaku.report.verdict import MINIMUM_DOCUMENTS, MINIMUM_QUESTIONS, direction, is_small
 from teichaku.report.wording import Wording
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -80,10 +80,12 @@ def _library() -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["direction"] = direction
+    return environment

@@ -306,20 +306,19 @@ def summary_lines(report: dict[str, Any], folder: Path | None = None) -> list[st
         lines.append(words("summary.best", **best))
     if any(row["condition"] == "closed_book" for row in report["comparisons"]):
         lines += [*_table(_summary_rows(report, words)), ""]
-    total = report["timing"]["total"]
-    lines.append(
-        words(
-            "summary.cost",
-            duration=words.duration(total["seconds"]),
-            sent=words.count(total["requests"]),
-            cached=words.count(total["cached_requests"]),
-            prompt=words.count(total["prompt_tokens"]),
-            completion=words.count(total["completion_tokens"]),
-        )
-    )
+    lines.append(_cost(report["timing"], words))
     if folder is not None:
         lines.append(f"{words('summary.report')}: {folder / 'report' / 'index.html'}")
     return lines
+
+
+def _cost(timing: dict[str, Any], words: Wording) -> str:
+    """What the run took, and what was paid for it before."""
+    total, spent = timing["total"], timing["spent"].get("tokens")
+    names = ("requests", "cached_requests", "cached_tokens", "prompt_tokens", "completion_tokens")
+    told = {name: words.count(total[name]) for name in names}
+    text = words("summary.cost", duration=words.duration(total["seconds"]), **told)
+    return text + words("summary.spent", tokens=words.count(spent)) if spent else text
 
 
 def _diagnosis_lines(diagnosis: dict[str, Any] | None, words: Wording) -> list[str]:

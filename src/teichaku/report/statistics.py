@@ -47,8 +47,11 @@ def statistics(
     if not trained:
         return None
     sides = [(arm.base, arm.name) for arm in trained]
+    scale = tables.scale_of(scorer)
     return {
         "scorer": scorer,
+        # How far two scores can be apart.
+        "reach": None if scale is None else scale[1] - scale[0],
         "against_base": _compared(scores, trained, sides, scorer, tables.KINDS),
         # Questions in the words of some arms' training compare no arms.
         "among_arms": _compared(scores, trained, _pairs(trained, best), scorer, _COMPARING),

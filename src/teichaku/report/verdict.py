@@ -234,5 +234,21 @@ def _without_training(closed: Mapping[str, Cell], gaps: Sequence[Cell]) -> Verdi
 
 def is_small(row: dict[str, Any]) -> bool:
     """Whether a line of the headline's table rests on too little to be relied on."""
-    found = row["difference"] or row["base"]
-    return bool(found["n"] < MINIMUM_QUESTIONS or found["documents"] < MINIMUM_DOCUMENTS)
+    return _is_few(row["difference"] or row["base"])
+
+
+def direction(found: dict[str, Any]) -> str:
+    """``up`` or ``down`` where the interval of a difference in the report shows that, on enough
+    questions and documents for the verdict to claim it; else empty.
+    """
+    low, high = found["low"], found["high"]
+    if low is None or high is None or _is_few(found):
+        return ""
+    return "up" if low > 0 else "down" if high < 0 else ""
+
+
+def _is_few(found: dict[str, Any]) -> bool:
+    """Whether a figure rests on too little; how many documents is not known of each."""
+    documents = found["documents"]
+    is_narrow = documents is not None and documents < MINIMUM_DOCUMENTS
+    return bool(is_narrow or found["n"] < MINIMUM_QUESTIONS)

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from teichaku.core.records import BASE_CHECKPOINT
+
 _FOLDER = Path(__file__).parent / "texts"
 _FALLBACK = "en"
 _MISSING = "–"
@@ -37,6 +39,15 @@ class Wording:
                 return str(self._words[group][_JUDGE])
             return self("judges.named", name=own)
         return str(self._words[group].get(name, name))
+
+    def model(self, arm: str) -> str:
+        """An arm for people: untuned models are named as such, with their student where there are
+        several.
+        """
+        name, _, student = arm.partition(":")
+        if name != BASE_CHECKPOINT:
+            return arm
+        return f"{self('series.base')} ({student})" if student else self("series.base")
 
     def names(self, group: str) -> frozenset[str]:
         """The names that ``group`` has words for."""
@@ -73,6 +84,16 @@ class Wording:
         """How far two scores are apart, with its unit."""
         bare = f"{value:.1f}" if _is_mark(scorer) else f"{100 * value:.0f}"
         return bare + self._unit(scorer)
+
+    def detectable(self, value: float | None, scorer: str, reach: float | None) -> str:
+        """The smallest difference that can be found, with its unit. Scores are at most ``reach``
+        apart: a greater one is none.
+        """
+        if value is None:
+            return _MISSING
+        if reach is not None and value > reach:
+            return self("units.not_detectable", most=self.distance(reach, scorer))
+        return self.distance(value, scorer)
 
     def change_interval(self, found: Any, scorer: str) -> str:
         """The bounds of a difference's interval; empty where there are none."""
