@@ -13,6 +13,7 @@ INSTALLED_DEV := .venv/.installed-dev
 .PHONY: install demo test fix check bench clean
 
 install: $(INSTALLED)
+	@echo "Installed. Next: . $(BIN)/activate && teichaku new my-study"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (found $$($(PYTHON) --version)); set PYTHON=..."; exit 1; }

@@ -9,7 +9,7 @@ import yaml
 
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.load import load_recipe
-from teichaku.recipes.progress import Silent
+from teichaku.recipes.progress import Progress, Silent
 from teichaku.recipes.run import Options, run_recipe
 
 DOCUMENTS = {
@@ -79,11 +79,11 @@ def write_data_study(folder: Path, **changes: Any) -> Path:
     return recipe
 
 
-def run_study(recipe: Path) -> RunFolder:
+def run_study(recipe: Path, progress: Progress | None = None) -> RunFolder:
     """Run the study beside its recipe, with a cache of its own."""
     folder = recipe.parent
     options = Options(runs=folder / "runs", cache=folder / "cache" / "requests.sqlite")
-    return run_recipe(load_recipe(recipe), folder, Silent(), options)
+    return run_recipe(load_recipe(recipe), folder, progress or Silent(), options)
 
 
 #: What holds times, the machine, or how often the cache helped; it differs from run to run.

@@ -1,8 +1,11 @@
 import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
@@ -11,14 +14,14 @@ from studies import final_files, run_study, write_data_study, write_study
 from teichaku import cli
 from teichaku.backends.registry import packaged_models
 from teichaku.core.locale import catalogue
+from teichaku.core.run_folder import RunFolder
+from teichaku.evaluation.benchmarks.catalogue import from_the_user, shipped
 
 
 def call(
     *arguments: str, cwd: Path | None = None, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     """The program in a process of its own."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-c", "from teichaku.cli import main; main()", *arguments],
         capture_output=True, text=True, cwd=cwd, timeout=120,
@@ -33,16 +36,37 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def said_by_the_program() -> set[str]:
+    """The English of all texts that are looked up in the catalogue, wherever in the package."""
+    texts: set[str] = set()
+    for path in Path(cli.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("_", "translate", "counted")
+            ):
+                said = [one.value for one in node.args if isinstance(one, ast.Constant)]
+                texts.update(text for text in said if isinstance(text, str))
+    # What the catalogues of benchmarks and of models say to people.
+    texts |= {text for one in from_the_user().values() for text in (one.why, one.where)}
+    return texts | {model.terms_notice for model in packaged_models() if model.terms_notice}
+
+
 def test_every_text_of_the_program_has_its_japanese() -> None:
-    tree = ast.parse(Path(cli.__file__).read_text(encoding="utf-8"))
-    texts = {
-        node.args[0].value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
-        and isinstance(node.args[0], ast.Constant)
-    }  # fmt: skip
-    assert len(texts) > 30
+    texts = said_by_the_program()
+    assert len(texts) > 250
     assert texts == set(catalogue("ja"))
+
+
+def test_a_text_and_its_japanese_have_the_same_fields() -> None:
+    def fields(text: str) -> set[str]:
+        return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+    for text, japanese in catalogue("ja").items():
+        # Help texts are shown as they are, whatever they hold in braces.
+        if "controls: [" not in text and "{dev,test,train}" not in text:
+            assert fields(text) == fields(japanese), text
 
 
 def test_help_is_in_the_language_of_the_system() -> None:
@@ -51,6 +75,12 @@ def test_help_is_in_the_language_of_the_system() -> None:
         in call("--help", TEICHAKU_LANG="", LC_ALL="", LANG="ja_JP.UTF-8").stdout
     )
     assert "Run a recipe" in call("--help").stdout
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    told = call("curate", "a.jsonl", "--out", "out", "--config", "no.yaml", cwd=tmp_path)
+    assert told.returncode == 1
+    assert "There is no file no.yaml." in told.stderr
 
 
 def test_a_users_mistake_has_no_traceback_and_a_way_out(tmp_path: Path) -> None:
@@ -63,7 +93,10 @@ def test_a_users_mistake_has_no_traceback_and_a_way_out(tmp_path: Path) -> None:
 
 
 def test_a_study_from_new_to_report(tmp_path: Path) -> None:
-    assert call("new", "mine", "--language", "ja", cwd=tmp_path).returncode == 0
+    made = call("new", "mine", "--language", "ja", cwd=tmp_path)
+    assert made.stdout.splitlines()[1:] == ["  teichaku recipe check mine", "  teichaku run mine"]
+    other = call("new", "theirs", "--language", "th", cwd=tmp_path)
+    assert "written in en, ja; for 'th' the English ones" in other.stdout
     (tmp_path / "mine" / "docs" / "舟.txt").write_text(
         "定員：48人\n料金：1,800円\n船体：檜\n", "utf-8"
     )
@@ -81,6 +114,32 @@ def test_status_names_every_stage(study: Path) -> None:
     told = call("status", "runs/boats", cwd=study).stdout
     for stage in ("documents", "synthesis/qa", "curation/qa", "questions", "evaluation"):
         assert stage in told
+    assert "Finished: nothing is left to do." in told
+
+
+def test_status_says_who_works_or_what_is_lacking(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study / "runs" / "boats", tmp_path / "runs" / "boats")
+    run = RunFolder(tmp_path / "runs" / "boats")
+    with run.working():
+        told = call("status", "boats", cwd=tmp_path).stdout
+        assert f"Working now: process {os.getpid()}" in told
+    (run.path / "evaluation" / "stage.json").unlink()
+    (run.path / "report" / "index.html").unlink()
+    told = call("status", "boats", cwd=tmp_path).stdout
+    assert "Stopped before it was finished; lacking: evaluation, report" in told
+
+
+def test_a_run_of_a_part_is_named_where_the_whole_one_is_looked_for(tmp_path: Path) -> None:
+    write_data_study(tmp_path)
+    ran = call("run", "recipe.yaml", "--limit", "1", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    name = run.name.removesuffix("-limit-1")
+    assert f"teichaku status runs/{run.name}" in ran.stdout
+    asked = call("show", name, "documents", cwd=tmp_path)
+    assert asked.returncode == 1
+    assert f"There is no run {name} in the folder {tmp_path / 'runs'}" in asked.stderr
+    assert f"teichaku show {run.name} documents\n" in asked.stderr
 
 
 def test_show_prints_rows_and_what_fell(study: Path) -> None:
@@ -96,6 +155,8 @@ def test_show_prints_rows_and_what_fell(study: Path) -> None:
 def test_ask_answers_with_base_and_tuned_side_by_side(study: Path) -> None:
     told = call("ask", "boats", "あおば丸の定員は？", cwd=study, TEICHAKU_HOME=str(study / "home"))
     assert told.returncode == 0, told.stderr
+    assert "  : " not in told.stderr
+    assert "(base)" in told.stderr
     assert "分かりません" in told.stdout
     assert "(base)" in told.stdout
 
@@ -181,7 +242,8 @@ def test_runs_are_found_in_another_folder(study: Path, tmp_path: Path) -> None:
     assert call("report", "boats", "--runs", runs, cwd=tmp_path).returncode == 0
     unknown = call("status", "ships", "--runs", runs, cwd=tmp_path)
     assert unknown.returncode == 1
-    assert f"Runs in {runs}: boats." in unknown.stderr
+    assert f"in the folder {runs}." in unknown.stderr
+    assert "Runs there: boats." in unknown.stderr
     assert "boats" not in call("status", "ships", cwd=tmp_path).stderr
 
 
@@ -191,6 +253,8 @@ def test_names_are_whole_however_narrow_the_terminal_is(study: Path, columns: st
     assert {model.name for model in packaged_models()} <= set(told.split())
     stages = call("status", "boats", cwd=study, COLUMNS=columns).stdout
     assert "training/qa@learning_rate=0.0001" in stages.split()
+    # No terminal wraps what goes into a pipe.
+    assert "dropped" in stages.splitlines()[0]
 
 
 def test_benchmarks_are_listed_with_their_licence_or_why_they_are_not_here() -> None:
@@ -198,6 +262,10 @@ def test_benchmarks_are_listed_with_their_licence_or_why_they_are_not_here() -> 
     assert "jcommonsenseqa" in told and "CC-BY-SA-4.0" in told
     ships, needs = told.split("These need a copy of yours:")
     assert "marc_ja" in needs and "withdrawn" in needs and "marc_ja" not in ships
+    assert shipped()["jcommonsenseqa"].splits["test"].sha256[:12] in ships
+    assert "RC (reading)" in needs
+    japanese = call("benchmarks", COLUMNS="200", TEICHAKU_LANG="ja").stdout
+    assert "RC（読解）" in japanese and "withdrawn" not in japanese
 
 
 def test_models_are_listed_with_their_licences() -> None:

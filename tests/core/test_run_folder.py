@@ -1,5 +1,6 @@
 import errno
 import gc
+import os
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def test_the_fingerprint_knows_values_and_not_their_order() -> None:
 def test_a_run_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     RunFolder(Path("runs/other")).write_json("run.json", {})
-    with pytest.raises(UserError, match="no run at nothing") as caught:
+    with pytest.raises(UserError, match="no run nothing in the folder /") as caught:
         RunFolder.open(Path("nothing"))
     assert "other" in caught.value.hint
     assert RunFolder.open(Path("other")).path == Path("runs/other")
@@ -127,6 +128,20 @@ def test_two_processes_cannot_work_in_one_run(tmp_path: Path) -> None:
         raise AssertionError("both work")
     with second.working():
         pass
+
+
+def test_a_run_tells_who_works_in_it(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    assert run.worker() == ""
+    with run.working():
+        assert run.worker() == str(os.getpid())
+        told = pytest.raises(UserError, match=rf"process {os.getpid()}")
+        with told, RunFolder(tmp_path / "run").working():
+            raise AssertionError("both work")
+    assert run.worker() == ""
+    # As a process leaves it that is killed.
+    (tmp_path / "run" / ".worker").write_text("12345")
+    assert run.worker() == ""
 
 
 def test_a_stage_that_the_recipe_no_longer_has_is_not_the_runs(tmp_path: Path) -> None:

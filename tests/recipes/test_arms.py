@@ -100,7 +100,7 @@ def test_all_mistakes_of_all_matrices_are_told_at_once(tmp_path: Path) -> None:
         "10: arms.b.matrix.learning_rate: cannot be varied; did you mean 'training.learning_rate'?",
         "11: arms.c.matrix.documents.paths: cannot be varied; vary keys of training or student",
         "12: arms.d.matrix.training.adapter[0].rnk: unknown key; did you mean 'rank'?",
-        "12: arms.d.matrix.training.epochs[1]: Input should be a valid integer",
+        "12: arms.d.matrix.training.epochs[1]: must be a whole number",
         "13: arms.e.matrix: two arms would be called e@epochs=1",
         "14: arms.f.matrix: two arms would be called f@model=a-b",
         "15: arms.g.matrix: student: 'nothing' is no backend; known: transformers, scripted",

@@ -115,7 +115,7 @@ def test_a_judge_that_fails_leaves_pairs_without_verdict(
     [
         (
             {"between": [["base", "qa"]]},
-            f"names qa, which is no arm and no model.\nKnown: base, {ARM}",
+            f"names qa, which is no arm and no model.\n    Known: base, {ARM}",
         ),
         ({"between": [[ARM, ARM]]}, "against itself"),
         ({**PAIRWISE, "controls": ["mt_bench_ja"]}, "mt_bench_ja, which is not among the controls"),

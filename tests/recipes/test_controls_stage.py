@@ -336,7 +336,7 @@ def test_models_of_one_identity_are_counted_once_before_they_are_asked(tmp_path:
     told: list[str] = []
 
     class Listening(Silent):
-        def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+        def begin(self, stage: str, total: int | None, estimate: str = "", *_: Any) -> None:
             told.extend([estimate] if stage == "controls" else [])
 
     recipe = write_controls(
@@ -348,7 +348,7 @@ def test_models_of_one_identity_are_counted_once_before_they_are_asked(tmp_path:
     options = Options(runs=tmp_path / "runs", cache=tmp_path / "requests.sqlite")
     run = run_recipe(load_recipe(recipe), tmp_path, Listening(), options)
     # The further models are the base, and the two arms learnt the same.
-    assert "8 items of 1 sets, 5 models: 16 requests to send" in told[0]
+    assert "8 items of 1 set, 5 models: 16 requests to send" in told[0]
     assert run.read_json("controls/timing.json")["requests"] == 16
 
 

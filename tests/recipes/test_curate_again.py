@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from row_files import CURATION, all_files, lines, write_boats, write_lines, write_parquet
+from row_files import CURATION, all_files, boats, lines, write_boats, write_lines, write_parquet
 from teichaku.core.errors import UserError
 from teichaku.core.executor import Failed, Results, Serial, Task, Value, died
 from teichaku.core.records import Example
@@ -78,6 +78,36 @@ def test_wherever_a_call_was_killed_the_next_has_its_own_result(
         curate(data, out, config)
         curate(data, tmp_path / name, config)
         assert all_files(out) == all_files(tmp_path / name)
+
+
+def test_the_result_of_other_files_is_not_replaced_unasked(tmp_path: Path) -> None:
+    out, pairs, chats = tmp_path / "out", tmp_path / "a.jsonl", tmp_path / "in" / "b.jsonl"
+    write_lines(pairs, [{"question": "若葉丸の定員は？", "answer": "48人です。"}])
+    write_lines(chats, boats(30))
+    curate(pairs, out)
+    before = all_files(out)
+    with pytest.raises(UserError, match=r"other files: .*a\.jsonl") as refused:
+        curate(chats, out)
+    assert "--replace" in refused.value.hint
+    assert all_files(out) == before
+    run_curation([chats], CURATION, out, Serial(), Silent(), replace=True)
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
+        "chat", "dropped", "examples", "steps"
+    ]  # fmt: skip
+    curate(chats, tmp_path / "alone")
+    assert all_files(out) == all_files(tmp_path / "alone")
+
+
+def test_the_folder_around_the_files_of_a_result_and_a_moved_one_go_on(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    data = write_boats(work / "data", files=2)
+    curate(data / "boats-0.jsonl", work / "out")
+    assert curate(data, work / "out").taken == 240
+    work.rename(tmp_path / "moved")
+    again = curate(tmp_path / "moved" / "data", tmp_path / "moved" / "out")
+    assert all(step.before for step in again.steps)
+    around = tmp_path / "moved"
+    assert curate(around, around / "out").taken == 240
 
 
 def damaged_markers() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:

@@ -128,7 +128,9 @@ class _Log:
         def generate(model: ScriptedModel, asked: Iterable[Request | None]) -> Iterator[Reply]:
             return log._logged(model, asked)
 
-        def begin(progress: Silent, stage: str, total: int | None, estimate: str = "") -> None:
+        def begin(
+            progress: Silent, stage: str, total: int | None, estimate: str = "", *_: Any
+        ) -> None:
             log._is_evaluation = stage == "evaluation"
             if log._is_evaluation:
                 log.estimate = estimate

@@ -86,7 +86,7 @@ def test_a_method_over_instructions_tells_about_how_much_it_will_ask(
         seeds={"path": "seeds.jsonl"},
     )
     (begun,) = (line for line in told_by(recipe) if line.startswith("▶ synthesis/a"))
-    assert f"{method['method']}: {requests} records (about {requests} requests" in begun
+    assert f"{method['method']}: {requests} requests (about {requests} requests" in begun
 
 
 def test_judging_is_reckoned_from_the_examples_and_the_judged_filters(tmp_path: Path) -> None:

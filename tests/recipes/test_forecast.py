@@ -239,7 +239,7 @@ def test_a_forecast_leaves_nothing_where_the_run_will_be(tmp_path: Path) -> None
 def test_what_a_sample_will_ask_is_told_before_it_begins(tmp_path: Path) -> None:
     out, recipe = io.StringIO(), load_recipe(seeds_alone(tmp_path, [SPREAD]))
     forecast(recipe, tmp_path, Plain(out), (1, 2), tmp_path / "cache.sqlite")
-    assert "▶ forecast/a: domain_spread of 2 instructions: 6 records (about 6 " in out.getvalue()
+    assert "▶ forecast/a: domain_spread, 2 instructions: 6 requests (about 6 " in out.getvalue()
 
 
 def failing(share: int) -> Any:
@@ -273,6 +273,33 @@ def test_failed_requests_are_told_beside_what_is_drawn_out(
     assert shown.exit_code == 0
     assert "failed for good (404: there is no model 'teacher')" in shown.output
     assert "requests of the samples failed" in shown.output
+
+
+def test_what_will_be_asked_and_what_fell_is_told_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    recipe, out = load_recipe(priced(tmp_path)), io.StringIO()
+    (tmp_path / "docs" / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    forecast(recipe, tmp_path, Plain(out), (2, 6), tmp_path / "cache.sqlite")
+    lines = out.getvalue().splitlines()
+    read = next(place for place, line in enumerate(lines) if line.startswith("✔ documents: 16"))
+    assert "15 out, 1 dropped (" in lines[read]
+    assert lines[read + 1].startswith(
+        "  forecast/qa, 6 of 15 documents: 6 requests to send, 0 from the cache"
+    )
+    assert lines[read + 2].startswith("▶ forecast/qa: 2 documents")
+
+
+def test_a_price_is_shown_with_its_currency_or_not_at_all(tmp_path: Path) -> None:
+    def told(recipe: Path) -> str:
+        shown = CliRunner().invoke(app, ["forecast", str(recipe), "--sizes", "1", "2"])
+        assert shown.exit_code == 0, shown.output
+        assert "training, evaluation" in shown.output
+        return shown.output
+
+    assert "price (USD)" in told(priced(tmp_path / "priced"))
+    boats_alone = write_study(tmp_path / "free")
+    assert "No price is stated for the teacher, so none is shown." in told(boats_alone)
 
 
 def test_an_arm_of_seeds_beside_documents_is_sampled_by_its_seeds_alone(tmp_path: Path) -> None:

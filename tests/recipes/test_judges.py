@@ -1,5 +1,7 @@
 """Several judges mark the same answers; none marks its own unsaid, and none makes up a mark."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from teichaku.core.records import Answer, Comparison, Judgement, Question, Score
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.before import check_before
 from teichaku.recipes.load import load_recipe
+from teichaku.report.build import build_report
 
 THREE = {name: {"backend": "scripted", "model": name} for name in ("first", "prose")}
 SERVER = {"backend": "http", "base_url": "http://localhost:8000/v1", "model": "Qwen/Qwen3-32B"}
@@ -94,6 +97,30 @@ def test_a_judge_that_goes_by_the_place_gives_ties_alone(judged: RunFolder) -> N
     assert counts[""][2:] == (0, 0, 0)
 
 
+def test_the_report_counts_marks_that_contradict_the_reference(
+    judged: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(judged.path, tmp_path / "run"))
+    stage = run.stage("evaluation")
+    scores = list(stage.read("scores", Score))
+    same = [replace(row, scorer="exact") for row in scores if row.scorer == "containment"]
+    stage.write("scores", Score, [row for row in scores if row.scorer != "exact"] + same)
+    told = {row["name"]: row for row in build_report(run, "ja")["judges"]["against_reference"]}
+    # The scripted judge marks by the reference, and one of the others gives no mark at all.
+    assert set(told) == {"", "first"}
+    assert told[""]["same"] and told[""]["without"]
+    assert told[""]["same_marked_low"] == told[""]["without_marked_high"] == 0
+    rows = list(stage.read("judgements", Judgement))
+    turned = [row if row.score is None else replace(row, score=11 - row.score) for row in rows]
+    stage.write("judgements", Judgement, turned)
+    own = build_report(run, "ja")["judges"]["against_reference"][0]
+    assert own["same_marked_low"] == own["same"]
+    assert own["without_marked_high"] == own["without"]
+    page = (run.path / "report" / "index.html").read_text("utf-8")
+    count = own["same"]
+    assert f"回答 {count} 件のうち、5 点以下を付けたもの：{count} 件" in page
+
+
 def test_the_report_warns_of_judges_that_cannot_be_believed(judged: RunFolder) -> None:
     report = judged.read_json("report/report.json")
     said = {(r["name"], r["kind"]): r["warnings"] for r in report["judges"]["judges"]}
@@ -160,7 +187,7 @@ def test_a_judge_of_itself_is_refused_before_anything_is_spent(
     with pytest.raises(RecipeError) as raised:
         check_before(load_recipe(_recipe(tmp_path, **changes)), tmp_path)
     assert told in str(raised.value)
-    assert "itself: true" in raised.value.hint
+    assert "itself: true" in str(raised.value)
     allowed = {
         **changes,
         "evaluation": {**changes.get("evaluation", {}), "judge": {"itself": True}},

@@ -262,7 +262,7 @@ def test_columns_are_taken_as_they_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "1 mistake(s) in the benchmark:\n  it has no items"),
+        ("", "1 mistake(s) in the benchmark:\n      it has no items"),
         ('{"お題": "何か"}\n{"question": ""}', "line 1: it has no question (it has: お題)"),
         ("[1]", "line 1: it is no object"),
         ("{", "line 1: it is no JSON"),

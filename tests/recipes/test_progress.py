@@ -2,10 +2,13 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 
-from teichaku.recipes.progress import Pace, Plain, beyond, duration
+from studies import run_study, write_study
+from teichaku.recipes import counts
+from teichaku.recipes.progress import Pace, Plain, about, beyond, duration, to_send
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,40 @@ def test_the_log_tells_stage_count_and_end() -> None:
     plain.advance(1, 30)
     plain.end("questions", "3 in, 3 out")
     first, second, third, last = out.getvalue().splitlines()
-    assert first == "▶ questions: 2 records (2 requests to send)"
+    assert first == "▶ questions: 2 requests (2 requests to send)"
     assert re.match(r"  questions: 2/2, \d+ tokens/s", second)
     assert re.match(r"  questions: 3/3, ", third)
     assert last == "✔ questions: 3 in, 3 out"
+
+
+def test_a_stage_says_what_it_counts_and_one_of_it() -> None:
+    out = io.StringIO()
+    plain = Plain(out)
+    plain.begin("training/qa", 56, unit=counts.steps)
+    plain.begin("vectors", 1, unit=counts.examples)
+    assert out.getvalue().splitlines() == ["▶ training/qa: 56 steps", "▶ vectors: 1 example"]
+
+
+def test_progress_is_in_the_language_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEICHAKU_LANG", "ja")
+    out = io.StringIO()
+    plain = Plain(out, every_seconds=0)
+    plain.begin("synthesis/qa", 4, to_send(3, 1) + about(170))
+    plain.advance(1, 30)
+    first, second = out.getvalue().splitlines()
+    told = "送信するリクエスト 3 件、キャッシュから 1 件、約 2 分 50 秒"
+    assert first == f"▶ synthesis/qa: リクエスト 4 件 ({told})"
+    assert re.match(r"  synthesis/qa: 1/4、毎秒 \d+ トークン、残り \d+ 秒", second)
+
+
+def test_a_run_in_japanese_says_no_english_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TEICHAKU_LANG", "ja")
+    out = io.StringIO()
+    run_study(write_study(tmp_path), progress=Plain(out, every_seconds=0))
+    told = out.getvalue()
+    assert "▶ questions/held_out: リクエスト" in told
+    for line in told.splitlines():
+        # Names of stages, codes of reasons, file names: but never words in a row.
+        assert not re.search(r"[a-z]{3,} [a-z]{2,} [a-z]{2,}", line), line

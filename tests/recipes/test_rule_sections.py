@@ -8,7 +8,7 @@ import yaml
 
 from rule_proofs import RULES
 from studies import run_study, write_data_study
-from teichaku.core.errors import MissingExtraError, RecipeError
+from teichaku.core.errors import RecipeError
 from teichaku.core.records import Dropped, Example
 from teichaku.curation.personal_data.masking import PersonalDatum
 from teichaku.recipes.load import load_recipe
@@ -87,7 +87,7 @@ def test_the_number_of_the_switchboard_may_stay(tmp_path: Path) -> None:
 
 def test_names_need_their_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "spacy", None)
-    with pytest.raises(MissingExtraError, match="names"):
+    with pytest.raises(RecipeError, match="names"):
         curated(study(tmp_path, {"name": "personal_data", "kinds": ["name", "phone"]}))
 
 
@@ -101,7 +101,7 @@ def test_names_need_their_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"name": "repetition", "ngrams": 1.5}, "ngrams"),
         ({"name": "repetition", "run": 1}, "run"),
         ({"name": "mixed_languages", "share": -0.1}, "share"),
-        ({"name": "personal_data", "action": "hide"}, "'mask', 'drop' or 'report'"),
+        ({"name": "personal_data", "action": "hide"}, "'mask', 'drop', 'report'"),
         ({"name": "personal_data", "kinds": ["telephone"]}, "phone"),
         ({"name": "personal_data", "kinds": []}, "kinds"),
         ({"name": "personal_data", "allow": [312345678]}, "allow"),

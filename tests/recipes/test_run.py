@@ -272,14 +272,16 @@ def test_arms_with_other_examples_are_asked_in_words_that_not_all_of_them_know(
     assert kinds["trained_by_some"] > 0
 
 
+def interrupted(folder: StageFolder, name: str, *rest: Any) -> dict[str, int]:
+    """In place of ``write_outcome``: Ctrl-C once all examples are made."""
+    if name == "examples":
+        raise KeyboardInterrupt
+    return write_outcome(folder, name, *rest)
+
+
 def test_the_cost_of_an_interrupted_run_is_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(folder: StageFolder, name: str, *rest: Any) -> dict[str, int]:
-        if name == "examples":
-            raise KeyboardInterrupt
-        return write_outcome(folder, name, *rest)
-
     recipe = write_study(tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr("teichaku.recipes.examples_stage.write_outcome", interrupted)
@@ -289,6 +291,36 @@ def test_the_cost_of_an_interrupted_run_is_not_forgotten(
     spent = run.read_json("synthesis/qa/timing.json")
     assert spent["requests"] == run.stages()["synthesis/qa"]["notes"]["requests"]
     assert spent["cached_requests"] == spent["requests"]
+
+
+def test_what_a_killed_run_and_another_recipe_have_cost_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_study(tmp_path)
+    timing = "synthesis/qa/timing.json"
+    with monkeypatch.context() as patched:
+        patched.setattr("teichaku.recipes.examples_stage.write_outcome", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(recipe)
+    stopped = RunFolder(tmp_path / "runs" / "boats")
+    paid = stopped.read_json(timing)
+    first = stopped.read_json("run.json")["started"]
+    # As kill -9 leaves it: the replies are in the cache, and no file tells what they cost.
+    (stopped.path / timing).unlink()
+    run = run_study(recipe)
+    assert run.path == stopped.path
+    told = run.read_json(timing)
+    assert (told["requests"], told["cached_requests"]) == (0, paid["requests"])
+    assert told["cached_tokens"] == paid["prompt_tokens"] + paid["completion_tokens"] > 0
+    spent = run.read_json("report/report.json")["timing"]["spent"]["tokens"]
+    assert spent > told["cached_tokens"]
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("per_passage: ", "per_passage: 1"), "utf-8")
+    other = run_study(recipe).read_json("report/report.json")["timing"]["spent"]["tokens"]
+    recipe.write_text(text, "utf-8")
+    again = run_study(recipe).read_json("report/report.json")
+    assert again["timing"]["spent"]["tokens"] == other > spent
+    assert again["run"]["first_started"] == first
 
 
 def test_a_new_price_is_written_into_examples_and_trains_nothing_again(tmp_path: Path) -> None:

@@ -37,11 +37,23 @@ def test_a_dropped_example_is_told_in_its_own_words_with_its_source(run: RunFold
     assert shown == {
         "record": f"Example {made.id}",
         "reason": "not_grounded",
+        "why": "not supported by the passage",
         "evidence": "480人",
         "question": "定員は？",
         "answer": "480人",
         "source": "docs/あおば丸.md",
     }
+
+
+def test_why_something_fell_is_told_in_the_language_of_the_system(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEICHAKU_LANG", "ja")
+    made = example("定員は？", "480人", BOAT)
+    shown = fallen(run, "curation/qa", dropped(made, "curation", "not_grounded", "480人"))
+    assert (shown["reason"], shown["why"]) == ("not_grounded", "文書の裏付けがない")
+    unknown = dropped(made, "curation", "a_rule_of_mine", "480人")
+    assert "why" not in fallen(run, "curation/qa", unknown)
 
 
 def test_a_refused_wording_is_told_apart_from_the_question_that_it_was_for(run: RunFolder) -> None:

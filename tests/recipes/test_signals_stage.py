@@ -218,7 +218,7 @@ def test_the_progress_knows_of_the_second_request(
     begun: dict[str, int | None] = {}
     done: Counter[str] = Counter()
 
-    def begin(told: Silent, stage: str, total: int | None, estimate: str = "") -> None:
+    def begin(told: Silent, stage: str, total: int | None, estimate: str = "", *_: Any) -> None:
         begun[stage] = total
         done["now"] = 0
 

@@ -24,7 +24,7 @@ def test_forbidding_terms_stop_the_study_before_anything_is_written(tmp_path: Pa
     recipe = recipe_with(tmp_path, SERVER)
     with pytest.raises(RecipeError, match="gpt-4o") as caught:
         run_study(recipe)
-    assert "accept_terms: [" in caught.value.hint
+    assert "accept_terms: [" in caught.value.message
     assert not (tmp_path / "runs").exists()
 
 

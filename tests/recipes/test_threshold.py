@@ -156,8 +156,9 @@ def test_a_threshold_below_what_is_known_says_what_to_do(run: RunFolder) -> None
 
 def test_a_run_without_such_filters_says_so(tmp_path: Path) -> None:
     run = run_study(write_alike_study(tmp_path, "duplicates"))
-    with pytest.raises(UserError, match="no filter whose threshold can be moved"):
+    with pytest.raises(UserError, match="no filter whose threshold can be moved") as told:
         threshold_curves(run)
+    assert "\n      - near_duplicates\n" in told.value.hint
 
 
 def test_a_curation_that_is_not_finished_says_so(

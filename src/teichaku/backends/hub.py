@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from teichaku.core.errors import ModelUnavailableError
+from teichaku.core.locale import translate
 
 #: An unreachable hub is to be noticed within seconds.
 _TIMEOUT_SECONDS = 4.0
@@ -79,8 +80,10 @@ def pull_from_hub(name: str) -> HubModel:
 
 def _unreachable(name: str, why: str) -> NotGivenOutError:
     return NotGivenOutError(
-        f"{name} is not on this machine, and the hub cannot be reached ({why}).",
-        "Connect to the hub (pip install huggingface_hub), or name a path.",
+        translate("{model} is not on this machine, and the hub cannot be reached ({why}).").format(
+            model=name, why=why
+        ),
+        translate("Connect to the hub (pip install huggingface_hub), or name a path."),
     )
 
 
@@ -126,9 +129,13 @@ def _information(constants: Any, name: str, token: str | None) -> dict[str, Any]
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404):
             raise NotGivenOutError(
-                f"The hub has no model {name} that you may use (HTTP {error.code}).",
-                "Check the name; accept the model's terms on its page and set HF_TOKEN if it "
-                "asks for that.",
+                translate("The hub has no model {model} that you may use (HTTP {code}).").format(
+                    model=name, code=error.code
+                ),
+                translate(
+                    "Check the name; accept the model's terms on its page and set HF_TOKEN if it "
+                    "asks for that."
+                ),
             ) from error
         raise _unreachable(name, f"HTTP {error.code}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -1,5 +1,6 @@
 """Models by name: packaged ones, those of the Hugging Face hub, and files of the user's own."""
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from teichaku.backends.package_index import (
     pull_file,
 )
 from teichaku.core.errors import ModelUnavailableError
+from teichaku.core.locale import translate
 
 _CATALOGUE = Path(__file__).with_name("models.yaml")
-_LIST_HINT = "The packaged models are listed by: teichaku models"
-
+#: Beside a model whose terms this user was told of.
+_TOLD = "terms-told"
 Role = Literal["chat", "embedder"]
 Kind = Literal["gguf", "transformers"]
 
@@ -101,11 +103,11 @@ def check(name_or_path: str) -> None:
     """Raise ``ModelUnavailableError`` for a name that can be no model, without pulling any."""
     known = name_or_path in _catalogue() or Path(name_or_path).expanduser().exists()
     if not known and _looks_like_a_path(name_or_path):
-        raise ModelUnavailableError(f"There is no model at {name_or_path}.", _LIST_HINT)
-    if not known and name_or_path.count("/") != 1:
         raise ModelUnavailableError(
-            f"There is no packaged model '{name_or_path}'.", _nearest(Path(name_or_path).name)
+            translate("There is no model at {path}.").format(path=name_or_path), _list_hint()
         )
+    if not known and name_or_path.count("/") != 1:
+        raise _unknown(name_or_path)
 
 
 def resolve(
@@ -124,11 +126,31 @@ def resolve(
         return _resolve_packaged(packaged, progress)
     if packaged:
         raise ModelUnavailableError(
-            f"{packaged.name} is of the kind {packaged.role}, not {role}.", _LIST_HINT
+            translate("{model} is of the kind {kind}, not {wanted}.").format(
+                model=packaged.name, kind=packaged.role, wanted=role
+            ),
+            _list_hint(),
         )
     if path.exists():
         return _resolve_path(path)
     return _resolve_hub_name(name_or_path, progress, role)
+
+
+def terms_to_tell(found: ResolvedModel) -> str:
+    """The notice of ``found``'s terms, for people; empty where it has none, or where this user was
+    told before, which a file beside the packaged model says.
+    """
+    for model in packaged_models():
+        if found.terms_notice and model.terms_notice == found.terms_notice:
+            marker = _folder(model.name) / _TOLD
+            if marker.is_file():
+                return ""
+            # Where it cannot be kept, it is told again.
+            with contextlib.suppress(OSError):
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.touch()
+            break
+    return translate(found.terms_notice)
 
 
 def seen_speed(identity: str) -> float | None:
@@ -191,7 +213,12 @@ def _packaged(name: str) -> PackagedModel:
 
 
 def _unknown(name: str) -> ModelUnavailableError:
-    return ModelUnavailableError(f"There is no packaged model '{name}'.", _nearest(name))
+    said = translate("There is no packaged model '{name}'.").format(name=name)
+    return ModelUnavailableError(said, _nearest(Path(name).name))
+
+
+def _list_hint() -> str:
+    return translate("The packaged models are listed by: teichaku models")
 
 
 def _nearest(name: str) -> str:
@@ -199,8 +226,8 @@ def _nearest(name: str) -> str:
 
     known = [model.name for model in packaged_models()]
     found = process.extract(name, known, processor=utils.default_process, limit=2)
-    nearest = " or ".join(match for match, _score, _position in found)
-    return f"Did you mean {nearest}? {_LIST_HINT}"
+    nearest = translate(" or ").join(match for match, _score, _position in found)
+    return translate("Did you mean {names}?").format(names=nearest) + f" {_list_hint()}"
 
 
 def _looks_like_a_path(name: str) -> bool:
@@ -220,9 +247,12 @@ def _resolve_hub_name(name: str, progress: Progress | None, role: Role | None) -
     except NotGivenOutError as error:
         for twin in twins:
             if role in (None, twin.role):
-                said = f"{error.message} The packaged {twin.file.name} is taken instead."
+                said = translate("{why} The packaged {file} is taken instead.").format(
+                    why=error.message, file=twin.file.name
+                )
                 return replace(_resolve_packaged(twin, progress), substitution=said)
-        hint = f"{error.hint} Or take a packaged model. {_nearest(name)}"
+        packaged = translate("Or take a packaged model.")
+        hint = f"{error.hint} {packaged} {_nearest(name)}"
         raise ModelUnavailableError(error.message, hint) from error
     kind: Kind = "gguf" if found.path.suffix == ".gguf" else "transformers"
     notice = twins[0].terms_notice if twins else ""
@@ -240,8 +270,11 @@ def _resolve_path(path: Path) -> ResolvedModel:
     if len(files) == 1:
         return _resolve_gguf(files[0])
     raise ModelUnavailableError(
-        f"{path} is no model.",
-        "A model is a .gguf file, a folder with just one of those, or a folder with a config.json.",
+        translate("{path} is no model.").format(path=path),
+        translate(
+            "A model is a .gguf file, a folder with just one of those, or a folder with a "
+            "config.json."
+        ),
     )
 
 

@@ -14,7 +14,11 @@ _SECONDS = 0.05
 def hear_every_interrupt() -> None:
     """Let an interrupt that Python has swallowed come again, until it is heard; for programs, from
     the main thread. Takes the place of ``sys.unraisablehook`` for ``KeyboardInterrupt`` alone.
+
+    SIGTERM, by which ``kill`` and job schedulers end a program, is an interrupt too: what was
+    done so far is written down in the same way.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     others = sys.unraisablehook
     main = threading.main_thread()
 

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import Dropped
 
 Record = TypeVar("Record")
@@ -31,6 +32,8 @@ Record = TypeVar("Record")
 #: Which stages belong to the run as its recipe is now, with their fingerprints.
 _STAGES = "stages.json"
 _LOCK = ".lock"
+#: Who holds the lock: a file of its own, for the lock's may be emptied by whoever tries it.
+_WORKER = ".worker"
 #: Rows of a Parquet file that are written together, as a row group.
 _ROWS_AT_ONCE = 4096
 
@@ -117,9 +120,13 @@ def damaged(path: Path, what: str) -> UserError:
 def unwritable(path: Path, error: Exception) -> UserError:
     """What to tell a person whose disk refused a file."""
     return UserError(
-        f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.",
-        "Make room on the disk, or check who may write there; then run again: "
-        "what is finished is kept.",
+        translate("{path} cannot be written: {why}.").format(
+            path=path, why=getattr(error, "strerror", None) or error
+        ),
+        translate(
+            "Make room on the disk, or check who may write there; then run again: what is "
+            "finished is kept."
+        ),
     )
 
 
@@ -244,8 +251,10 @@ class StageFolder:
         if self.path.exists():
             if not mark.is_file() and any(self.path.iterdir()):
                 raise UserError(
-                    f"{self.path} holds files that no run wrote.",
-                    "Move them away, or write the run elsewhere: teichaku run ... --runs FOLDER",
+                    translate("{path} holds files that no run wrote.").format(path=self.path),
+                    translate(
+                        "Move them away, or write the run elsewhere: teichaku run ... --runs FOLDER"
+                    ),
                 )
             # Aside first: a kill in the middle must not leave a folder without its mark.
             aside = self.path.with_name(f".{self.path.name}.part")
@@ -289,7 +298,7 @@ def _hash_of(path: Path) -> str:
 
 
 def _holds_files(folder: Path) -> bool:
-    return folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+    return folder.is_dir() and any(path.name not in (_LOCK, _WORKER) for path in folder.iterdir())
 
 
 class RunFolder:
@@ -306,19 +315,52 @@ class RunFolder:
         """
         if not (self.path / "run.json").is_file() and _holds_files(self.path):
             raise UserError(
-                f"{self.path} holds files that no run wrote.",
-                "Write the run elsewhere: teichaku run ... --runs FOLDER",
+                translate("{path} holds files that no run wrote.").format(path=self.path),
+                translate("Write the run elsewhere: teichaku run ... --runs FOLDER"),
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / _LOCK, timeout=0):
-                yield
+                (self.path / _WORKER).write_text(str(os.getpid()))
+                try:
+                    yield
+                finally:
+                    (self.path / _WORKER).unlink(missing_ok=True)
         except Timeout:
+            number = self._noted_worker() or "?"
             raise UserError(
-                f"Another run is working in {self.path}.", "Wait until it ends, or stop it."
+                translate("Another run is working in {path} (process {number}).").format(
+                    path=self.path, number=number
+                ),
+                translate("Wait until it ends, or stop it."),
             ) from None
         except OSError as error:
             raise unwritable(self.path, error) from error
+
+    def worker(self) -> str:
+        """The number of the process that works in this folder; empty where none does."""
+        number = self._noted_worker()
+        if not number:
+            return ""
+        try:
+            # What was killed has left its number, and no lock.
+            with FileLock(self.path / _LOCK, timeout=0):
+                return ""
+        except Timeout:
+            return number
+        except OSError:
+            return ""
+
+    def _noted_worker(self) -> str:
+        try:
+            return (self.path / _WORKER).read_text().strip()
+        except OSError:
+            return ""
+
+    @classmethod
+    def names(cls, runs: Path) -> list[str]:
+        """The names of the runs in the folder ``runs``."""
+        return sorted(found.parent.name for found in runs.glob("*/run.json"))
 
     @classmethod
     def open(cls, path: Path, runs: Path = Path("runs")) -> "RunFolder":
@@ -328,9 +370,12 @@ class RunFolder:
         for candidate in (path, runs / path):
             if (candidate / "run.json").is_file():
                 return cls(candidate)
-        known = sorted(found.parent.name for found in runs.glob("*/run.json"))
-        hint = f"Runs in {runs}: {', '.join(known)}." if known else "Start one: teichaku run RECIPE"
-        raise UserError(f"There is no run at {path}.", hint)
+        known = ", ".join(cls.names(runs))
+        hint = translate("Runs there: {names}. --runs DIR names another folder.")
+        if not known:
+            hint = translate("Start one: teichaku run RECIPE. --runs DIR names another folder.")
+        told = translate("There is no run {path} in the folder {runs}.")
+        raise UserError(told.format(path=path, runs=runs.resolve()), hint.format(names=known))
 
     def remove_leftovers(self) -> None:
         """Remove the unfinished files of a run that was killed while it wrote."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Request, Sampling
@@ -32,7 +33,8 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
     stage = run.stage(f"training/{chosen.name}")
     summary = stage.summary()
     if summary is None:
-        raise UserError(f"Arm '{chosen.name}' is not trained yet.", go_on(run))
+        told = translate("Arm '{arm}' is not trained yet.").format(arm=chosen.name)
+        raise UserError(told, go_on(run))
     evaluated = (run.stage("evaluation").summary() or {"notes": {}})["notes"]
     last = f"epoch-{chosen.training.epochs}"
     checkpoint = evaluated.get("selected_checkpoints", {}).get(chosen.name, last)
@@ -42,10 +44,15 @@ def ask(run: RunFolder, question: str, arm: str, progress: Progress) -> Iterator
         messages = prompts.load("closed_book").messages(question=question)
         sampling = Sampling(max_tokens=max(128, recipe.evaluation.max_tokens))
         request = Request(messages, sampling)
-        yield f"{student.name} (base)", _answer(workshop.counted(student), request)
+        base = f"{student.name} (base)"
+        progress.begin(base, None)
+        yield base, _answer(workshop.counted(student), request)
+        taught = f"{chosen.name} ({checkpoint})"
+        progress.begin(taught, None)
         tuned = student.with_adapter(stage.path / checkpoint)
-        yield f"{chosen.name} ({checkpoint})", _answer(workshop.counted(tuned), request)
+        yield taught, _answer(workshop.counted(tuned), request)
     finally:
+        progress.close()
         workshop.close()
 
 
@@ -59,5 +66,8 @@ def _choose(run: RunFolder, arms: list[StudyArm], name: str) -> StudyArm:
         name = run.read_json("report/report.json").get("headline", {}).get("best_arm") or ""
     by_name = {arm.name: arm for arm in arms}
     if name and name not in by_name:
-        raise UserError(f"The run has no arm '{name}'.", f"It has: {', '.join(by_name)}.")
+        raise UserError(
+            translate("The run has no arm '{arm}'.").format(arm=name),
+            translate("There are: {names}").format(names=", ".join(by_name)),
+        )
     return by_name[name] if name else arms[0]

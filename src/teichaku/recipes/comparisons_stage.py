@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from teichaku.core.errors import RecipeError
+from teichaku.core.locale import translate
 from teichaku.core.records import (
     BASE_CHECKPOINT,
     Answer,
@@ -135,7 +136,7 @@ def compare_answers(study: Study, settings: Pairwise, folder: StageFolder) -> Ou
     reasons: dict[str, int] = {}
     for row in fallen:
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
-    require(study.run, pairs, STAGE, "pair of answers", reasons, fallen)
+    require(study.run, pairs, STAGE, translate("pair of answers"), reasons, fallen)
     comparisons = _compare(study, settings, folder, judges, pairs)
     shown = {e.answer.id: e for pair in pairs for e in (pair.one, pair.other)}
     asked = {e.question.id: e.question for e in shown.values()}

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from teichaku.backends.llama_cpp import LlamaCppModel
+from teichaku.core.locale import translate
 from teichaku.core.models import Student
 from teichaku.core.records import (
     Answer,
@@ -47,6 +48,7 @@ from teichaku.evaluation.benchmarks.prompt_checks import (
 from teichaku.evaluation.benchmarks.rows import Item
 from teichaku.evaluation.benchmarks.sampling import stratified
 from teichaku.evaluation.judging.exchanges import benchmark_exchanges
+from teichaku.recipes import counts
 from teichaku.recipes.arms import base_arms
 from teichaku.recipes.control_sets import (
     controls_of,
@@ -72,7 +74,7 @@ from teichaku.recipes.judges import (
     write_protocols,
 )
 from teichaku.recipes.model_schema import LlamaCpp, Scripted, Transformers
-from teichaku.recipes.progress import duration
+from teichaku.recipes.progress import about
 from teichaku.recipes.rendered_prompts import (
     Shown,
     rendered_by_models,
@@ -164,7 +166,7 @@ def ask_controls(study: Study, folder: StageFolder) -> Outcome:
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
     if answers:
         whole = [answer for answer in answers if not answer.error]
-        require(study.run, whole, STAGE, "answer", reasons, fallen)
+        require(study.run, whole, STAGE, translate("answer"), reasons, fallen)
     notes = {
         "sets": {key: one.items for key, one in infos.items()},
         "answers": len(answers),
@@ -202,12 +204,14 @@ def _sets(study: Study) -> tuple[dict[str, Prepared], list[Dropped]]:
             of = _masked(study, config)
             fallen += of.left_out
             if not of.items:
-                study.progress.say(f"! {MASKED}: no passage gave a question; see its dropped rows")
+                told = translate("no passage gave a question; see its dropped rows")
+                study.progress.say(f"! {MASKED}: {told}")
                 continue
         else:
             of = found[config.key]
         if of.identity == "other":
-            study.progress.say(f"! {config.key}: its file is not the one that LLM-jp publishes")
+            told = translate("its file is not the one that LLM-jp publishes")
+            study.progress.say(f"! {config.key}: {told}")
         ordered[config.key] = of
     return ordered, fallen
 
@@ -282,10 +286,14 @@ def _ways(study: Study, sets: Mapping[str, Prepared]) -> dict[str, Way]:
             found[name] = way_of(sets, None)
     for arm, way in found.items():
         if way.unseen:
-            study.progress.say(f"! {arm}: its prompts cannot be looked at: {way.unseen}")
+            told = translate("its prompts cannot be looked at: {why}").format(why=way.unseen)
+            study.progress.say(f"! {arm}: {told}")
         for key, faults in way.faults.items():
-            told = ", ".join(f"{name} {count}" for name, count in faults.items())
-            study.progress.say(f"! {arm}, {key}: {told} of {len(sets[key].items)} prompts")
+            told = translate("{faults} of {count} prompts").format(
+                faults=", ".join(f"{name} {count}" for name, count in faults.items()),
+                count=len(sets[key].items),
+            )
+            study.progress.say(f"! {arm}, {key}: {told}")
     return found
 
 
@@ -482,11 +490,13 @@ def _begin(study: Study, sets: Mapping[str, Prepared], ways: Mapping[str, Way]) 
             sent, seconds = sent + missing, seconds + expected
     items = sum(len(of.items) for of in sets.values())
     total = items * count_evaluated(study)
-    told = f"{items} items of {len(sets)} sets, {count_evaluated(study)} models"
-    told += f": {sent} requests to send"
-    # By answers to short questions, which are read faster.
-    told += f", at least about {duration(seconds)}" if seconds else ""
-    study.progress.begin(STAGE, total, told)
+    told = translate("{items} of {sets}, {models}: {requests} to send").format(
+        items=counts.items(items),
+        sets=counts.sets(len(sets)),
+        models=counts.models(count_evaluated(study)),
+        requests=counts.requests(sent),
+    )
+    study.progress.begin(STAGE, total, told + about(seconds))
 
 
 def _judge(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import Example, Fact
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.study import go_on
@@ -54,10 +55,14 @@ def run_coverage(run: RunFolder, arm: str = "") -> list[ArmCoverage]:
         )
     if not facts:
         raise UserError(
-            f"No arm of {run.path} has facts, so what its examples state cannot be counted.",
-            "Add 'facts: true' to an arm of the recipe and run it again: only the requests for "
-            "the facts are sent. The methods 'facts' and 'reverse' list them anyway. "
-            f"{go_on(run)}",
+            translate(
+                "No arm of {run} has facts, so what its examples state cannot be counted."
+            ).format(run=run.path),
+            translate(
+                "Add this line to an arm of the recipe, beside its 'examples', and run it again; "
+                "only the requests for the facts are sent:\n      facts: true\n  The methods "
+                "'facts' and 'reverse' list them anyway. {go_on}"
+            ).format(go_on=go_on(run)),
         )
     found = []
     for name in [arm] if arm else arms:

@@ -12,6 +12,7 @@ The result's folder:
 Whatever stops it, the same call goes on with the shards that are not finished.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -20,7 +21,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from hashlib import sha256
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,10 +37,18 @@ from teichaku.core.executor import (
     TaskError,
     usable_cores,
 )
+from teichaku.core.locale import translate
 from teichaku.core.records import content_id
-from teichaku.core.run_folder import fingerprint, json_bytes, unwritable, write_aside
+from teichaku.core.run_folder import (
+    fingerprint,
+    json_bytes,
+    read_object,
+    unwritable,
+    write_aside,
+)
 from teichaku.curation.shards import FanIn
 from teichaku.documents.files import printable
+from teichaku.recipes import counts
 from teichaku.recipes.curate_controls import (
     FOLDERS,
     ControlTask,
@@ -180,24 +189,32 @@ def run_curation(
     executor: Executor,
     progress: Progress,
     root: Path = Path(),
+    replace: bool = False,
 ) -> Curated:
     """Curate the rows in ``inputs`` into the folder ``out``; ``root`` is what the paths in
-    ``config`` are relative to.
+    ``config`` are relative to. What ``out`` holds of other inputs altogether is refused, unless
+    ``replace`` says that it may go.
 
     The bytes of the result do not depend on the executor, nor on how often it was stopped. A part
     of the input that cannot be read, or whose worker dies again and again, is left for the next
     call, and named. Raises ``UserError`` where there is nothing to read, a disk is full, or
-    ``out`` is somebody else's.
+    ``out`` is somebody else's, or of other inputs.
     """
     _require_own(out)
+    if not replace:
+        _require_same(out, inputs)
     items = _benchmark_items(config, root)
     plan = plan_input(inputs, out, config.vectors, score=config.score)
     if plan.others:
         such = ", ".join(plan.others[:3])
-        progress.say(f"! {len(plan.others)} files of other kinds are passed over, such as {such}")
+        passed = translate("files of other kinds are passed over: {count}, such as {such}")
+        progress.say("! " + passed.format(count=len(plan.others), such=such))
     try:
         with _working(out):
-            about = {"teichaku": __version__, "inputs": [printable(str(path)) for path in inputs]}
+            told = [printable(str(path)) for path in inputs]
+            # As seen from the result, so that both may be moved together.
+            places = [printable(os.path.relpath(path, out)) for path in inputs]
+            about = {"teichaku": __version__, "inputs": told, "from": places}
             config_told = config.model_dump(mode="json")
             write_aside(out / _ABOUT, json_bytes({**about, "config": config_told}))
             return _Curating(plan, config, out.resolve(), executor, progress, items).run()
@@ -244,6 +261,28 @@ def _require_own(out: Path) -> None:
         raise UserError(
             f"{out} holds files that no curation wrote.", "Name another folder: --out DIR"
         )
+
+
+def _require_same(out: Path, inputs: Sequence[Path]) -> None:
+    """That what ``out`` holds was made from one of ``inputs`` at least, or from a folder around
+    it or a file in it: the contents may have changed, the place has not.
+    """
+    files = [path for path in out.rglob("*") if path.is_file() and path.name != _LOCK]
+    if out / _ABOUT not in files or len(files) == 1:
+        return
+    about = read_object(out / _ABOUT)
+    # Earlier versions did not say it.
+    before = [PurePath(os.path.normpath(out.absolute() / one)) for one in about.get("from", ())]
+    now = [PurePath(os.path.normpath(path.absolute())) for path in inputs]
+    if not before or any(
+        one.is_relative_to(other) or other.is_relative_to(one) for one in before for other in now
+    ):
+        return
+    told = translate("{folder} holds what was made from other files: {files}.")
+    raise UserError(
+        told.format(folder=out, files=", ".join(about.get("inputs", ()))),
+        translate("Choose another folder (--out DIR), or add --replace to lose what is there."),
+    )
 
 
 @cache
@@ -343,7 +382,8 @@ class _Curating:
 
     def _note(self, told: str, reason: str) -> None:
         self.not_done[told] = reason
-        self.progress.say(f"! not done: {reason if told in reason else f'{told}: {reason}'}")
+        why = reason if told in reason else f"{told}: {reason}"
+        self.progress.say("! " + translate("not done: {why}").format(why=why))
 
     def _read(self) -> list[_Part]:
         folder, config, form = self._begin("read"), self.config, self.plan.form
@@ -538,7 +578,7 @@ class _Curating:
         """What the tasks made, by their names; those that failed are noted."""
         start, told = time.monotonic(), self._told(name)
         made: dict[str, Made] = {}
-        self.progress.begin(told, sum(task.rows for task in tasks))
+        self.progress.begin(told, sum(task.rows for task in tasks), unit=counts.rows)
         # Closed, so that no worker goes on where this is stopped.
         with closing(self.executor.map(function, tasks)) as results:
             for result in results:
@@ -618,7 +658,11 @@ class _Curating:
         """Remove what earlier calls made of other input or with other settings."""
         try:
             for place in ("steps", "examples", "dropped", *FOLDERS.values(), *JSON_LINES):
-                for path in sorted((self.out / place).rglob("*"), reverse=True):
+                folder = self.out / place
+                found = (
+                    [*sorted(folder.rglob("*"), reverse=True), folder] if folder.is_dir() else ()
+                )
+                for path in found:
                     if not path.is_dir() and path not in self.wanted:
                         path.unlink()
                     elif path.is_dir() and not any(path.iterdir()):
@@ -667,6 +711,11 @@ def _in_words(shards: Sequence[Shard], before: int, tasks: int, seconds: float) 
     taken, given = sum(shard.taken for shard in shards), sum(shard.rows for shard in shards)
     reasons = added(shard.reasons for shard in shards)
     fallen = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-    text = f"{taken} in, {given} out" + (f", {taken - given} dropped ({fallen})" if fallen else "")
-    text += f"; {before} of {tasks} shards finished before" if before else ""
-    return f"{text}; {duration(seconds)}"
+    text = translate("{count} in, {out} out, {dropped} dropped").format(
+        count=counts.rows(taken), out=given, dropped=taken - given
+    )
+    text += f" ({fallen})" if fallen else ""
+    if before:
+        told = translate("; {before} of {tasks} shards finished before")
+        text += told.format(before=before, tasks=tasks)
+    return text + translate("; ") + duration(seconds)

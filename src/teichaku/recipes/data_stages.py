@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.records import MIX, SEED, Document, Dropped, Example, Passage, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
 from teichaku.core.text import comparable
 from teichaku.curation.amount import characters, mix_by_tokens, within_characters
 from teichaku.curation.chain import curate
-from teichaku.documents.loading import Columns, load_documents
+from teichaku.documents.loading import Columns, Glance, glance, load_documents
 from teichaku.documents.passages import split_passages
 from teichaku.evaluation.questions import (
     Rewording,
@@ -58,13 +59,39 @@ def documents_fingerprint(config: Documents) -> dict[str, Any]:
     return config.model_dump(exclude={"columns": guessed})
 
 
+def table_columns(config: Documents) -> Columns:
+    """What the columns of tables mean."""
+    return Columns(**{**config.columns.model_dump(), "text": tuple(config.columns.text)})
+
+
+def told_columns(config: Documents, found: Glance) -> Iterator[str]:
+    """Of tables of which the recipe names no columns: which make the text, and how to have fewer
+    (numbers of rows and coordinates become questions, too).
+    """
+    files: dict[tuple[str, ...], list[str]] = {}
+    for name, columns in found.columns.items() if not config.columns.text else ():
+        files.setdefault(tuple(columns), []).append(name)
+    for columns, (first, *others) in files.items():
+        name = (
+            first
+            if not others
+            else translate("{file} and {count} like it").format(file=first, count=len(others))
+        )
+        yield translate(
+            "rows of {file}: columns {columns}; to take some of them alone, name these in "
+            "documents.columns.text"
+        ).format(file=name, columns=", ".join(columns))
+
+
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
     """Files to documents to passages."""
     config = study.recipe.documents
     if config is None:
         raise AssertionError("a stage of recipes with documents")
     study.progress.begin("documents", None)
-    columns = Columns(**{**config.columns.model_dump(), "text": tuple(config.columns.text)})
+    columns = table_columns(config)
+    for line in told_columns(config, glance(config.paths, study.root, columns)):
+        study.progress.say(f"  {line}")
     documents, fallen = separate(
         _counted(load_documents(config.paths, study.root, columns), study.progress)
     )
@@ -79,11 +106,11 @@ def read_documents(study: Study, folder: StageFolder) -> Outcome:
             for d in by_id[config.limit :]
         ]
     reasons = write_outcome(folder, "documents", Document, documents, fallen)
-    require(study.run, documents, "documents", "document", reasons, fallen)
+    require(study.run, documents, "documents", translate("document"), reasons, fallen)
     documents.sort(key=lambda document: (document.source, document.id))
     passages = list(split_passages(documents, config.passage_characters))
     folder.write("passages", Passage, sorted(passages, key=lambda p: (p.document_id, p.index)))
-    require(study.run, passages, "documents", "passage", reasons)
+    require(study.run, passages, "documents", translate("passage"), reasons)
     notes = {"passages": len(passages), "characters": sum(len(d.text) for d in documents)}
     return Outcome(taken, len(documents), reasons, notes)
 
@@ -137,7 +164,7 @@ def curate_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
         _tell_size(study, stage, reached, limit)
     write_notes(folder, noted.records)
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(study.run, kept, stage, "example", reasons, fallen)
+    require(study.run, kept, stage, translate("example"), reasons, fallen)
     hiding = [
         build_filter(study, config)
         for config in study.recipe.curation
@@ -165,17 +192,20 @@ def _seeds_without_personal_data(study: Study, seeds: list[Example], noted: Note
 
 def _tell_size(study: Study, stage: str, reached: int, limit: int) -> None:
     """Say so where an arm has not the size that the recipe asks for."""
-    told = f"! {stage}: {reached:,} of {limit:,} characters"
     if reached < _SAME_SIZE * limit:
-        study.progress.say(
-            f"{told}; arms that reach them have more to learn from. Let its methods make more, or "
-            "lower 'characters' in every arm."
+        told = translate(
+            "{reached} of {limit} characters; arms that reach them have more to learn from. Let "
+            "its methods make more, or lower 'characters' in every arm."
         )
     elif reached > limit:
-        study.progress.say(
-            f"{told}; its seeds are never left out. Raise 'characters' in every arm, or say "
-            "seeds: {include: false}."
+        told = translate(
+            "{reached} of {limit} characters; its seeds are never left out. Raise 'characters' in "
+            "every arm, or say seeds: {{include: false}}."
         )
+    else:
+        return
+    told = told.format(reached=f"{reached:,}", limit=f"{limit:,}")
+    study.progress.say(f"! {stage}: {told}")
 
 
 def make_questions(study: Study, folder: StageFolder) -> Outcome:
@@ -203,7 +233,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
     if "trained" in config.kinds:
         questions += [question for question in trained if question.example_id in examples]
     lost: dict[str, list[Dropped]] = {}
-    study.progress.begin("questions", len(questions))
+    study.progress.begin("questions", None)
     if "held_out" in config.kinds:
         reworded, lost["held_out"] = separate(_reword(study, trained, training_text))
         questions += reworded
@@ -214,7 +244,7 @@ def make_questions(study: Study, folder: StageFolder) -> Outcome:
         questions += apart
     fallen = [record for records in lost.values() for record in records]
     reasons = write_outcome(folder, "questions", Question, questions, fallen)
-    require(study.run, questions, "questions", "question", reasons, fallen)
+    require(study.run, questions, "questions", translate("question"), reasons, fallen)
     folder.write("siblings", Dropped, [*held.dropped, *about_unseen])
     notes: dict[str, Any] = {"examples": len(examples), "kinds": _kinds(questions)}
     notes["stated"] = _stated(questions, by_arm, [*held.unseen, *held.dropped, *about_unseen])
@@ -267,10 +297,10 @@ def _empty_kinds(
     for kind in empty:
         reasons = Counter(record.reason for record in lost.get(kind, ()))
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        study.progress.say(
-            f"! questions: none of the kind '{kind}' is left ({why or 'nothing came in'}), so "
-            "the verdict cannot rest on it"
-        )
+        told = translate(
+            "none of the kind '{kind}' is left ({why}), so the verdict cannot rest on it"
+        ).format(kind=kind, why=why or translate("nothing came in"))
+        study.progress.say(f"! questions: {told}")
     return empty
 
 
@@ -301,7 +331,7 @@ def _reword(
         recipe.questions.attempts,
     )
     first = rewording.first_requests(trained, study.passages)
-    study.progress.begin("questions", *study.workshop.estimate(teacher, first))
+    study.progress.begin("questions/held_out", *study.workshop.estimate(teacher, first))
     again = study.progress.expect_more
     yield from rewording.ask(trained, study.passages, training_text, teacher, again)
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 from teichaku.backends.terms import LicenceClass, Terms
 from teichaku.core.errors import RecipeError, UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import MIX, Document, Dropped, Example, Fact
 from teichaku.core.run_folder import RunFolder
 from teichaku.recipes.licences import hub_identifier, keeps_from_publishing
@@ -132,13 +133,17 @@ def no_student(run: RunFolder) -> UserError:
     """
     if not load_recipe(run.path / "recipe.yaml").arms:
         return UserError(
-            f"{run.path} has no student: it compares models as they are.",
-            f"What they answered is in {run.path / 'report' / 'index.html'}.",
+            translate("{path} has no student: it compares models as they are.").format(
+                path=run.path
+            ),
+            translate("What they answered is in {path}").format(
+                path=run.path / "report" / "index.html"
+            ),
         )
     folders = ", ".join(map(str, dataset_folders(run)))
     return UserError(
-        f"{run.path} has no student: it ends with the data set.",
-        f"That is in {folders}" if folders else f"It is not finished. {go_on(run)}",
+        translate("{path} has no student: it ends with the data set.").format(path=run.path),
+        translate("Data set: {path}").format(path=folders) if folders else go_on(run),
     )
 
 
@@ -148,7 +153,9 @@ def read_dataset(source: Source, arm: str) -> Dataset:
     stages = run.stages()
     if f"curation/{arm}" not in stages:
         raise UserError(
-            f"The examples of arm '{arm}' are not finished in {run.path}.",
+            translate("The examples of arm '{arm}' are not finished in {path}.").format(
+                arm=arm, path=run.path
+            ),
             go_on(run),
         )
     curated = list(run.stage(f"curation/{arm}").read("examples", Example))
@@ -185,10 +192,14 @@ def require_publishable(dataset: Dataset) -> None:
     stated = Counter(licence for _, licence in kept)
     licences = ", ".join(f"'{name}' ({count})" for name, count in stated.most_common(5))
     raise UserError(
-        f"Licences forbid to publish what arm '{dataset.arm}' was made from: {licences}. "
-        f"The first: {kept[0][0]}",
-        "Leave those documents out of the recipe and run it again; or export for your own use "
-        "alone, which the card will say: --private",
+        translate(
+            "Licences forbid to publish what arm '{arm}' was made from: {licences}. The first: "
+            "{document}"
+        ).format(arm=dataset.arm, licences=licences, document=kept[0][0]),
+        translate(
+            "Leave those documents out of the recipe and run it again; or export for your own use "
+            "alone, which the card will say: --private"
+        ),
     )
 
 

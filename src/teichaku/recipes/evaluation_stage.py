@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.records import (
     BASE_CHECKPOINT,
     Answer,
@@ -16,6 +17,7 @@ from teichaku.core.records import (
 from teichaku.core.run_folder import StageFolder, dropped, json_bytes, write_aside
 from teichaku.evaluation.answers import Asked, Conditions, answer_rounds, failure_of
 from teichaku.evaluation.scorers import score_answers
+from teichaku.recipes import counts
 from teichaku.recipes.evaluated import (
     conditions,
     count_evaluated,
@@ -28,7 +30,7 @@ from teichaku.recipes.judges import (
     protocol_fingerprints,
     scorer_names,
 )
-from teichaku.recipes.progress import duration
+from teichaku.recipes.progress import about, to_send
 from teichaku.recipes.rendered_prompts import rendered_prompts
 from teichaku.recipes.retrieval_stage import read_retrieved
 from teichaku.recipes.stage_line import prompt_fingerprints
@@ -66,7 +68,14 @@ def evaluate(study: Study, folder: StageFolder) -> Outcome:
     folder.write("judgements", Judgement, judgements)
     folder.write("scores", Score, scores)
     reasons = write_dropped(folder, fallen)
-    require(study.run, [a for a in answers if not a.error], "evaluation", "answer", reasons, fallen)
+    require(
+        study.run,
+        [a for a in answers if not a.error],
+        "evaluation",
+        translate("answer"),
+        reasons,
+        fallen,
+    )
     notes = {
         "questions": len(questions),
         "probe_answers": len(probed),
@@ -111,9 +120,14 @@ def _begin(
         sent, seconds = sent + missing, seconds + expected
     each = len(questions) * len(wanted)
     total = count_evaluated(study) * each
-    told = f"{len(questions)} questions, {count_evaluated(study)} models, {len(wanted)} conditions"
-    told += f": {sent} requests to send, {total - absent * each - sent} from the cache"
-    told += f", about {duration(seconds)}" if seconds else ""
+    told = translate(", ").join(
+        (
+            counts.questions(len(questions)),
+            counts.models(count_evaluated(study)),
+            counts.conditions(len(wanted)),
+        )
+    )
+    told += translate(": ") + to_send(sent, total - absent * each - sent) + about(seconds)
     study.progress.begin("evaluation", total, told)
 
 
@@ -152,5 +166,6 @@ def _judge(
         and (config.epochs or selected.get(answer.arm, BASE_CHECKPOINT) == answer.checkpoint)
     ]
     by_id = {question.id: question for question in questions}
-    study.progress.end("evaluation", f"{len(questions)} questions answered")
+    told = translate("{questions} answered").format(questions=counts.questions(len(questions)))
+    study.progress.end("evaluation", told)
     return mark_answers(study, folder, marked, by_id)

@@ -3,10 +3,11 @@ methods over instructions.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.models import ChatModel
 from teichaku.core.records import Dropped, Example, Fact, Passage, Request
 from teichaku.core.run_folder import StageFolder
@@ -85,7 +86,7 @@ def make_examples(study: Study, data: str, folder: StageFolder) -> Outcome:
     listed = (replace(fact, teacher=study.workshop.teacher.identity) for fact in facts)
     folder.write("facts", Fact, listed)
     reasons = write_outcome(folder, "examples", Example, signed, fallen)
-    require(study.run, signed, stage, "example", reasons, fallen)
+    require(study.run, signed, stage, translate("example"), reasons, fallen)
     usage = study.workshop.usage
     requests = usage.requests + usage.cached_requests
     notes = {"passages": len(passages), "requests": requests, "facts": len(facts), **mixed}
@@ -132,6 +133,20 @@ def _with_facts(study: Study, data: str, methods: list[Method]) -> list[Method]:
     return methods
 
 
+def estimate_passages(study: Study, data: str, passages: Sequence[Passage]) -> str:
+    """How many requests the methods of an arm begin with, and how long they may take, in words;
+    those that follow from replies, and what fills gaps, come on top.
+    """
+    methods = _with_facts(study, data, build_methods(study, data))
+    workshop = study.workshop
+    return workshop.estimate(workshop.teacher, _first_requests(passages, methods))[1]
+
+
+def _first_requests(passages: Sequence[Passage], methods: list[Method]) -> Iterator[Request]:
+    first = (request for p in passages for method in methods for request in method.requests(p))
+    return (request for request in first if isinstance(request, Request))
+
+
 def _over_passages(
     study: Study,
     stage: str,
@@ -141,9 +156,7 @@ def _over_passages(
     teacher: ChatModel,
 ) -> None:
     progress = study.progress
-    first = (request for p in passages for method in methods for request in method.requests(p))
-    asked = (request for request in first if isinstance(request, Request))
-    total, estimate = study.workshop.estimate(teacher, asked)
+    total, estimate = study.workshop.estimate(teacher, _first_requests(passages, methods))
     if total:
         progress.begin(stage, total, estimate)
     again = study.prompts.load("ask_again")
@@ -173,10 +186,12 @@ def _fill_gaps(
         facts = sum(map(len, gaps.lacking.values()))
         if not facts:
             return
-        study.progress.say(
-            f"  {stage}: {facts} of {len(made.facts)} facts have fewer than "
-            f"{until.statements_per_fact} statements; round {number}"
+        told = translate(
+            "{lacking} of {facts} facts are stated fewer than {wanted} times; round {round}"
+        ).format(
+            lacking=facts, facts=len(made.facts), wanted=until.statements_per_fact, round=number
         )
+        study.progress.say(f"  {stage}: {told}")
         lacking = [passage for passage in passages if passage.id in gaps.lacking]
         study.progress.expect_more(sum(1 for p in lacking for _ in gaps.requests(p)))
         more = study.progress.expect_more

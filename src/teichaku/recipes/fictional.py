@@ -10,10 +10,12 @@ import yaml
 
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped
 from teichaku.core.run_folder import RunFolder, record_as_json, write_aside
 from teichaku.core.text import LANGUAGE_SCRIPTS, UNSPACED_SCRIPTS
+from teichaku.recipes import counts
 from teichaku.recipes.budget import alone
 from teichaku.recipes.load import find_recipe, load_recipe
 from teichaku.recipes.names import is_name_character, language_code
@@ -114,13 +116,16 @@ def _fills_by_teacher(
         cache = cache_home() / "requests.sqlite"
         workshop = Workshop(loaded, prompts, progress, cache, run.path)
         try:
-            progress.begin("fictional documents", len(made))
+            stage = translate("fictional documents")
+            progress.begin(stage, len(made), unit=counts.documents)
             fills = fills_by_teacher(
                 pack, made, workshop.teacher, prompt, again, seed, expecting=progress.expect_more
             )
             fallen = sum(isinstance(fill, Dropped) for fill in fills)
-            told = f"{len(made)} in, {len(made) - fallen} filled, {fallen} dropped"
-            progress.end("fictional documents", told)
+            told = translate("{count} in, {out} out, {dropped} dropped").format(
+                count=counts.documents(len(made)), out=len(made) - fallen, dropped=fallen
+            )
+            progress.end(stage, told)
             return fills
         finally:
             progress.close()

@@ -15,21 +15,25 @@ from typing import Literal
 
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.models import ChatModel
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Example, Passage, Reply, Request, content_id
 from teichaku.core.run_folder import RunFolder
+from teichaku.recipes import counts
 from teichaku.recipes.arms import expand_arms
 from teichaku.recipes.before import check_before
 from teichaku.recipes.budget import alone, price_of
+from teichaku.recipes.counts import counted
 from teichaku.recipes.data_stages import read_documents
-from teichaku.recipes.examples_stage import from_passages
+from teichaku.recipes.examples_stage import estimate_passages, from_passages
 from teichaku.recipes.method_schema import SEED_METHODS
 from teichaku.recipes.methods import build_seed_methods
 from teichaku.recipes.model_schema import Chat, Http, LlamaCpp
 from teichaku.recipes.progress import Progress, beyond
 from teichaku.recipes.schema import Arm, Recipe
 from teichaku.recipes.seed_amounts import amount, expected_requests, small
+from teichaku.recipes.stage_line import counts_in_words
 from teichaku.recipes.study import Study
 from teichaku.recipes.terms import teacher_terms
 from teichaku.recipes.workshop import Workshop, price_per_token
@@ -140,8 +144,8 @@ def forecast(
             f"No line can be drawn through samples of {sizes[0]} and {sizes[1]}.",
             "The first is at least 1 and the second is larger: --sizes 2 6",
         )
-    terms = teacher_terms(recipe, root)
     check_before(recipe, root)
+    terms = teacher_terms(recipe, root)
     _teacher(recipe)
     prompts = PromptPack(recipe.language, None if recipe.prompts is None else root / recipe.prompts)
     spent_by, cache = RunFolder(runs / recipe.name), cache or cache_home() / "requests.sqlite"
@@ -153,9 +157,34 @@ def forecast(
         stack.callback(progress.close)
         study = Study(recipe, root, run, workshop, prompts, progress, expand_arms(recipe), terms)
         if recipe.documents is not None:
-            read_documents(study, run.stage("documents"))
+            read = read_documents(study, run.stage("documents")).summary()
+            progress.end("documents", counts_in_words("documents", read))
+        _announce(study, sizes)
         before = workshop.speed(workshop.teacher)
         return [_of_arm(study, data, sizes, before) for data in study.data_arms()]
+
+
+def _announce(study: Study, sizes: tuple[int, int]) -> None:
+    """Say what will be asked, and how long it may take, before anything is: of the larger sample,
+    for the smaller one is a part of it.
+    """
+    workshop = study.workshop
+    for data in study.data_arms():
+        told = []
+        documents = _by_document(study) if _reads_documents(study.recipe.arms[data]) else []
+        if documents:
+            passages = [passage for document in documents[: sizes[1]] for passage in document]
+            estimate = estimate_passages(study, data, passages)
+            of = translate("{some} of {documents}").format(
+                some=min(sizes[1], len(documents)), documents=counts.documents(len(documents))
+            )
+            told.append(f"{of}: {estimate}")
+        for method in build_seed_methods(study, data) if study.seeds else ():
+            sample, seeds, _ = small(method, study.seeds, sizes[1])
+            expected = expected_requests(sample, seeds, ())
+            told.append(f"{method.name}: {workshop.rough_estimate(workshop.teacher, expected)[1]}")
+        for line in told:
+            study.progress.say(f"  forecast/{data}, {line}")
 
 
 def _teacher(recipe: Recipe) -> Chat:
@@ -208,7 +237,7 @@ class _Sample:
 
 def _from_documents(study: Study, data: str, documents: Sequence[list[Passage]]) -> _Sample:
     """Make the examples of ``documents``."""
-    stage = f"forecast/{data}: {len(documents)} documents"
+    stage = f"forecast/{data}: {counts.documents(len(documents))}"
     passages = [passage for document in documents for passage in document]
 
     def work(teacher: ChatModel) -> list[Example]:
@@ -222,7 +251,8 @@ def _from_seeds(
 ) -> _Sample:
     """Make a sample of what ``method`` makes, where those before it made ``grown``."""
     sample, seeds, units = small(method, study.seeds, size)
-    stage = f"forecast/{data}: {method.name} of {units} instructions"
+    told = counted(units, "{count} instruction", "{count} instructions")
+    stage = f"forecast/{data}: {method.name}, {told}"
     again, workshop = study.prompts.load("ask_again"), study.workshop
 
     def work(teacher: ChatModel) -> list[Example]:
@@ -244,11 +274,18 @@ def _measured(
     made = work(watch)
     if watch.failed and watch.failed == watch.replies:
         raise UserError(
-            f"No request to the teacher ({teacher.model}) succeeded: {watch.error}",
-            "Look at the name of the model, the address and the key in the recipe's 'teacher'.",
+            translate("No request to the teacher ({model}) succeeded: {why}").format(
+                model=teacher.model, why=watch.error
+            ),
+            translate(
+                "Look at the name of the model, the address and the key in the recipe's 'teacher'."
+            ),
         )
-    failed = f", {watch.failed} failed for good ({watch.error})" if watch.failed else ""
-    study.progress.end(stage, f"{watch.replies} requests{failed}, {len(made)} examples")
+    told = [counts.requests(watch.replies), counts.examples(len(made))]
+    if watch.failed:
+        failed = translate("{count} failed for good ({why})")
+        told.insert(1, failed.format(count=watch.failed, why=watch.error))
+    study.progress.end(stage, translate(", ").join(told))
     price = price_of(price_per_token(teacher), watch.prompts, watch.completions)
     asked, answered = watch.prompts, watch.completions
     cost = Cost(units, watch.replies, asked, answered, len(made), price, failed=watch.failed)

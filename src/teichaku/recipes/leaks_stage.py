@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import Dropped, Example, Question, content_id
 from teichaku.core.replies import text_value
 from teichaku.core.run_folder import StageFolder, fingerprint
@@ -22,6 +23,7 @@ from teichaku.curation.leaks import Leak, LeakIndex, drop_leaks
 from teichaku.evaluation.benchmarks.catalogue import shipped
 from teichaku.evaluation.benchmarks.masked_sentences import BENCHMARK as MASKED
 from teichaku.evaluation.benchmarks.rows import Item, items_of
+from teichaku.recipes import counts
 from teichaku.recipes.control_sets import controls_of, prepared_sets
 from teichaku.recipes.leaks_schema import LeakColumns, Leaks
 from teichaku.recipes.rows import Row, read_rows, refuse, texts_of
@@ -45,13 +47,6 @@ _QUESTION, _CHOICES = "質問：", "選択肢："
 _SHOWN = 10
 #: Questions that no wording was chosen for to be apart from the training text.
 _ASKED_AS_THEY_STAND = ("independent", "unseen")
-
-
-def check_leaks(recipe: Recipe, root: Path) -> None:
-    """Read the benchmarks that ``recipe`` names. Raises ``UserError`` where one cannot be used."""
-    if recipe.leaks is not None:
-        for name in recipe.leaks.files:
-            read_items(root / name, name, recipe.leaks.columns)
 
 
 def leaks_fingerprint(study: Study) -> dict[str, Any]:
@@ -150,9 +145,10 @@ def without_leaks(
     index, leaks = LeakIndex(items, config.threshold), list[Leak]()
     kept, fallen = separate(drop_leaks(index, leaks.append)(examples))
     _write(folder, leaks)
-    told = (
-        f"{len({leak.item_id for leak in leaks})} of {len(index.items)} benchmark items stand in "
-        f"{len(fallen)} examples"
+    told = translate("{leaked} of {total} benchmark items stand in {examples}").format(
+        leaked=len({leak.item_id for leak in leaks}),
+        total=len(index.items),
+        examples=counts.examples(len(fallen)),
     )
     if leaks and config.action == "stop":
         first = fallen[0].evidence
@@ -164,8 +160,9 @@ def without_leaks(
     if config.action == "report":
         kept, fallen = list(examples), []
     if leaks:
-        done = "they fall" if config.action == "drop" else "they stay"
-        study.progress.say(f"! {stage}: {told}; {done} (leaks.parquet)")
+        fall, stay = translate("; they fall"), translate("; they stay")
+        done = fall if config.action == "drop" else stay
+        study.progress.say(f"! {stage}: {told}{done} (leaks.parquet)")
     about = {
         "action": config.action,
         "files": _sources(study, config),

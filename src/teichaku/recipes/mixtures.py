@@ -14,6 +14,7 @@ from typing import Any
 
 from teichaku.core.errors import RecipeError, UserError
 from teichaku.core.executor import TaskError
+from teichaku.core.locale import translate
 from teichaku.core.records import MIX, Dropped, Example, content_id
 from teichaku.core.run_folder import dropped
 from teichaku.core.text import normalise
@@ -498,16 +499,26 @@ def size_told(size: Mapping[str, Any]) -> str:
     """What to say of a mixture that is smaller than the recipe asks for; empty where it is not."""
     if not size["short"]:
         return ""
-    return f"the mixture has {size['reached']} of the {size['asked']} {size['unit']} asked for"
+    of_examples = translate("the mixture has {reached} of the {asked} examples asked for")
+    of_characters = translate("the mixture has {reached} of the {asked} characters asked for")
+    text = of_examples if size["unit"] == "examples" else of_characters
+    return text.format(reached=size["reached"], asked=size["asked"])
 
 
 def told(note: Mapping[str, Any]) -> str:
     """What to say of a source that is not as the recipe asks for; empty where it is."""
     if note["absent"]:
-        return f"the source '{note['name']}' is not there ({note['path']}); it is left out"
+        absent = translate("the source '{name}' is not there ({path}); it is left out")
+        return absent.format(name=note["name"], path=note["path"])
     if not note["short"]:
         return ""
-    return (
-        f"the source '{note['name']}' makes {note['got']:.1%} of the mixture where its weight asks "
-        f"for {note['wanted']:.1%}: {note['taken']} of its {note['readable']} examples"
+    return translate(
+        "the source '{name}' makes {got} of the mixture where its weight asks for {wanted}: "
+        "{taken} of its {readable} examples"
+    ).format(
+        name=note["name"],
+        got=f"{note['got']:.1%}",
+        wanted=f"{note['wanted']:.1%}",
+        taken=note["taken"],
+        readable=note["readable"],
     )

@@ -35,6 +35,7 @@ from teichaku.evaluation.answers import Asked, answer_questions, failure_of
 from teichaku.evaluation.questions import independent_questions
 from teichaku.evaluation.scorers import SCORERS
 from teichaku.evaluation.wording import WordingIndex
+from teichaku.recipes import counts
 from teichaku.recipes.evaluated import conditions
 from teichaku.recipes.filter_schema import DEFAULT_FILTERS
 from teichaku.recipes.filters import build_filter
@@ -138,7 +139,7 @@ def _probed(
     )
     questions, surplus = separate(made)
     asked = Asked("base", BASE_CHECKPOINT, "closed_book")
-    study.progress.begin(f"{STAGE}: the student answers", len(questions))
+    study.progress.begin(f"{STAGE}: probing", len(questions))
     student = study.workshop.counted(_student(study))
     answers = list(answer_questions(questions, student, asked, conditions(study)))
     by_id: dict[str, Question] = {question.id: question for question in questions}
@@ -174,7 +175,7 @@ def _likelihoods(
         return {}
     wanted = [_SCORE_NAMES[name] for name in names]
     model = _language_model(study)
-    study.progress.begin(f"{STAGE}: likelihood", len(names) * len(passages))
+    study.progress.begin(f"{STAGE}: likelihood", len(names) * len(passages), unit=counts.scores)
     found: dict[str, dict[str, ExampleScore]] = {name: {} for name in wanted}
     texts = ((passage.id, passage.text) for passage in passages)
     for score in score_texts(texts, model, wanted, config.tokens):

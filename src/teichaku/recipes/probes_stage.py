@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.models import ChatModel
 from teichaku.core.records import BASE_CHECKPOINT, Answer, Question
 from teichaku.core.run_folder import StageFolder, dropped, fingerprint
 from teichaku.evaluation.answers import Asked, answer_questions, failure_of
+from teichaku.recipes import counts
 from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.evaluated import conditions
 from teichaku.recipes.probes import probe_quality, probe_scorer
-from teichaku.recipes.progress import duration
+from teichaku.recipes.progress import about, to_send
 from teichaku.recipes.stage_line import prompt_fingerprints
 from teichaku.recipes.study import Outcome, Study, write_dropped
 
@@ -83,9 +85,8 @@ def _begin(
         missing[epoch], expected = study.workshop.expect(model, requests, models[0])
         seconds += expected
     total, sent = len(models) * len(questions), sum(missing.values())
-    told = f"{len(questions)} questions, {len(models)} checkpoints"
-    told += f": {sent} requests to send, {total - sent} from the cache"
-    told += f", about {duration(seconds)}" if seconds else ""
+    told = translate(", ").join((counts.questions(len(questions)), counts.checkpoints(len(models))))
+    told += translate(": ") + to_send(sent, total - sent) + about(seconds)
     study.progress.begin(f"{STAGE}/{arm.name}", total, told)
     return missing
 
@@ -93,4 +94,7 @@ def _begin(
 def _tell(study: Study, arm: StudyArm, epoch: int, answers: Sequence[Answer]) -> None:
     scorer = probe_scorer(study.recipe.evaluation.scorers)
     value = probe_quality(answers, study.references, scorer)
-    study.progress.say(f"  {arm.name} after epoch {epoch}: {scorer} {value:.2f}")
+    told = translate("{arm} after epoch {epoch}: {scorer} {value}").format(
+        arm=arm.name, epoch=epoch, scorer=scorer, value=f"{value:.2f}"
+    )
+    study.progress.say(f"  {told}")

@@ -4,12 +4,18 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
+from teichaku.core.locale import translate
+from teichaku.recipes import counts
+from teichaku.recipes.counts import Unit
+
 
 class Progress(Protocol):
     """A live view of the stages."""
 
-    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
-        """A stage starts: how many records it expects, and how long it may take."""
+    def begin(
+        self, stage: str, total: int | None, estimate: str = "", unit: Unit = counts.requests
+    ) -> None:
+        """A stage starts: how many of its ``unit`` it expects, and how long it may take."""
         ...
 
     def advance(self, records: int = 1, tokens: int = 0) -> None:
@@ -36,7 +42,9 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+    def begin(
+        self, stage: str, total: int | None, estimate: str = "", unit: Unit = counts.requests
+    ) -> None:
         """Nothing."""
 
     def advance(self, records: int = 1, tokens: int = 0) -> None:
@@ -65,10 +73,12 @@ class Plain:
         self._stage = ""
         self._told = 0.0
 
-    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+    def begin(
+        self, stage: str, total: int | None, estimate: str = "", unit: Unit = counts.requests
+    ) -> None:
         """One line."""
         self._stage, self._pace, self._told = stage, Pace(total), time.monotonic()
-        count = f": {total} records" if total else ""
+        count = f": {unit(total)}" if total else ""
         self.say(f"▶ {stage}{count}{f' ({estimate})' if estimate else ''}")
 
     def advance(self, records: int = 1, tokens: int = 0) -> None:
@@ -106,7 +116,9 @@ class Live:
         self._stage = ""
         self._pace = Pace(None)
 
-    def begin(self, stage: str, total: int | None, estimate: str = "") -> None:
+    def begin(
+        self, stage: str, total: int | None, estimate: str = "", unit: Unit = counts.requests
+    ) -> None:
         """A bar appears."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -174,11 +186,11 @@ class Pace:
         seconds = max(1e-3, time.monotonic() - self._start)
         parts = [f"{self._done}/{self.total}" if self.total is not None else f"{self._done}"]
         if self._tokens:
-            parts.append(f"{self._tokens / seconds:.0f} tokens/s")
+            parts.append(in_tokens_a_second(self._tokens / seconds))
         if self.total and 0 < self._done <= self.total:
             left = duration((self.total - self._done) * seconds / self._done)
-            parts.append(f"{left} left")
-        return ", ".join(parts)
+            parts.append(translate("{time} left").format(time=left))
+        return translate(", ").join(parts)
 
 
 def beyond(total: int, expect_more: Callable[[int], None]) -> Callable[[int], None]:
@@ -199,8 +211,26 @@ def beyond(total: int, expect_more: Callable[[int], None]) -> Callable[[int], No
 def duration(seconds: float) -> str:
     """``45 s``, ``2 min 5 s``, ``3 h 10 min``."""
     whole = round(seconds)
+    minutes, hours = whole // 60, whole // 3600
     if whole < 60:
-        return f"{whole} s"
+        return translate("{seconds} s").format(seconds=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return translate("{minutes} min {seconds} s").format(minutes=minutes, seconds=whole % 60)
+    return translate("{hours} h {minutes} min").format(hours=hours, minutes=minutes % 60)
+
+
+def in_tokens_a_second(speed: float) -> str:
+    """``27 tokens/s``."""
+    return translate("{speed} tokens/s").format(speed=f"{speed:.0f}")
+
+
+def about(seconds: float) -> str:
+    """``, about 2 min 5 s``: the end of an estimate; empty where nothing is known."""
+    return translate(", about {time}").format(time=duration(seconds)) if seconds else ""
+
+
+def to_send(sent: int, cached: int) -> str:
+    """How many requests of a stage are sent and how many are not, in words."""
+    return translate("{requests} to send, {cached} from the cache").format(
+        requests=counts.requests(sent), cached=cached
+    )

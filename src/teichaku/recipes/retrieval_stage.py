@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from teichaku.core.locale import translate
 from teichaku.core.models import Embedder
 from teichaku.core.records import Question, Retrieved
 from teichaku.core.run_folder import StageFolder, json_bytes, write_aside
@@ -15,6 +16,7 @@ from teichaku.evaluation.retrieval import (
     retrieval_quality,
     retrieve,
 )
+from teichaku.recipes import counts
 from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.study import Outcome, Study
 
@@ -30,8 +32,9 @@ def find_passages(study: Study, folder: StageFolder) -> Outcome:
     questions = study.questions
     by_meaning = study.recipe.retrieves_by_meaning
     texts = len(questions) + (len(study.passages) if by_meaning else 0)
-    how = "by characters and by meaning" if by_meaning else "by characters"
-    study.progress.begin("retrieval", texts, f"{len(study.passages)} passages, {how}")
+    both, one = translate("by characters and by meaning"), translate("by characters")
+    told = counts.passages(len(study.passages)) + translate(", ") + (both if by_meaning else one)
+    study.progress.begin("retrieval", texts, told, counts.texts)
     rows = retrieve_for(study, questions, study.progress.advance)
     rows.sort(key=lambda row: (row.question_id, row.rank))
     folder.write("retrieved", Retrieved, rows)

@@ -82,8 +82,8 @@ def run_recipe(
     ``root`` is what the recipe's paths are relative to. Whatever stops it (Ctrl-C, kill -9, an
     error), the same call goes on where it stopped.
     """
-    terms = teacher_terms(recipe, root)
     inputs = check_before(recipe, root)
+    terms = teacher_terms(recipe, root)
     run = RunFolder(options.runs / recipe.name)
     folder = None if recipe.prompts is None else root / recipe.prompts
     prompts = PromptPack(recipe.language, folder)
@@ -101,6 +101,8 @@ def run_recipe(
         _run_stages(study, inputs)
         describe(study, options.profile, options.command, inputs, started)
         if not recipe.ends_with_data:
+            # The report tells what all calls of this run have spent.
+            workshop.note_spending()
             _report(study)
     return run
 

@@ -26,6 +26,7 @@ from teichaku.recipes.workshop import ModelCard
 
 #: A report names so many documents; all of them stand in documents.parquet.
 _ATTRIBUTIONS = 200
+_FILE = "run.json"
 
 _PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "peft", "xllamacpp", "altair")
 
@@ -35,8 +36,9 @@ def describe(
 ) -> None:
     """Write ``run.json``: all that is needed to repeat the run and to read its report."""
     recipe = study.recipe
+    before = study.run.read_json(_FILE) if (study.run.path / _FILE).is_file() else {}
     study.run.write_json(
-        "run.json",
+        _FILE,
         {
             "name": recipe.name,
             "language": recipe.language,
@@ -45,6 +47,8 @@ def describe(
             "root": os.path.relpath(study.root.resolve(), study.run.path.resolve()),
             "profile": profile,
             "seed": recipe.seed,
+            # Of the first call for this folder, whatever its recipe was.
+            "first_started": before.get("first_started") or before.get("started") or started,
             "started": started,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "teichaku": __version__,

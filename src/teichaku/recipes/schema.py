@@ -50,7 +50,9 @@ from teichaku.recipes.select_schema import (
 class Columns(Section):
     """Which columns of tables (or keys of JSON) hold what. Empty: guessed, all as text."""
 
-    text: list[str] = Field([], description="Columns that make the text, in this order.")
+    text: list[str] = Field(
+        [], description="Columns that make the text, in this order; the others are left out."
+    )
     title: str = Field("", description="Column with the title: the name of what a row is about.")
     source: str = Field("", description="Column with a URL or another source.")
     licence: str = Field("", description="Column with the licence.")

@@ -53,7 +53,8 @@ class Scored:
 
 def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
     """Write the scores of a finished run anew, and make its report again: those of its questions
-    by the scorers of its recipe or by others, those of benchmarks by their metrics.
+    by the scorers of its recipe, those of benchmarks by their metrics. ``scorers`` come beside
+    those that the report has already; without any, it goes back to those of the recipe.
 
     The same call twice leaves the same bytes, and the run is as finished as it was. Raises
     ``UserError`` where nothing was asked or it is not finished, a scorer is not known or has
@@ -64,13 +65,13 @@ def score_run(run: RunFolder, scorers: Sequence[str] = ()) -> list[Scored]:
         if recipe.ends_with_data:
             raise no_student(run)
         own: Sequence[str] = recipe.evaluation.scorers
-        names = _known(scorers) if scorers else own
+        names = _joined(run, own, scorers) if scorers else own
         if scorers and not recipe.asks_questions:
             raise UserError(
                 f"{run.path} asked benchmarks alone, and what marks those is no choice.",
                 "Leave --scorers out.",
             )
-        scores = _question_scores(run, names, bool(scorers)) if recipe.asks_questions else None
+        scores = _question_scores(run, names, scorers) if recipe.asks_questions else None
         controls = _controls(run, is_needed=scores is None)
         marked = _marked(run, controls) if controls is not None else []
         _check_others(run)
@@ -198,19 +199,23 @@ def _marked(run: RunFolder, controls: Controls) -> list[Score]:
     return marked
 
 
-def _known(scorers: Sequence[str]) -> list[str]:
-    for name in scorers:
+def _joined(run: RunFolder, own: Sequence[str], further: Sequence[str]) -> list[str]:
+    """The scorers of the recipe first, for the first of them is the headline's; those of earlier
+    calls; and ``further`` ones. Raises ``UserError`` where one of these is not known.
+    """
+    for name in further:
         if name not in _NAMES:
             raise UserError(
                 f"There is no scorer '{name}'{nearest(name, _NAMES)}.",
                 f"All of them: {', '.join(_NAMES)}.",
             )
-    return list(dict.fromkeys(scorers))
+    before = (run.stage("evaluation").summary() or {}).get("notes", {}).get("scorers", ())
+    return list(dict.fromkeys([*own, *before, *further]))
 
 
-def _question_scores(run: RunFolder, names: Sequence[str], are_chosen: bool) -> list[Score]:
-    """The scores of the questions of the run; scorers that ``are_chosen`` must have something to
-    go by.
+def _question_scores(run: RunFolder, names: Sequence[str], chosen: Sequence[str]) -> list[Score]:
+    """The scores of the questions of the run by all ``names``; those that were ``chosen`` must
+    have something to go by.
     """
     folder, summary = run.stage("evaluation"), _finished(run, "evaluation")
     questions = {
@@ -228,7 +233,7 @@ def _question_scores(run: RunFolder, names: Sequence[str], are_chosen: bool) -> 
     judgements = _read(run, folder.path, "judgements", Judgement)
     path, marked = folder.path / "judgements.parquet", summary["notes"].get("judgements")
     _check_count(run, path, len(judgements), marked)
-    if are_chosen and _JUDGE in names and not judgements:
+    if _JUDGE in chosen and not judgements:
         raise UserError(
             f"No answer of {run.path} was marked by a judge, and marks need a model.",
             f"Leave {_JUDGE} out, or add it to evaluation.scorers and run the recipe.",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import SEED, Dropped, Example, ExampleScore
 from teichaku.core.run_folder import StageFolder
 from teichaku.curation.amount import characters
@@ -32,7 +33,7 @@ from teichaku.curation.selection import (
 )
 from teichaku.curation.semantic_filter import embedded, unless_told_apart
 from teichaku.documents.files import hash_inputs
-from teichaku.recipes import select_schema
+from teichaku.recipes import counts, select_schema
 from teichaku.recipes.embedder_identity import embedder_identity
 from teichaku.recipes.kept_scores import KeptScores, content_of
 from teichaku.recipes.section import Section
@@ -88,10 +89,12 @@ def select_examples(
     why = Counter(score.error for score in chosen.scores if score.value is None)
     # Characters are hardly ever met to the last one.
     if reached < (wanted if unit == "examples" else _SAME_SIZE * wanted):
-        study.progress.say(
-            f"! curation/{data}: {config.method} keeps {reached} {unit} of the {wanted} that "
-            "the recipe asks for"
+        of_examples = translate("{method} keeps {reached} of the {wanted} examples asked for")
+        of_characters = translate("{method} keeps {reached} of the {wanted} characters asked for")
+        told = (of_examples if unit == "examples" else of_characters).format(
+            method=config.method, reached=reached, wanted=wanted
         )
+        study.progress.say(f"! curation/{data}: {told}")
     notes = {"pool": len(pool), "wanted": wanted, "kept": len(kept), **chosen.notes}
     if unit == "characters":
         notes |= {"unit": unit, "reached": reached}
@@ -142,7 +145,7 @@ def curate_control(study: Study, name: str, folder: StageFolder) -> Outcome:
     kept, fallen = separate(selection(pool))
     kept += seeds
     reasons = write_outcome(folder, "examples", Example, kept, fallen)
-    require(study.run, kept, f"curation/{name}", "example", reasons, fallen)
+    require(study.run, kept, f"curation/{name}", translate("example"), reasons, fallen)
     notes = {"characters": characters(kept), "control_of": data}
     return Outcome(len(pool) + len(seeds), len(kept), reasons, notes)
 
@@ -187,16 +190,17 @@ def _scored(study: Study, pool: Sequence[Example], data: str, name: str) -> list
         if content_of(example) in before
     ]
     missing = [example for example in pool if content_of(example) not in before]
-    study.progress.begin(
-        f"scores: {name}", len(missing), f"{len(found)} scored before" if found else ""
-    )
+    told = translate("{count} scored before").format(count=len(found)) if found else ""
+    study.progress.begin(f"scores: {name}", len(missing), told, counts.examples)
     for score in score_examples(missing, model, [name]):
         study.progress.advance()
         found.append(score)
     store.write(pool, found)
     errors = [score.error for score in found if score.value is None]
-    told = f", {len(errors)} without a score" if errors else ""
-    study.progress.end(f"scores: {name}", f"{len(found)} examples scored{told}")
+    told = translate("{examples} scored").format(examples=counts.examples(len(found)))
+    if errors:
+        told += translate(", {count} without a score").format(count=len(errors))
+    study.progress.end(f"scores: {name}", told)
     if len(errors) == len(found):
         raise UserError(
             f"curation/{data}: none of {len(found)} examples has a score ({name}). The first: "
@@ -255,9 +259,10 @@ def _embedded(
 ) -> tuple[list[str], list[str], npt.NDArray[np.float16]]:
     """Ids, texts and vectors of ``pool``."""
     ids, texts = [example.id for example in pool], [example.whole for example in pool]
-    study.progress.begin("vectors", len(texts))
+    study.progress.begin("vectors", len(texts), unit=counts.examples)
     vectors = embedded(study.workshop.embedder(study.recipe.embedder, texts), texts)
-    study.progress.end("vectors", f"{len(texts)} examples embedded")
+    told = translate("{examples} embedded").format(examples=counts.examples(len(texts)))
+    study.progress.end("vectors", told)
     return ids, texts, vectors
 
 

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import interface_language, translate
 from teichaku.core.records import (
     Answer,
     Comparison,
@@ -28,6 +30,7 @@ from teichaku.core.run_folder import RunFolder, StageFolder
 from teichaku.curation.leaks import Leak
 from teichaku.curation.novelty import PassageNovelty
 from teichaku.evaluation.signals import AnswerSignal
+from teichaku.report.wording import Wording
 
 #: What ``show STAGE`` shows of a stage: the file, and the class of its rows.
 _FILES: dict[str, tuple[str, type[Any]]] = {
@@ -63,30 +66,38 @@ _FOLDERS = {"passages": "documents", "facts": "synthesis", "leaks": "curation"} 
 _OF_ARMS = ("synthesis", "curation", "training", "probes", "dataset")
 #: The fields of a dropped record that tell people what it was.
 _READABLE = ("title", "statement", "question", "input", "answer", "reference", "text")
+#: What only files need.
+_IDENTITIES = ("id", "key", "teacher", "judge", "protocol", "prompt")
 
 
 def stage_rows(
     run: RunFolder, stage: str, dropped: bool, limit: int
 ) -> tuple[int, list[dict[str, Any]]]:
-    """How many rows the stage has, and the first ``limit`` of them without empty fields.
+    """How many rows the stage has, and the first ``limit`` of them without empty fields: what
+    people read comes first, and what only files need (ids, keys) last.
 
     ``stage`` may leave the arm out where there is one only. Raises ``UserError`` for a stage
     that the run has not.
     """
     head, _, arm = stage.partition("/")
     if head not in _FILES:
-        raise UserError(f"There is no stage '{stage}'.", f"Stages: {', '.join(_FILES)}.")
+        raise UserError(
+            translate("There is no stage '{stage}'.").format(stage=stage),
+            translate("There are: {names}").format(names=", ".join(_FILES)),
+        )
     name, kind = (_DROPPED.get(head, "dropped"), Dropped) if dropped else _FILES[head]
     folder = run.stage(_stage_name(run, head, arm))
     if not folder.path.is_dir():
         raise UserError(
-            f"Stage '{stage}' has not begun in this run.",
-            f"See: teichaku status {shlex.quote(str(run.path))}",
+            translate("Stage '{stage}' has not begun in this run.").format(stage=stage),
+            translate("See: {command}").format(
+                command=f"teichaku status {shlex.quote(str(run.path))}"
+            ),
         )
     rows = _rows(folder, name, kind)
     first = list(itertools.islice(rows, limit))
     documents = _sources(run) if dropped else {}
-    shown = [_fallen(row, documents) if dropped else asdict(row) for row in first]
+    shown = [_fallen(row, documents) if dropped else _readable_first(asdict(row)) for row in first]
     return len(first) + sum(1 for _ in rows), [_filled(row) for row in shown]
 
 
@@ -103,8 +114,11 @@ def _stage_name(run: RunFolder, head: str, arm: str) -> str:
         return f"{folder}/{arm}" if arm else folder
     arms = sorted(path.name for path in (run.path / folder).glob("*") if path.is_dir())
     if len(arms) != 1:
-        known = ", ".join(f"{folder}/{name}" for name in arms) or "none yet"
-        raise UserError(f"Which arm of '{folder}'?", f"There are: {known}.")
+        known = ", ".join(f"{folder}/{name}" for name in arms) or translate("none yet")
+        raise UserError(
+            translate("Which arm of '{stage}'?").format(stage=folder),
+            translate("There are: {names}").format(names=known),
+        )
     return f"{folder}/{arms[0]}"
 
 
@@ -114,13 +128,15 @@ def _sources(run: RunFolder) -> dict[str, str]:
 
 
 def _fallen(row: Dropped, sources: Mapping[str, str]) -> dict[str, Any]:
-    """What fell, why, on what evidence, and what document it is from.
+    """What fell, why (by its code, and in words where there are some), on what evidence, and what
+    document it is from.
 
     Where a wording for a question was refused, the record is the question that it was to ask
     anew: the two are told apart.
     """
     record = json.loads(row.record) if row.record else {}
-    told = {"reason": row.reason, "evidence": row.evidence}
+    why = Wording(interface_language()).label("reasons", row.reason)
+    told = {"reason": row.reason, "why": "" if why == row.reason else why, "evidence": row.evidence}
     raw = row.raw
     if row.kind == "Question" and raw:
         refused = text_value((last_json_object(raw, ["question"]) or {}).get("question"))
@@ -134,4 +150,22 @@ def _fallen(row: Dropped, sources: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _filled(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if value not in ("", [], ())}
+    return {key: _rounded(value) for key, value in row.items() if value not in ("", [], ())}
+
+
+def _readable_first(row: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(row.items(), key=lambda item: _place(item[0])))
+
+
+def _place(name: str) -> int:
+    """What tells people what a row is comes first, in the order of the record; then the rest."""
+    if name in _READABLE:
+        return 0
+    return 2 if name in _IDENTITIES or name.endswith(("_id", "_ids", "_key")) else 1
+
+
+def _rounded(value: Any) -> Any:
+    """A share of a reply's tokens, say, without the digits of a division."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    return round(value, 2) if abs(value) >= 1 else float(f"{value:.4g}")

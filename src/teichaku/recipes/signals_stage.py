@@ -12,6 +12,7 @@ from dataclasses import astuple, replace
 from typing import Any
 
 from teichaku.backends.cache import numbers_key
+from teichaku.core.locale import translate
 from teichaku.core.models import ModelWithWeights
 from teichaku.core.records import Answer, Dropped, Question
 from teichaku.core.run_folder import StageFolder, dropped
@@ -35,6 +36,7 @@ from teichaku.evaluation.signals import (
     likelihood_signals,
     shortness_signals,
 )
+from teichaku.recipes import counts
 from teichaku.recipes.evaluated import (
     Evaluated,
     conditions,
@@ -83,8 +85,9 @@ def measure_signals(study: Study, folder: StageFolder) -> Outcome:
     questions = study.questions[: settings.questions]
     models = count_evaluated(study)
     rounds = 1 + settings.samples
-    told = f"{len(questions)} questions, {models} models"
-    told += f", {settings.samples} samples each" if settings.samples else ""
+    told = translate(", ").join((counts.questions(len(questions)), counts.models(models)))
+    samples_each = translate(", samples of each: {count}").format(count=settings.samples)
+    told += samples_each if settings.samples else ""
     # Those without weights are asked once more, for their first tokens.
     rounds = models * rounds + sum(one.weights is None for one in evaluated_models(study))
     study.progress.begin(STAGE, len(questions) * rounds, told)

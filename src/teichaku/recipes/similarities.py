@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from teichaku.core.locale import translate
 from teichaku.core.records import Dropped, Example, content_id
 from teichaku.core.run_folder import RunFolder, fingerprint
 from teichaku.curation.chain import Filter
@@ -164,9 +165,8 @@ class ArmSimilarities:
         made_from = _fingerprint(study, config, comparing, examples)
         found = kept.read(made_from)
         if found is not None and comparing.reaches(found):
-            study.progress.say(
-                f"  curation/{self._data}: {name}: compared before, by the stored similarities"
-            )
+            told = translate("compared before, by the stored similarities")
+            study.progress.say(f"  curation/{self._data}: {name}: {told}")
             return found
         found = comparing.compare(examples)
         kept.write(made_from, found)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.records import Example
 from teichaku.core.run_folder import StageFolder, fingerprint
+from teichaku.recipes import counts
+from teichaku.recipes.counts import Unit, counted
 from teichaku.recipes.examples_stage import sign_anew
 from teichaku.recipes.model_schema import LlamaCpp
 from teichaku.recipes.progress import duration
@@ -18,7 +21,29 @@ from teichaku.recipes.workshop import Usage
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
 _STAGE_VERSION = 6
-_OF_THIS_ATTEMPT = ("failed_requests", "final_failures")
+#: What the last attempt tells of the whole stage: in the sum of all attempts, a reply that came
+#: from the cache again and again would count as often.
+_OF_THIS_ATTEMPT = ("cached_requests", "cached_tokens", "failed_requests", "final_failures")
+
+
+#: What the stages count, by the first part of their names.
+_COUNTED: Mapping[str, Unit] = {
+    "documents": counts.documents,
+    "novelty": counts.passages,
+    "synthesis": counts.examples,
+    "curation": counts.examples,
+    "dataset": counts.examples,
+    "training": counts.examples,
+    "questions": counts.questions,
+    "retrieval": counts.questions,
+    "probes": counts.answers,
+    "evaluation": counts.answers,
+    "controls": counts.answers,
+    "signals": counts.answers,
+    "unanswerable": counts.questions,
+    "comparisons": counts.pairs,
+    "calibration": counts.items,
+}
 
 
 class StageLine:
@@ -51,13 +76,14 @@ class StageLine:
         folder = run.stage(name)
         room = context_of_models(self._study.recipe)
         if folder.is_finished(made) and folder.is_begun(made) and _is_settled(folder, room):
-            progress.say(f"= {name}: finished before")
+            progress.say(f"= {name}: {translate('finished before')}")
         elif signature is not None and _differs_in_signature(folder, own, room):
             about = {**(folder.summary() or {}), "fingerprint": made, "signature": signature}
             folder.mark(made)
             sign_anew(self._study, folder)
             folder.finish(made, about)
-            progress.say(f"= {name}: finished before; price and terms are written anew")
+            told = translate("finished before; price and terms are written anew")
+            progress.say(f"= {name}: {told}")
         else:
             folder.begin(made)
             start = time.monotonic()
@@ -71,7 +97,7 @@ class StageLine:
             if usage.final_failures:
                 about |= {"final_failures": usage.final_failures, "context_tokens": room}
             folder.finish(made, {**about, **summary})
-            progress.end(name, _in_words(summary["counts"], usage, time.monotonic() - start))
+            progress.end(name, _in_words(name, summary, usage, time.monotonic() - start))
             self._tell_failures(name, usage)
         run.add_stage(name, made)
         # What failed may succeed next time, so what comes after depends on the files themselves.
@@ -84,20 +110,25 @@ class StageLine:
     def _tell_failures(self, name: str, usage: Usage) -> None:
         say = self._study.progress.say
         if usage.failed_requests:
-            say(
-                f"! {name}: {usage.failed_requests} requests failed for good; "
-                "the same command asks them again"
+            told = counted(
+                usage.failed_requests,
+                "{count} request failed for good; the same command asks it again",
+                "{count} requests failed for good; the same command asks them again",
             )
+            say(f"! {name}: {told}")
         if usage.final_failures:
-            say(
-                f"! {name}: {usage.final_failures} requests cannot be answered: they do not fit "
-                "the model, or it takes none like them; they are not asked again, unless the "
-                f"recipe changes or you remove {self._study.run.stage(name).path}"
+            told = translate(
+                "{requests} cannot be answered, being too long for the model or of a kind that it "
+                "does not take; asked again only where the recipe changes or you remove {folder}"
+            ).format(
+                requests=counts.requests(usage.final_failures),
+                folder=self._study.run.stage(name).path,
             )
+            say(f"! {name}: {told}")
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> Iterator[Usage]:
-        """Add seconds, requests and tokens of this attempt to those of the attempts before it.
+        """Add seconds, requests sent and tokens of this attempt to those of the attempts before it.
 
         They differ from run to run, so they stay out of stage.json.
         """
@@ -162,15 +193,35 @@ def context_of_models(recipe: Recipe) -> dict[str, int]:
     }
 
 
-def _in_words(counts: Mapping[str, Any], usage: Usage, seconds: float) -> str:
-    reasons = ", ".join(f"{reason} {count}" for reason, count in counts["reasons"].items())
-    text = f"{counts['in']} in, {counts['out']} out, {counts['dropped']} dropped"
-    text += f" ({reasons})" if reasons else ""
+def counts_in_words(name: str, summary: Mapping[str, Any]) -> str:
+    """What came into the stage ``name``, what out, and what fell for which reasons."""
+    tally, made_from = summary["counts"], summary["notes"].get("passages")
+    stage = name.partition("/")[0]
+    told = {"count": _COUNTED[stage](tally["in"]), "out": tally["out"], "dropped": tally["dropped"]}
+    if stage == "synthesis" and made_from:
+        text = translate("{passages} in; {count} made, {out} out, {dropped} dropped").format(
+            passages=counts.passages(made_from), **told
+        )
+    else:
+        text = translate("{count} in, {out} out, {dropped} dropped").format(**told)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in tally["reasons"].items())
+    return f"{text} ({reasons})" if reasons else text
+
+
+def _in_words(name: str, summary: Mapping[str, Any], usage: Usage, seconds: float) -> str:
+    text = counts_in_words(name, summary)
     if usage.requests or usage.cached_requests:
-        text += f"; {usage.requests} requests sent, {usage.cached_requests} from the cache"
-        text += f", {usage.prompt_tokens} tokens read, {usage.completion_tokens} written"
-        text += f", price {usage.price:.4f}" if usage.price else ""
-    return f"{text}; {duration(seconds)}"
+        text += translate(
+            "; {requests} sent, {cached} from the cache, {read} tokens read, {written} written"
+        ).format(
+            requests=counts.requests(usage.requests),
+            cached=usage.cached_requests,
+            read=usage.prompt_tokens,
+            written=usage.completion_tokens,
+        )
+        price = f"{usage.price:.4f}"
+        text += translate(", price {price}").format(price=price) if usage.price else ""
+    return text + translate("; ") + duration(seconds)
 
 
 def scope(recipe: Recipe) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError
+from teichaku.core.locale import translate
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Answer, Dropped, Example, Passage, Question, content_id
 from teichaku.core.run_folder import RunFolder, StageFolder, dropped
@@ -109,7 +110,21 @@ class Study:
 def go_on(run: RunFolder) -> str:
     """How to go on with ``run``, for people: the command that it was last called with."""
     command = run.read_json("run.json").get("command", "")
-    return f"Go on: {command}" if command.startswith("teichaku run ") else "Run its recipe again."
+    if command.startswith("teichaku run "):
+        return translate("Go on: {command}").format(command=command)
+    return translate("Run its recipe again.")
+
+
+def unfinished_stages(run: RunFolder) -> list[str]:
+    """The stages of the recipe of ``run`` that are not finished; last the ``report``, where it is
+    to have one.
+    """
+    wanted, done = run.read_json("run.json").get("stages", []), run.stages()
+    left = [name for name in wanted if name not in done]
+    ends_with_data = any(name.startswith("dataset/") for name in wanted)
+    if not ends_with_data and not (run.path / "report" / "index.html").is_file():
+        left.append("report")
+    return left
 
 
 def in_sample_order(questions: Iterable[Question], seed: int) -> list[Question]:
@@ -214,10 +229,13 @@ def require(
     """
     if kept:
         return
-    why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items()) or "nothing came in"
-    first = f" The first: {fallen[0].evidence}" if fallen and fallen[0].evidence else ""
+    why = ", ".join(f"{reason}: {count}" for reason, count in reasons.items())
+    told = translate("Stage {stage} has no {what} left ({why}).").format(
+        stage=stage, what=what, why=why or translate("nothing came in")
+    )
+    if fallen and fallen[0].evidence:
+        told += translate(" The first: {evidence}").format(evidence=fallen[0].evidence)
+    command = f"teichaku show {shlex.quote(str(run.path))} {stage} --dropped"
     raise StageEmptyError(
-        f"Stage {stage} has no {what} left ({why}).{first}",
-        "See each record and its evidence: "
-        f"teichaku show {shlex.quote(str(run.path))} {stage} --dropped",
+        told, translate("See each record and its evidence: {command}").format(command=command)
     )

@@ -34,6 +34,11 @@ def write_template(folder: Path, language: str) -> Path:
     return recipe
 
 
+def template_languages() -> list[str]:
+    """The languages that have a template of their own."""
+    return sorted(path.stem for path in _TEMPLATES.glob("*.yaml"))
+
+
 def _quoted(text: str) -> str:
     """``text`` as YAML reads it back: ``no``, ``1e5`` and ``2024-05-01`` are no text unquoted."""
     return json.dumps(text, ensure_ascii=False)

@@ -5,8 +5,12 @@ from pathlib import Path
 
 from teichaku.backends.terms import STRICTNESS, Terms, terms_of
 from teichaku.core.errors import RecipeError
+from teichaku.core.locale import translate
 from teichaku.recipes.model_schema import Http, Scripted
 from teichaku.recipes.schema import Recipe
+
+#: The terms of a teacher that is none.
+NOBODY = Terms("none", "no teacher", "permissive", "No model writes examples.")
 
 
 def teacher_terms(recipe: Recipe, root: Path) -> Terms:
@@ -18,7 +22,7 @@ def teacher_terms(recipe: Recipe, root: Path) -> Terms:
     """
     teacher = recipe.teacher
     if teacher is None:
-        return Terms("none", "no teacher", "permissive", "No model writes examples.")
+        return NOBODY
     if isinstance(teacher, Scripted):
         return Terms("scripted", "the scripted stand-in", "permissive", "It is no model.")
     base_urls = teacher.base_urls if isinstance(teacher, Http) else [""]
@@ -32,28 +36,36 @@ def teacher_terms(recipe: Recipe, root: Path) -> Terms:
 def _require_allowed(terms: Terms, model: str, accepted: Sequence[str]) -> None:
     if terms.licence_class == "forbids_competing" and terms.name not in accepted:
         raise RecipeError(
-            f"The terms of the teacher {model} ({terms.about}) forbid what this recipe "
-            f"does with its replies: {terms.clause} {where(terms)}",
-            "Take a teacher whose terms allow it (most under Apache-2.0 or MIT do). Where they "
-            f"allow your use after all, say so knowingly: accept_terms: [{terms.name}]",
+            translate(
+                "The terms of the teacher {model} ({about}) forbid what this recipe does with its "
+                "replies: {clause}"
+            ).format(model=model, about=terms.about, clause=f"{terms.clause} {where(terms)}"),
+            translate(
+                "Take a teacher whose terms allow it (most under Apache-2.0 or MIT do). Where they "
+                "allow your use after all, say so knowingly: accept_terms: [{name}]"
+            ).format(name=terms.name),
         )
 
 
 def where(terms: Terms) -> str:
     """Where the terms stand, and when they were read."""
-    read = f"read {terms.checked}" if terms.checked else "from general knowledge, not read anew"
-    return f"({terms.source}, {read})" if terms.source else ""
+    if not terms.source:
+        return ""
+    read = translate("from general knowledge, not read anew")
+    if terms.checked:
+        read = translate("read {day}").format(day=terms.checked)
+    return f"({terms.source}, {read})"
 
 
 def notice(terms: Terms, model: str) -> str:
     """What to tell before a run; empty where there is nothing to heed."""
     if terms.licence_class == "unknown":
         known = f" {terms.clause} {where(terms)}" if terms.clause else ""
-        return (
-            f"{model}: whether its terms allow training on its output is not known here; look "
-            "them up, then state teacher.licence or add an entry to a table of your own (terms:)."
-            f"{known}"
+        told = translate(
+            "whether its terms allow training on its output is not known here; look them up, then "
+            "state teacher.licence or add an entry to a table of your own (terms:)."
         )
+        return f"{model}: {told}{known}"
     if terms.licence_class == "permissive":
         return ""
     return f"{model}: {terms.clause} {where(terms)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.records import Dropped, Example
 from teichaku.core.run_folder import RunFolder
 from teichaku.curation.near_duplicates import wording_at
@@ -169,8 +170,13 @@ def _filters(run: RunFolder, recipe: Recipe, wanted: str) -> list[tuple[str, int
     ]
     if not found:
         raise UserError(
-            f"The recipe of {run.path} has no filter whose threshold can be moved.",
-            "Put 'near_duplicates' or 'semantic_duplicates' into its 'curation' and run it again.",
+            translate("The recipe of {run} has no filter whose threshold can be moved.").format(
+                run=run.path
+            ),
+            translate(
+                "Add this line to its 'curation', behind the filters that are there, and run it "
+                "again; no model is asked to compare:\n      - near_duplicates\n  {go_on}"
+            ).format(go_on=go_on(run)),
         )
     known = [name for name, _, _ in found]
     if wanted and wanted not in known:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.models import AdapterSettings, OptimizerSettings, Student, Trainer
 from teichaku.core.records import Dropped, Example, Message, TokenizedExample, TrainingLoss
 from teichaku.core.run_folder import StageFolder, dropped
+from teichaku.recipes import counts
 from teichaku.recipes.arms import StudyArm
 from teichaku.recipes.probes_stage import show_probe
 from teichaku.recipes.schema import Training
@@ -33,7 +35,8 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     tokenized = [_encode(study, student, example, arm.training) for example in examples]
     plan = _plan(study, arm.training)
     steps = plan.epochs * math.ceil(len(tokenized) / plan.batch_size)
-    study.progress.begin(stage, steps, _training_estimate(study, student, tokenized, plan))
+    told = _training_estimate(study, student, tokenized, plan)
+    study.progress.begin(stage, steps, told, counts.steps)
 
     done = 0
 
@@ -64,7 +67,7 @@ def train_arm(study: Study, arm: StudyArm, folder: StageFolder) -> Outcome:
     reasons: dict[str, int] = {}
     for record in fallen:
         reasons[record.reason] = reasons.get(record.reason, 0) + 1
-    require(study.run, result.losses, stage, "training step", reasons)
+    require(study.run, result.losses, stage, translate("training step"), reasons)
     notes = {
         "steps": len(result.losses),
         "tokens_seen": result.tokens,

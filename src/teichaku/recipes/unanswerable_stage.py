@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from teichaku.core.locale import translate
 from teichaku.core.records import (
     Answer,
     Condition,
@@ -22,6 +23,7 @@ from teichaku.evaluation.judging.absolute import AbsoluteJudge
 from teichaku.evaluation.judging.graders import self_graded
 from teichaku.evaluation.retrieval import PassageIndex
 from teichaku.evaluation.unanswerable import STAGE, AnswerableCheck, EntitySwaps, Swap
+from teichaku.recipes import counts
 from teichaku.recipes.evaluated import (
     conditions,
     count_evaluated,
@@ -100,7 +102,8 @@ def _make(
     study: Study, sources: Sequence[Question], settings: Unanswerable
 ) -> tuple[list[Question], list[Swap], list[Dropped]]:
     """At most ``per_document`` of each document, about other facts first; which ones is a draw."""
-    study.progress.begin(STAGE, len(sources), f"names are swapped in {len(sources)} questions")
+    told = translate("names are swapped")
+    study.progress.begin(STAGE, len(sources), told, counts.questions)
     swapping = EntitySwaps(study.passages.values())
     made: dict[str, list[Question]] = {}
     swaps, fallen = [], []
@@ -164,7 +167,13 @@ def _asked(study: Study, made: Sequence[Question]) -> tuple[list[Answer], dict[s
     asked = sorted(made, key=lambda question: question.id)
     put = conditions(study, retrieve_for(study, asked) if study.recipe.retrieves else ())
     rounds = count_evaluated(study) * len(wanted)
-    told = f"{len(made)} questions, {rounds} rounds"
+    told = translate(", ").join(
+        (
+            counts.questions(len(made)),
+            counts.models(count_evaluated(study)),
+            counts.conditions(len(wanted)),
+        )
+    )
     study.progress.begin(STAGE, len(made) * rounds, told)
     answers: list[Answer] = []
     identities = {}

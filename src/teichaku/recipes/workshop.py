@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from teichaku.backends import registry
 from teichaku.backends.cache import READ_AS_WRITTEN, CachedModel, RequestCache
+from teichaku.core.locale import translate
 from teichaku.core.models import (
     ChatModel,
     Embedder,
@@ -26,7 +27,7 @@ from teichaku.core.models import (
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Passage, Reply, Request, content_id
 from teichaku.core.run_folder import RunFolder
-from teichaku.recipes import embedder_schema
+from teichaku.recipes import counts, embedder_schema
 from teichaku.recipes.budget import BudgetedModel, Spending, TextPurse, price_of
 from teichaku.recipes.further_model import FurtherModel
 from teichaku.recipes.language_model_schema import (
@@ -45,7 +46,7 @@ from teichaku.recipes.model_schema import (
     Transformers,
     without_limit,
 )
-from teichaku.recipes.progress import Progress, duration
+from teichaku.recipes.progress import Progress, Silent, about, duration, in_tokens_a_second, to_send
 from teichaku.recipes.schema import Recipe
 
 if TYPE_CHECKING:
@@ -123,23 +124,26 @@ _TOKENS_OF_A_CHARACTER = 0.5
 @dataclass
 class Usage:
     """Tokens and requests of one stage; ``failed_requests`` may succeed another time, and
-    ``final_failures`` will not.
+    ``final_failures`` will not. ``cached_tokens`` were read and written when the replies that
+    now came from the cache were made.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
     cached_requests: int = 0
+    cached_tokens: int = 0
     failed_requests: int = 0
     final_failures: int = 0
     price: float = 0.0
 
     def add(self, reply: Reply, price: Price) -> None:
-        """Count a reply; tokens of a cached one were paid before and are not counted."""
+        """Count a reply; tokens of a cached one were paid before and are counted apart."""
         if reply.error:
             self.add_failure(reply.final)
         if reply.cached:
             self.cached_requests += 1
+            self.cached_tokens += reply.prompt_tokens + reply.completion_tokens
         else:
             self.requests += 1
             self.prompt_tokens += reply.prompt_tokens
@@ -441,7 +445,7 @@ class Workshop:
 
         missing = self.cache.count_missing(model.identity, counting())
         total = counted.total()
-        text = f"{missing} requests to send, {total - missing} from the cache"
+        text = to_send(missing, total - missing)
         return total, text + self._usual_time(model, counted, missing / total if total else 0.0)
 
     def expect(
@@ -472,7 +476,8 @@ class Workshop:
         which prompt, nobody knows how many are in the cache.
         """
         total = ceil(sum(expected.values()))
-        text = f"about {total} requests, those in the cache among them"
+        told = translate("about {requests}, those in the cache among them")
+        text = told.format(requests=counts.requests(total))
         return total, text + self._usual_time(model, expected)
 
     def judging_estimate(self, examples: int) -> tuple[int | None, str]:
@@ -484,7 +489,8 @@ class Workshop:
         if not expected:
             return None, ""
         total = len(prompts) * examples
-        return total, f"at most {total} requests" + self._usual_time(self.judge, expected)
+        told = translate("at most {requests}").format(requests=counts.requests(total))
+        return total, told + self._usual_time(self.judge, expected)
 
     def speed(self, model: ChatModel) -> float | None:
         """Tokens a second that ``model`` wrote the last times, or is known to write."""
@@ -498,7 +504,9 @@ class Workshop:
         tokens, speed = share * sum(usual), self.speed(model)
         if not tokens or not speed:
             return ""
-        return f", about {duration(tokens / speed)} at {speed:.0f} tokens/s"
+        return translate(", about {time} at {speed}").format(
+            time=duration(tokens / speed), speed=in_tokens_a_second(speed)
+        )
 
     def quietly(self, model: ChatModel) -> ChatModel:
         """``model`` behind the cache, counted without moving the progress of the stage. What fails
@@ -512,8 +520,7 @@ class Workshop:
     def training_estimate(self, identity: str, tokens: int) -> str:
         """How long it may take to train on ``tokens``, by how fast it went last time."""
         speed = self.cache.speed(f"training:{identity}")
-        text = f"{tokens} tokens"
-        return text + (f", about {duration(tokens / speed)}" if speed else "")
+        return counts.tokens(tokens) + about(tokens / speed if speed else 0.0)
 
     def note_training_speed(self, identity: str, tokens: int, seconds: float) -> None:
         """Remember how fast training went, for the next estimate."""
@@ -524,11 +531,15 @@ class Workshop:
         used, self.usage = self.usage, Usage()
         return used
 
+    def note_spending(self) -> None:
+        """Write into the run's folder what it has spent so far."""
+        if self._spending is not None:
+            self._spending.note()
+
     def close(self) -> None:
         """Write what the cache still holds, and free the models."""
         try:
-            if self._spending is not None:
-                self._spending.note()
+            self.note_spending()
         finally:
             self.cache.close()
             for model in self._opened:
@@ -592,8 +603,13 @@ class Workshop:
         from teichaku.backends.batch_server import HttpBatchService
 
         def tell(name: str, status: BatchStatus) -> None:
-            done = f"{status.completed} of {status.total} done, {status.failed} failed"
-            self._progress.say(f"  {name}: {status.state}, {done}")
+            told = translate("{state}, {completed} of {total} done, {failed} failed").format(
+                state=status.state,
+                completed=status.completed,
+                total=status.total,
+                failed=status.failed,
+            )
+            self._progress.say(f"  {name}: {told}")
 
         url, key = config.base_urls[0], config.api_key_env
         service = HttpBatchService(url, api_key_env=key, window=batch.window)
@@ -658,8 +674,9 @@ class Workshop:
         found = registry.resolve(name, pull_progress(name, self._progress), role="chat")
         if found.substitution:
             self._progress.say(f"! {found.substitution}")
-        if found.terms_notice:
-            self._progress.say(f"! {found.name}: {found.terms_notice}")
+        # Who asked for silence was told nothing.
+        if not isinstance(self._progress, Silent) and (heed := registry.terms_to_tell(found)):
+            self._progress.say(f"! {found.name}: {heed}")
         return found
 
 
@@ -672,6 +689,9 @@ def pull_progress(name: str, progress: Progress) -> Callable[[int, int], None]:
         tenth = 10 * done // max(1, total)
         if tenth != told:
             told = tenth
-            progress.say(f"  pulling {name}: {done / 2**20:.0f}/{total / 2**20:.0f} MiB")
+            text = translate("pulling {model}: {done}/{total} MiB").format(
+                model=name, done=f"{done / 2**20:.0f}", total=f"{total / 2**20:.0f}"
+            )
+            progress.say(f"  {text}")
 
     return tell
