@@ -191,7 +191,7 @@ def test_controls_that_are_no_longer_asked_for_go_and_finished_ones_stay(tmp_pat
     curate(data, out, **one)
     curate(data, tmp_path / "afresh", **one)
     assert all_files(out) == all_files(tmp_path / "afresh")
-    assert not any((out / "longest").iterdir())
+    assert not (out / "longest").exists()
 
 
 ITEM = {"question": "日本で二番目に高い山を何といいますか。", "answer": "北岳"}

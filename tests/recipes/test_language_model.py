@@ -99,7 +99,7 @@ def test_what_a_server_fails_to_score_counts_as_a_failed_request(tmp_path: Path)
     ("changes", "said"),
     [
         ({"language_model": {"backend": "student"}}, "no student with weights"),
-        ({"language_model": {"backend": "ngram", "order": 0}}, "greater than or equal to 1"),
+        ({"language_model": {"backend": "ngram", "order": 0}}, "must be at least 1"),
         ({"language_model": {"backend": "unigram"}}, "ngram"),
     ],
 )

@@ -77,7 +77,7 @@ def test_report_only_lists(tmp_path: Path) -> None:
 
 def test_stop_stops_before_training_and_names_the_list(tmp_path: Path) -> None:
     recipe = checking(write_data_study(tmp_path), leaking(tmp_path), action="stop")
-    with pytest.raises(UserError, match="1 of 3 benchmark items stand in 1 examples") as caught:
+    with pytest.raises(UserError, match="1 of 3 benchmark items stand in 1 example") as caught:
         run_study(recipe)
     assert "bench.jsonl, line 1" in caught.value.message
     listed = tmp_path / "runs" / "boats" / "curation" / "qa" / "leaks.parquet"

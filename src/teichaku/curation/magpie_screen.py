@@ -40,8 +40,8 @@ _BLOCK, _COLUMNS = 1024, 8192
 _DECIMALS = 6
 #: So many neighbours of a row are asked about at a time.
 _ASKED_AT_ONCE = 32
-#: Cosines that differ by less are the same.
-_SAME = 5e-7
+#: Cosines in single precision that differ by less may be the same.
+_SAME = 2e-6
 _COLONS = (":", "：")
 
 
@@ -152,8 +152,8 @@ class MagpieScreen:
         known = [row for row, example in enumerate(people) if example.id in own]
         seeds, measure = [people[row] for row in known], vectors[known]
         for start in range(len(people), len(vectors), _BLOCK):
-            near = np.round(vectors[start : start + _BLOCK] @ measure.T, _DECIMALS)
-            order = np.argsort(-near, axis=1, kind="stable")[:, : self.references]
+            far = _distances(vectors[start : start + _BLOCK], measure)
+            order = np.argsort(far, axis=1, kind="stable")[:, : self.references]
             yield from ([seeds[place] for place in reversed(row)] for row in order.tolist())
 
     def _read(self, reply: Reply) -> Iterator["_Marked"]:
@@ -275,19 +275,21 @@ def _nearest_allowed(
     or may be its duplicate, and which that is.
     """
     # Rows before this one, of which some are kept: a slice is no copy.
-    distances = _distances(vectors[:row], vectors[row])[kept].astype(np.float64)
-    order = np.argsort(distances, kind="stable")
-    near = int((distances < min_distance).sum())
+    distances = 1 - (vectors[:row] @ vectors[row])[kept]
+    order = np.argsort(np.round(distances, _DECIMALS), kind="stable")
+    near = int((distances < min_distance + _SAME).sum())
+
+    def exact(place: int) -> tuple[float, int]:
+        other = int(kept[place])
+        return float(_distances(vectors[row : row + 1], vectors[other : other + 1])[0, 0]), other
+
     # By text is dear, and of many neighbours the first ones mostly decide.
     for first in range(0, near, _ASKED_AT_ONCE):
         some = order[first : min(first + _ASKED_AT_ONCE, near)]
         may = allowed(np.full(len(some), row), kept[some])
         if may.any():
-            place = some[may.argmax()]
-            return float(distances[place]), int(kept[place])
-    if near == len(order):
-        return None, -1
-    return float(distances[order[near]]), int(kept[order[near]])
+            return exact(some[may.argmax()])
+    return exact(order[near]) if near < len(order) else (None, -1)
 
 
 def _nearest(
@@ -301,9 +303,8 @@ def _nearest(
     for start in range(0, len(kept), _COLUMNS):
         columns = kept[start : start + _COLUMNS]
         cosines = block @ vectors[columns].T
-        # Rounding all of them would take as long as the product.
         best = (cosines >= cosines.max(axis=1, keepdims=True) - _SAME).argmax(axis=1)
-        distances = np.round(1 - np.take_along_axis(cosines, best[:, None], 1)[:, 0], _DECIMALS)
+        distances = _paired_distances(block, vectors[columns[best]])
         is_closer = distances < closest
         closest[is_closer], which[is_closer] = distances[is_closer], columns[best[is_closer]]
     return [
@@ -313,8 +314,17 @@ def _nearest(
 
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine distances, rounded so that they are the same on every machine."""
-    return np.asarray(np.round(1 - first @ second.T, _DECIMALS))
+    """Cosine distances of all rows of ``first`` to all of ``second``, in double precision and
+    rounded, so that they are the same on every machine and in blocks of every size.
+    """
+    cosines = first.astype(np.float64) @ second.astype(np.float64).T
+    return np.asarray(np.round(1 - cosines, _DECIMALS))
+
+
+def _paired_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The same of each row of ``first`` to the one of ``second`` beside it."""
+    cosines = np.einsum("ij,ij->i", first, second, dtype=np.float64)
+    return np.asarray(np.round(1 - cosines, _DECIMALS))
 
 
 @dataclass(frozen=True)
