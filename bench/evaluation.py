@@ -21,8 +21,9 @@ disturb less.
 Predictions must agree on 98 % of the items. Those that do not are printed with the reason: how
 close the model's choices were, or where two replies part.
 
-lm-eval must be importable, by ``--peer-python`` where it has an environment of its own. The last
-line is one JSON object; the exit code is 1 where a target is missed.
+lm-eval must be importable, by ``--peer-python`` where it has an environment of its own
+(``pip install . 'lm-eval[hf]'``). The last line is one JSON object; the exit code is 1 where a
+target is missed.
 """
 
 import argparse

@@ -41,11 +41,9 @@ def said_by_the_program() -> set[str]:
     texts: set[str] = set()
     for path in Path(cli.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in ("_", "translate", "counted")
-            ):
+            if isinstance(node, ast.Call) and getattr(
+                node.func, "id", getattr(node.func, "attr", "")
+            ) in ("_", "translate", "counted", "told"):
                 said = [one.value for one in node.args if isinstance(one, ast.Constant)]
                 texts.update(text for text in said if isinstance(text, str))
     # What the catalogues of benchmarks and of models say to people.
@@ -123,7 +121,11 @@ def test_status_says_who_works_or_what_is_lacking(study: Path, tmp_path: Path) -
     with run.working():
         told = call("status", "boats", cwd=tmp_path).stdout
         assert f"Working now: process {os.getpid()}" in told
-    (run.path / "evaluation" / "stage.json").unlink()
+    marker = run.path / "evaluation" / "stage.json"
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), "failed_requests": 2}))
+    told = call("status", "boats", cwd=tmp_path).stdout
+    assert "Finished, but for requests that failed: evaluation 2" in told
+    marker.unlink()
     (run.path / "report" / "index.html").unlink()
     told = call("status", "boats", cwd=tmp_path).stdout
     assert "Stopped before it was finished; lacking: evaluation, report" in told

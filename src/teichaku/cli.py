@@ -17,10 +17,12 @@ from teichaku.core.locale import interface_language
 from teichaku.core.locale import translate as _
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from teichaku.core.run_folder import RunFolder
-    from teichaku.recipes.forecast import Cost
+    from teichaku.recipes.forecast import Cost, Forecast
     from teichaku.recipes.progress import Progress
     from teichaku.recipes.threshold import Alike, Curve, Move
 
@@ -274,26 +276,9 @@ def forecast(
         loaded = loaded.model_copy(update={"name": f"{loaded.name}-{profile}"})
     with with_lines(path, profile, settings or ()), _stoppable():
         found = measure(loaded, path.parent, _progress(quiet=False), sizes, runs=runs)
-    units = {
-        "documents": _("{count} documents"),
-        "instructions": _("{method}: {count} instructions"),
-        "new instructions": _("{method}: {count} new instructions"),
-    }
     price = price_per_token(loaded.teacher) if loaded.teacher else None
     currency = price.currency if price and (price.input or price.output) else ""
-    priced = [_("price ({currency})").format(currency=currency)] if currency else []
-    table = _table(_("arm"), _("from"), _("requests"), _("tokens in"), _("tokens out"),
-                   _("examples"), _("time"), *priced)  # fmt: skip
-    for arm in found:
-        for part in arm.parts:
-            for cost in (*part.samples, part.whole):
-                unit = units[part.unit].format(method=part.name, count=cost.units)
-                style = "bold" if cost is part.whole else "dim"
-                table.add_row(arm.arm, unit, *_cost_cells(cost, bool(currency)), style=style)
-        if len(arm.parts) != 1:
-            cells = _cost_cells(arm.whole, bool(currency))
-            table.add_row(arm.arm, _("all"), *cells, style="bold")
-    _print_table(table)
+    _print_table(_cost_table(found, currency))
     for arm in found:
         if arm.failed:
             typer.echo(
@@ -309,6 +294,28 @@ def forecast(
     typer.echo(_("The samples' replies are kept: where a run asks the same, they cost nothing."))
 
 
+def _cost_table(found: "Sequence[Forecast]", currency: str) -> "Table":
+    """The samples of each arm and the whole; prices where there is a ``currency``."""
+    units = {
+        "documents": _("{count} documents"),
+        "instructions": _("{method}: {count} instructions"),
+        "new instructions": _("{method}: {count} new instructions"),
+    }
+    priced = [_("price ({currency})").format(currency=currency)] if currency else []
+    table = _table(_("arm"), _("from"), _("requests"), _("tokens in"), _("tokens out"),
+                   _("examples"), _("time"), *priced)  # fmt: skip
+    for arm in found:
+        for part in arm.parts:
+            for cost in (*part.samples, part.whole):
+                unit = units[part.unit].format(method=part.name, count=cost.units)
+                style = "bold" if cost is part.whole else "dim"
+                table.add_row(arm.arm, unit, *_cost_cells(cost, bool(currency)), style=style)
+        if len(arm.parts) != 1:
+            cells = _cost_cells(arm.whole, bool(currency))
+            table.add_row(arm.arm, _("all"), *cells, style="bold")
+    return table
+
+
 def _cost_cells(cost: "Cost", is_priced: bool) -> list[str]:
     """Counts, time and price; a range of times where the server may be faster than was seen."""
     from teichaku.recipes.progress import duration
@@ -322,7 +329,7 @@ def _cost_cells(cost: "Cost", is_priced: bool) -> list[str]:
 @app.command(help=_("Where a run stands: its stages, counts and seconds."))
 def status(run: RunArgument, runs: Runs = Path("runs")) -> None:
     """A table of the stages, and whether anybody works on them."""
-    from teichaku.recipes.study import go_on, unfinished_stages
+    from teichaku.recipes.study import failed_stages, go_on, unfinished_stages
 
     folder = _open(run, runs)
     table = _table(_("stage"), _("in"), _("out"), _("dropped"), _("seconds"))
@@ -341,6 +348,10 @@ def status(run: RunArgument, runs: Runs = Path("runs")) -> None:
         typer.echo(_("Stopped before it was finished; lacking: {stages}").format(
             stages=", ".join(left)
         ))  # fmt: skip
+        typer.echo(go_on(folder))
+    elif failed := failed_stages(folder):
+        told = _(", ").join(f"{name} {count}" for name, count in failed.items())
+        typer.echo(_("Finished, but for requests that failed: {stages}").format(stages=told))
         typer.echo(go_on(folder))
     else:
         typer.echo(_("Finished: nothing is left to do."))
@@ -818,7 +829,7 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
     """Load the recipe and say whether it is right."""
     from teichaku.recipes.arms import expand_arms
     from teichaku.recipes.before import check_before, glance_at_documents, unused, without_effect
-    from teichaku.recipes.data_stages import told_columns
+    from teichaku.recipes.data_stages import told_files
     from teichaku.recipes.load import find_recipe, load_recipe, with_lines
     from teichaku.recipes.terms import notice, teacher_terms
 
@@ -838,11 +849,7 @@ def check(recipe: RecipeArgument, profile: Profile = None, settings: Settings = 
         typer.echo("! " + _("Nothing in the recipe goes by these: {keys}").format(keys=keys))
     arms = [arm.name for arm in expand_arms(loaded)] or loaded.arms or loaded.evaluation.models
     if loaded.documents is not None and seen is not None:
-        for gone in seen.missing:
-            typer.echo("! " + _("{path}: nothing is there").format(path=gone))
-        for name, error in seen.unreadable.items():
-            typer.echo(f"! {name}: {' '.join(str(error).splitlines())}")
-        for line in told_columns(loaded.documents, seen):
+        for line in told_files(loaded.documents, seen):
             typer.echo(line)
     typer.echo(_("{path} is right. Arms: {arms}").format(path=path, arms=", ".join(arms)))
     if seen is not None:

@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from languages import SENTENCES, any_text, natural_text, texts
@@ -330,5 +330,6 @@ def test_signed_words_of_a_text_without_signs_are_its_words(value: str) -> None:
 
 
 @given(texts)
+@example("\U0001f774")  # Unicode 15
 def test_a_text_without_marks_has_no_symbols(value: str) -> None:
     assert text.marks(value) or "-" in text.symbols(value) or not text.symbols(value)

@@ -225,7 +225,11 @@ def test_a_glance_tells_columns_and_what_cannot_be_read(tmp_path: Path) -> None:
         "e.csv": "empty",
         "f.xyz": "unsupported_format",
         "g.pdf": "broken_file",
+        "i.csv": "empty",
     }
+    tables = glance(["."], tmp_path, Columns(), opens_pdf=False)
+    assert tables.columns == found.columns
+    assert "g.pdf" not in tables.unreadable
     named = glance(["."], tmp_path, Columns(text=("text",)))
     assert named.columns == {"a.csv": ["text"], "c.jsonl": ["text"]}
     assert named.unreadable["b.csv"].reason == "no_such_column"

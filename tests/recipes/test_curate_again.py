@@ -3,6 +3,7 @@ whose files were changed since.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -108,6 +109,15 @@ def test_the_folder_around_the_files_of_a_result_and_a_moved_one_go_on(tmp_path:
     assert all(step.before for step in again.steps)
     around = tmp_path / "moved"
     assert curate(around, around / "out").taken == 240
+
+
+def test_places_are_the_same_by_links_and_by_names_that_are_no_utf8(tmp_path: Path) -> None:
+    of_windows = os.fsdecode(os.fsencode(tmp_path) + "/船の表".encode("cp932"))
+    data = write_boats(Path(of_windows), files=1)
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    curate(data, tmp_path / "link" / "out")
+    again = curate(data, tmp_path / "out")
+    assert all(step.before for step in again.steps)
 
 
 def damaged_markers() -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:

@@ -11,7 +11,7 @@ import pytest
 
 from made import question
 from studies import run_study, write_study
-from teichaku.backends import scripted
+from teichaku.backends import registry, scripted
 from teichaku.backends.cache import CachedModel, RequestCache
 from teichaku.core.errors import ModelUnavailableError, RecipeError
 from teichaku.core.models import ChatModel
@@ -194,6 +194,24 @@ def test_a_model_that_cannot_be_built_answers_nothing_and_has_no_identity() -> N
     # None: the next request depends on a reply, and each was handed on at once.
     given = [REQUESTS[0], None, REQUESTS[1]]
     assert [reply.error for reply in model.generate(given)] == ["No such model."]
+
+
+def test_what_is_written_of_a_failure_is_in_no_interfaces_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build() -> ChatModel:
+        registry.resolve(str(tmp_path))
+        raise AssertionError("an empty folder is no model")
+
+    written, told = [], list[str]()
+    for language in ("en", "ja"):
+        monkeypatch.setenv("TEICHAKU_LANG", language)
+        model = FurtherModel(build, told.append)
+        written.append([reply.error for reply in model.generate(iter(REQUESTS))])
+    assert written[0] == written[1]
+    assert all(f"{tmp_path} is no model." == error for error in written[0])
+    assert told[0].startswith(written[0][0])
+    assert told[1].startswith(f"{tmp_path} はモデルではありません")
 
 
 @pytest.mark.parametrize(

@@ -615,6 +615,14 @@ def test_full_width_marks_in_quotes_and_comments_are_no_typos(tmp_path: Path) ->
     assert "in recipe.yaml, line 12" in told
 
 
+def test_a_mistake_of_the_file_is_no_settings_that_ends_alike(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "    training: {epochs: 0}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, None, ["training.epochs=5", "epochs=2"])
+    told = caught.value.message.splitlines()
+    assert "  recipe.yaml:8: arms.qa.training.epochs: must be at least 1 (given: 0)" in told
+
+
 def test_a_mistake_of_a_setting_names_the_setting(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD + "training: {seed: 1, epochs: 2}\n")
     settings = ["training.epoch=3", "trainin.epochs=2", "training.epochs=x", "arms.qa.facts=maybe"]

@@ -79,11 +79,11 @@ def pull_from_hub(name: str) -> HubModel:
 
 
 def _unreachable(name: str, why: str) -> NotGivenOutError:
-    return NotGivenOutError(
-        translate("{model} is not on this machine, and the hub cannot be reached ({why}).").format(
-            model=name, why=why
-        ),
+    return NotGivenOutError.told(
+        "{model} is not on this machine, and the hub cannot be reached ({why}).",
         translate("Connect to the hub (pip install huggingface_hub), or name a path."),
+        model=name,
+        why=why,
     )
 
 
@@ -128,14 +128,14 @@ def _information(constants: Any, name: str, token: str | None) -> dict[str, Any]
             return content
     except urllib.error.HTTPError as error:
         if error.code in (401, 403, 404):
-            raise NotGivenOutError(
-                translate("The hub has no model {model} that you may use (HTTP {code}).").format(
-                    model=name, code=error.code
-                ),
+            raise NotGivenOutError.told(
+                "The hub has no model {model} that you may use (HTTP {code}).",
                 translate(
                     "Check the name; accept the model's terms on its page and set HF_TOKEN if it "
                     "asks for that."
                 ),
+                model=name,
+                code=error.code,
             ) from error
         raise _unreachable(name, f"HTTP {error.code}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -103,8 +103,8 @@ def check(name_or_path: str) -> None:
     """Raise ``ModelUnavailableError`` for a name that can be no model, without pulling any."""
     known = name_or_path in _catalogue() or Path(name_or_path).expanduser().exists()
     if not known and _looks_like_a_path(name_or_path):
-        raise ModelUnavailableError(
-            translate("There is no model at {path}.").format(path=name_or_path), _list_hint()
+        raise ModelUnavailableError.told(
+            "There is no model at {path}.", _list_hint(), path=name_or_path
         )
     if not known and name_or_path.count("/") != 1:
         raise _unknown(name_or_path)
@@ -125,11 +125,12 @@ def resolve(
     if packaged and role in (None, packaged.role):
         return _resolve_packaged(packaged, progress)
     if packaged:
-        raise ModelUnavailableError(
-            translate("{model} is of the kind {kind}, not {wanted}.").format(
-                model=packaged.name, kind=packaged.role, wanted=role
-            ),
+        raise ModelUnavailableError.told(
+            "{model} is of the kind {kind}, not {wanted}.",
             _list_hint(),
+            model=packaged.name,
+            kind=packaged.role,
+            wanted=role,
         )
     if path.exists():
         return _resolve_path(path)
@@ -213,8 +214,8 @@ def _packaged(name: str) -> PackagedModel:
 
 
 def _unknown(name: str) -> ModelUnavailableError:
-    said = translate("There is no packaged model '{name}'.").format(name=name)
-    return ModelUnavailableError(said, _nearest(Path(name).name))
+    hint = _nearest(Path(name).name)
+    return ModelUnavailableError.told("There is no packaged model '{name}'.", hint, name=name)
 
 
 def _list_hint() -> str:
@@ -252,8 +253,8 @@ def _resolve_hub_name(name: str, progress: Progress | None, role: Role | None) -
                 )
                 return replace(_resolve_packaged(twin, progress), substitution=said)
         packaged = translate("Or take a packaged model.")
-        hint = f"{error.hint} {packaged} {_nearest(name)}"
-        raise ModelUnavailableError(error.message, hint) from error
+        error.hint += f" {packaged} {_nearest(name)}"
+        raise
     kind: Kind = "gguf" if found.path.suffix == ".gguf" else "transformers"
     notice = twins[0].terms_notice if twins else ""
     page = f"https://huggingface.co/{name}"
@@ -269,12 +270,13 @@ def _resolve_path(path: Path) -> ResolvedModel:
     files = sorted(path.glob("*.gguf"))
     if len(files) == 1:
         return _resolve_gguf(files[0])
-    raise ModelUnavailableError(
-        translate("{path} is no model.").format(path=path),
+    raise ModelUnavailableError.told(
+        "{path} is no model.",
         translate(
             "A model is a .gguf file, a folder with just one of those, or a folder with a "
             "config.json."
         ),
+        path=path,
     )
 
 

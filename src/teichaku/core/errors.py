@@ -4,17 +4,32 @@ A :class:`UserError` is shown without a traceback: what is wrong, where, and wha
 Anything else keeps its traceback, because it is a bug.
 """
 
+from typing import Any, Self
+
+from teichaku.core.locale import translate
+
 
 class UserError(Exception):
     """Something that the person at the keyboard can put right.
 
-    ``message`` says what is wrong and where; ``hint`` says what to do about it.
+    ``message`` says what is wrong and where; ``hint`` says what to do about it. ``record`` is the
+    message for files, which are in no interface's language.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.record = message
+
+    @classmethod
+    def told(cls, message: str, hint: str = "", **values: Any) -> Self:
+        """The error with ``message`` in the language of the interface, filled with ``values``;
+        ``hint`` is taken as it is.
+        """
+        error = cls(translate(message).format(**values), hint)
+        error.record = message.format(**values)
+        return error
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -28,10 +43,12 @@ class MissingExtraError(UserError):
     """An optional part of the package is needed and not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
+        needed = translate("{feature} needs the extra '{extra}', which is not installed.")
         super().__init__(
-            f"{feature} needs the extra '{extra}', which is not installed.",
-            f"Install it with: pip install 'teichaku[{extra}]'",
+            needed.format(feature=feature, extra=extra),
+            translate("Install it with: pip install 'teichaku[{extra}]'").format(extra=extra),
         )
+        self.record = f"{feature} needs the extra '{extra}', which is not installed."
 
 
 class ModelUnavailableError(UserError):

@@ -32,6 +32,7 @@ Record = TypeVar("Record")
 #: Which stages belong to the run as its recipe is now, with their fingerprints.
 _STAGES = "stages.json"
 _LOCK = ".lock"
+_SECONDS_OF_A_LOOK = 0.2
 #: Who holds the lock: a file of its own, for the lock's may be emptied by whoever tries it.
 _WORKER = ".worker"
 #: Rows of a Parquet file that are written together, as a row group.
@@ -119,14 +120,14 @@ def damaged(path: Path, what: str) -> UserError:
 
 def unwritable(path: Path, error: Exception) -> UserError:
     """What to tell a person whose disk refused a file."""
-    return UserError(
-        translate("{path} cannot be written: {why}.").format(
-            path=path, why=getattr(error, "strerror", None) or error
-        ),
+    return UserError.told(
+        "{path} cannot be written: {why}.",
         translate(
             "Make room on the disk, or check who may write there; then run again: what is "
             "finished is kept."
         ),
+        path=path,
+        why=getattr(error, "strerror", None) or error,
     )
 
 
@@ -320,7 +321,8 @@ class RunFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path / _LOCK, timeout=0):
+            # Whoever looks whether somebody works here holds the lock for a moment.
+            with FileLock(self.path / _LOCK, timeout=_SECONDS_OF_A_LOOK):
                 (self.path / _WORKER).write_text(str(os.getpid()))
                 try:
                     yield
@@ -346,7 +348,7 @@ class RunFolder:
             # What was killed has left its number, and no lock.
             with FileLock(self.path / _LOCK, timeout=0):
                 return ""
-        except Timeout:
+        except (Timeout, PermissionError):
             return number
         except OSError:
             return ""

@@ -230,10 +230,15 @@ def marks(text: str) -> str:
     a text without letters and digits says. Punctuation says nothing.
     """
     return "".join(
-        character
-        for character in normalise(text).translate(_SAME_SYMBOLS)
-        if character in "%‰#&@" or unicodedata.category(character)[0] == "S"
+        character for character in normalise(text).translate(_SAME_SYMBOLS) if _is_mark(character)
     )
+
+
+def _is_mark(character: str) -> bool:
+    """Also where the character is newer than the Unicode of this Python."""
+    category = unicodedata.category(character)
+    is_new = category == "Cn" and _SYMBOL.fullmatch(character) is not None
+    return character in "%‰#&@" or category[0] == "S" or is_new
 
 
 def symbol_runs(text: str) -> list[str]:
@@ -243,8 +248,7 @@ def symbol_runs(text: str) -> list[str]:
     whole = _TIMES.sub("×", normalise(text)).translate(_SAME_SYMBOLS)
     clusters: list[tuple[str, int, int]] = []
     for found in _CLUSTER.finditer(whole):
-        first = found[0][0]
-        if first in "%‰#&@" or unicodedata.category(first)[0] == "S":
+        if _is_mark(found[0][0]):
             clusters.append((found[0], *found.span()))
     runs: list[str] = []
     for place, (cluster, start, _) in enumerate(clusters):

@@ -275,9 +275,12 @@ def _nearest_allowed(
     or may be its duplicate, and which that is.
     """
     # Rows before this one, of which some are kept: a slice is no copy.
-    distances = 1 - (vectors[:row] @ vectors[row])[kept]
-    order = np.argsort(np.round(distances, _DECIMALS), kind="stable")
-    near = int((distances < min_distance + _SAME).sum())
+    about = 1 - (vectors[:row] @ vectors[row])[kept]
+    close = np.flatnonzero(about < min_distance + _SAME)
+    distances = about.astype(np.float64)
+    distances[close] = _distances(vectors[row : row + 1], vectors[kept[close]])[0]
+    order = np.argsort(distances, kind="stable")
+    near = int((distances < min_distance).sum())
 
     def exact(place: int) -> tuple[float, int]:
         other = int(kept[place])
@@ -303,10 +306,18 @@ def _nearest(
     for start in range(0, len(kept), _COLUMNS):
         columns = kept[start : start + _COLUMNS]
         cosines = block @ vectors[columns].T
-        best = (cosines >= cosines.max(axis=1, keepdims=True) - _SAME).argmax(axis=1)
-        distances = _paired_distances(block, vectors[columns[best]])
-        is_closer = distances < closest
-        closest[is_closer], which[is_closer] = distances[is_closer], columns[best[is_closer]]
+        rows, places = np.nonzero(cosines >= cosines.max(axis=1, keepdims=True) - _SAME)
+        # Of a crowd of equal rows the first ones tell.
+        are_first = np.arange(len(rows)) - np.searchsorted(rows, rows) < _ASKED_AT_ONCE
+        rows, places = rows[are_first], places[are_first]
+        distances = _paired_distances(block, rows, vectors, columns[places])
+        # The nearest of each row, and the first of several.
+        order = np.lexsort((places, distances, rows))
+        _, firsts = np.unique(rows[order], return_index=True)
+        best = order[firsts]
+        is_closer = distances[best] < closest
+        closest[is_closer] = distances[best][is_closer]
+        which[is_closer] = columns[places[best]][is_closer]
     return [
         (None, -1) if place < 0 else (distance, place)
         for distance, place in zip(closest.tolist(), which.tolist(), strict=True)
@@ -318,13 +329,19 @@ def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     rounded, so that they are the same on every machine and in blocks of every size.
     """
     cosines = first.astype(np.float64) @ second.astype(np.float64).T
-    return np.asarray(np.round(1 - cosines, _DECIMALS))
+    return np.asarray(np.round(1 - cosines, _DECIMALS) + 0.0)  # no -0.0
 
 
-def _paired_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The same of each row of ``first`` to the one of ``second`` beside it."""
-    cosines = np.einsum("ij,ij->i", first, second, dtype=np.float64)
-    return np.asarray(np.round(1 - cosines, _DECIMALS))
+def _paired_distances(
+    first: np.ndarray, rows: np.ndarray, second: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """The same of each of ``rows`` of ``first`` to that of ``others`` of ``second`` beside it."""
+    cosines = np.empty(len(rows))
+    for start in range(0, len(rows), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        one, other = first[rows[some]], second[others[some]]
+        cosines[some] = np.einsum("ij,ij->i", one, other, dtype=np.float64)
+    return np.asarray(np.round(1 - cosines, _DECIMALS) + 0.0)  # no -0.0
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,17 @@ class Glance:
     columns: Mapping[str, Sequence[str]]
 
 
-def glance(paths: Sequence[str], root: Path, columns: Columns = ALL_COLUMNS) -> Glance:
+def glance(
+    paths: Sequence[str], root: Path, columns: Columns = ALL_COLUMNS, *, opens_pdf: bool = True
+) -> Glance:
     """The files that ``paths`` name, without their texts: of a table the columns are read, a PDF
-    file is opened, of the rest only the kind is looked at. What cannot be read for another reason
-    shows when it is loaded.
+    file is opened (``opens_pdf``), of the rest only the kind is looked at. What cannot be read for
+    another reason shows when it is loaded.
 
     Raises ``MissingExtraError`` as :func:`load_documents`.
     """
     files, missing = find_files(paths, root)
+    opened = {*_TABLES, ".pdf"} if opens_pdf else _TABLES
     unreadable: dict[str, LoadingError] = {}
     tables: dict[str, Sequence[str]] = {}
     for file in files:
@@ -64,13 +67,15 @@ def glance(paths: Sequence[str], root: Path, columns: Columns = ALL_COLUMNS) -> 
         try:
             _reader(file)
             suffix, size = file.suffix.lower(), file.stat().st_size
-            if size and (size > _GLANCED_BYTES or suffix not in {*_TABLES, ".pdf"}):
+            if size and (size > _GLANCED_BYTES or suffix not in opened):
                 continue
             data = _bytes(file)
             if suffix == ".pdf":
                 open_pdf(data).close()
             elif names := column_names(data, printable(file.name), columns):
                 tables[name] = names
+            else:
+                raise _no_rows()
         except LoadingError as error:
             unreadable[name] = error
     return Glance(len(files), missing, unreadable, tables)
@@ -115,9 +120,13 @@ def _read(file: Path, source: str, columns: Columns) -> Iterator[Document | Drop
             found = True
             yield _as_record(content, source)
         if not found:
-            raise LoadingError("empty", "It holds no rows.", "Take it out of the recipe's paths.")
+            raise _no_rows()
     except LoadingError as error:
         yield _dropped(source, error)
+
+
+def _no_rows() -> LoadingError:
+    return LoadingError("empty", "It holds no rows.", "Take it out of the recipe's paths.")
 
 
 def _contents(file: Path, columns: Columns) -> Iterator[Content | LoadingError]:

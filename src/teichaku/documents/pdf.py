@@ -88,7 +88,9 @@ def _key(line: Line) -> str:
 
 
 def open_pdf(data: bytes) -> "PdfDocument":
-    """The file, to be closed. Raises ``LoadingError``: ``encrypted`` or ``broken_file``."""
+    """The file, to be closed. Raises ``LoadingError`` (``encrypted`` or ``broken_file``), and
+    ``MissingExtraError``.
+    """
     with _readable() as pypdfium2:
         return pypdfium2.PdfDocument(data)
 

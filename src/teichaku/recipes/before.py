@@ -72,10 +72,10 @@ def check_before(recipe: Recipe, root: Path) -> dict[str, str]:
         terms = teacher_terms(recipe, root)
     for where, config in _models(recipe):
         if isinstance(config, LlamaCpp | Transformers):
-            with wrong.at(*where, "model"):
+            with wrong.at(*_key_of(where, "model")):
                 registry.check(config.model)
         elif isinstance(config, Http):
-            with wrong.at(*where, "api_key_env"):
+            with wrong.at(*_key_of(where, "api_key_env")):
                 _check_key(config.api_key_env, config.base_urls[0])
     _check_scoring(recipe, wrong)
     _check_extras(recipe, wrong)
@@ -119,7 +119,8 @@ def glance_at_documents(recipe: Recipe, root: Path) -> Glance | None:
         found = glance(config.paths, root, table_columns(config))
         if found.files and found.files == len(found.unreadable):
             told = "".join(f"\n{name}: {error}" for name, error in found.unreadable.items())
-            raise RecipeError(f"None of its {found.files} file(s) can be read:{told}")
+            raise RecipeError.told("None of its {count} file(s) can be read:{files}",
+                                   count=found.files, files=told)  # fmt: skip
     wrong.tell()
     return found
 
@@ -250,10 +251,15 @@ def _models(recipe: Recipe) -> Iterator[tuple[Location, Any]]:
         if arm.student == recipe.student:
             yield ("student",), arm.student
         elif arm.data in recipe.arms:  # a control has the student of its selection
-            yield ("arms", arm.data, "matrix", "student"), arm.student
+            yield ("arms", arm.data, "matrix"), arm.student
     for key in ("judges", "models"):
         for name, config in getattr(recipe.evaluation, key).items():
             yield ("evaluation", key, name), config
+
+
+def _key_of(where: Location, key: str) -> Location:
+    """Where ``key`` of a model's section stands; what a matrix varies stands there."""
+    return where if where[-1] == "matrix" else (*where, key)
 
 
 def _asked_models(recipe: Recipe) -> Iterator[tuple[Location, Any]]:
@@ -310,20 +316,22 @@ def _check_questions(recipe: Recipe, root: Path, wrong: Gathering) -> None:
             read_questions(root / questions.file)
     with wrong.at("questions", "kinds"):
         if questions.file is not None and "independent" not in questions.kinds:
-            raise RecipeError(
-                f"questions.file names {questions.file}, and questions.kinds leaves them out.",
-                "Add it: questions: {kinds: [independent]}",
+            raise RecipeError.told(
+                "questions.file names {file}, and questions.kinds leaves them out.",
+                translate("Add it: questions: {kinds: [independent]}"),
+                file=questions.file,
             )
     methods = {method.method for arm in recipe.arms.values() for method in arm.examples}
     if recipe.asks_questions and "independent" not in questions.kinds and methods <= TEXT_METHODS:
-        made = (
-            f"No question can be made from running text, and {', '.join(sorted(methods))} makes "
-            "nothing else."
+        made = translate(
+            "No question can be made from running text, and {methods} makes nothing else."
         )
-        without = "No question about the documents can be made from data of others."
+        without = translate("No question about the documents can be made from data of others.")
         with wrong.at("questions", "kinds"):
             raise RecipeError(
-                made if methods else without,
-                "Have questions made apart: questions: {kinds: [independent]}, or name a file of "
-                "yours: questions: {kinds: [independent], file: questions.jsonl}",
+                made.format(methods=", ".join(sorted(methods))) if methods else without,
+                translate(
+                    "Have questions made apart: questions: {kinds: [independent]}, or name a file "
+                    "of yours: questions: {kinds: [independent], file: questions.jsonl}"
+                ),
             )

@@ -201,8 +201,6 @@ def run_curation(
     ``out`` is somebody else's, or of other inputs.
     """
     _require_own(out)
-    if not replace:
-        _require_same(out, inputs)
     items = _benchmark_items(config, root)
     plan = plan_input(inputs, out, config.vectors, score=config.score)
     if plan.others:
@@ -211,10 +209,11 @@ def run_curation(
         progress.say("! " + passed.format(count=len(plan.others), such=such))
     try:
         with _working(out):
+            if not replace:
+                _require_same(out, inputs)
+            remove(out / _STAGE)
             told = [printable(str(path)) for path in inputs]
-            # As seen from the result, so that both may be moved together.
-            places = [printable(os.path.relpath(path, out)) for path in inputs]
-            about = {"teichaku": __version__, "inputs": told, "from": places}
+            about = {"teichaku": __version__, "inputs": told, "from": _seen_from(out, inputs)}
             config_told = config.model_dump(mode="json")
             write_aside(out / _ABOUT, json_bytes({**about, "config": config_told}))
             return _Curating(plan, config, out.resolve(), executor, progress, items).run()
@@ -237,7 +236,6 @@ def _working(out: Path) -> Iterator[None]:
         raise unwritable(out, error) from error
     try:
         _remove_unfinished(out)
-        remove(out / _STAGE)
         yield
     finally:
         # What workers were at that had to end: on a full disk it holds the room that is asked for.
@@ -267,13 +265,16 @@ def _require_same(out: Path, inputs: Sequence[Path]) -> None:
     """That what ``out`` holds was made from one of ``inputs`` at least, or from a folder around
     it or a file in it: the contents may have changed, the place has not.
     """
-    files = [path for path in out.rglob("*") if path.is_file() and path.name != _LOCK]
-    if out / _ABOUT not in files or len(files) == 1:
+    own = (_LOCK, _ABOUT)
+    if not any(path.is_file() and path.name not in own for path in out.rglob("*")):
         return
     about = read_object(out / _ABOUT)
+    whole = out.resolve()
     # Earlier versions did not say it.
-    before = [PurePath(os.path.normpath(out.absolute() / one)) for one in about.get("from", ())]
-    now = [PurePath(os.path.normpath(path.absolute())) for path in inputs]
+    before, now = (
+        [PurePath(os.path.normpath(whole / one)) for one in places]
+        for places in (about.get("from", ()), _seen_from(out, inputs))
+    )
     if not before or any(
         one.is_relative_to(other) or other.is_relative_to(one) for one in before for other in now
     ):
@@ -283,6 +284,12 @@ def _require_same(out: Path, inputs: Sequence[Path]) -> None:
         told.format(folder=out, files=", ".join(about.get("inputs", ()))),
         translate("Choose another folder (--out DIR), or add --replace to lose what is there."),
     )
+
+
+def _seen_from(out: Path, inputs: Sequence[Path]) -> list[str]:
+    """The places of ``inputs`` as seen from ``out``, so that both may be moved together."""
+    whole = out.resolve()
+    return [printable(os.path.relpath(path.resolve(), whole)) for path in inputs]
 
 
 @cache

@@ -83,6 +83,15 @@ def told_columns(config: Documents, found: Glance) -> Iterator[str]:
         ).format(file=name, columns=", ".join(columns))
 
 
+def told_files(config: Documents, found: Glance) -> Iterator[str]:
+    """What is wrong with files of documents, and the columns of tables."""
+    for path in found.missing:
+        yield "! " + translate("{path}: nothing is there").format(path=path)
+    for name, error in found.unreadable.items():
+        yield f"! {name}: {' '.join(str(error).splitlines())}"
+    yield from told_columns(config, found)
+
+
 def read_documents(study: Study, folder: StageFolder) -> Outcome:
     """Files to documents to passages."""
     config = study.recipe.documents
@@ -90,8 +99,10 @@ def read_documents(study: Study, folder: StageFolder) -> Outcome:
         raise AssertionError("a stage of recipes with documents")
     study.progress.begin("documents", None)
     columns = table_columns(config)
-    for line in told_columns(config, glance(config.paths, study.root, columns)):
-        study.progress.say(f"  {line}")
+    if not columns.text:
+        seen = glance(config.paths, study.root, columns, opens_pdf=False)
+        for line in told_columns(config, seen):
+            study.progress.say(f"  {line}")
     documents, fallen = separate(
         _counted(load_documents(config.paths, study.root, columns), study.progress)
     )

@@ -113,10 +113,10 @@ def source_of(run: RunFolder) -> Source:
     except RecipeError as error:
         stated = [model["terms"] for model in teachers if "terms" in model]
         before = [f"{told['name']} ({told['licence_class']})" for told in stated]
-        told = f"When the run was made, its terms were {before[0]}. " if before else ""
+        told = translate("When the run was made, its terms were {terms}. ") if before else ""
+        hint = translate("{hint} in the recipe; what is finished is kept.").format(hint=error.hint)
         raise UserError(
-            f"{told}{error.message}",
-            f"{error.hint} in the recipe; what is finished is kept. {go_on(run)}",
+            told.format(terms="".join(before)) + error.message, f"{hint} {go_on(run)}"
         ) from error
     licences = {model["licence"] for model in teachers}
     return Source(run, recipe, terms, "".join(licences - {"unknown"}))

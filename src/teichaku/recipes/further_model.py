@@ -9,12 +9,12 @@ from teichaku.recipes.budget import BudgetSpentError
 
 
 def own_failure(error: Exception) -> str:
-    """What is said of a model that failed with ``error``: the message of a ``UserError``, of any
+    """What is written of a model that failed with ``error``: the record of a ``UserError``, of any
     other its type and text. Raises a :class:`BudgetSpentError`, which is no model's failure.
     """
     if isinstance(error, BudgetSpentError):
         raise error
-    return error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    return error.record if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 class FurtherModel:

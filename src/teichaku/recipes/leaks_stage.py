@@ -151,11 +151,13 @@ def without_leaks(
         examples=counts.examples(len(fallen)),
     )
     if leaks and config.action == "stop":
-        first = fallen[0].evidence
+        first = translate("The first: {evidence}").format(evidence=fallen[0].evidence)
+        hint = translate(
+            "All of them: {path}. Have them left out (leaks: {{action: drop}}), or mend the "
+            "documents."
+        )
         raise UserError(
-            f"{stage}: {told}. The first: {first}",
-            f"All of them: {folder.path / 'leaks.parquet'}. Have them left out with leaks: "
-            "{action: drop}, or mend the documents.",
+            f"{stage}: {told}. {first}", hint.format(path=folder.path / "leaks.parquet")
         )
     if config.action == "report":
         kept, fallen = list(examples), []

@@ -103,7 +103,8 @@ def with_lines(
     path: Path, profile: str | None = None, settings: Sequence[str] = ()
 ) -> Iterator[None]:
     """Tell what the recipe in the file at ``path`` will fail for, where that is raised inside, with
-    the lines of the keys. ``profile`` and ``settings`` are those of :func:`read_recipe`.
+    the lines of the keys, as a ``RecipeError``. ``profile`` and ``settings`` are those of
+    :func:`read_recipe`.
     """
     try:
         yield
@@ -183,6 +184,9 @@ def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        # What comes after the place at which YAML stumbles is not what it stumbles over.
+        source = "\n".join(source.splitlines()[: mark.line + 1]) if mark else source
         raise _no_yaml(path, source, _yaml_words(error, path.name)) from error
     if not isinstance(data, dict) and data is not None and [*wide_typos(source)]:
         raise _no_yaml(path, source, translate("it has no keys"))
@@ -196,7 +200,7 @@ def _no_yaml(path: Path, source: str, why: str) -> RecipeError:
     told = [f"\n  {path.name}:{line}: {what}" for line, what in wide_typos(source)]
     why = "".join([*told, "\n  " if told else "", why])
     said = translate("{path} is not YAML: {why}").format(path=path, why=why)
-    return RecipeError(said, "" if told else translate("Mend that place."))
+    return RecipeError(said, translate("Mend that place."))
 
 
 def _yaml_words(error: yaml.YAMLError, name: str) -> str:
@@ -335,11 +339,9 @@ def _on_their_lines(
     keys = [setting.partition("=")[0].strip() for setting in settings]
     told: list[_Told] = []
     for location, what in mistakes:
-        steps, line, key = max(
-            (_place(node, location) for node in nodes), key=lambda place: place[0]
-        )
-        is_stated = steps == len(location)
-        by = next((one for one in keys if _states(one, location, is_stated)), "")
+        node = max(filter(None, nodes), key=lambda one: _place(one, location)[0], default=None)
+        _steps, line, key = _place(node, location)
+        by = max((one for one in keys if _states(one, location, node)), key=len, default="")
         if by:
             said = what if by.endswith(key) else f"{key}: {what}"
             told.append((0, f"--set {by}", said))
@@ -348,14 +350,22 @@ def _on_their_lines(
     return told
 
 
-def _states(key: str, location: Location, is_stated: bool) -> bool:
-    """Whether a setting of ``key`` makes what stands at ``location``, where tags of unions may be
-    named too; ``is_stated`` where the file has it as well.
+def _states(key: str, location: Location, node: yaml.Node | None) -> bool:
+    """Whether a setting of ``key`` makes what stands at ``location``, and not the file, which has
+    ``node``. Names that pydantic adds to a location are passed over: the file has none of them.
     """
-    if not is_stated and key.startswith(".".join(map(str, location)) + "."):
-        return True
-    steps = iter(map(str, location))
-    return all(part in steps for part in key.split("."))
+    parts = key.split(".")
+    for step in location:
+        if not parts:
+            return True
+        found = _child(node, step)
+        if str(step) == parts[0]:
+            del parts[0]
+            node = found[1] if found else None
+        elif found:
+            return False
+    # A setting of something below makes a section that the file has not.
+    return not parts or node is None
 
 
 def _place(root: yaml.Node | None, location: Location) -> tuple[int, int, str]:

@@ -20,7 +20,7 @@ from teichaku.recipes.study import Outcome, Study
 from teichaku.recipes.workshop import Usage
 
 #: Raised when a stage's results for the same input change, so that old ones are made anew.
-_STAGE_VERSION = 6
+_STAGE_VERSION = 7
 #: What the last attempt tells of the whole stage: in the sum of all attempts, a reply that came
 #: from the cache again and again would count as often.
 _OF_THIS_ATTEMPT = ("cached_requests", "cached_tokens", "failed_requests", "final_failures")

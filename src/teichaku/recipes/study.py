@@ -127,6 +127,12 @@ def unfinished_stages(run: RunFolder) -> list[str]:
     return left
 
 
+def failed_stages(run: RunFolder) -> dict[str, int]:
+    """How many requests of the finished stages of ``run`` failed and are asked again, by stage."""
+    found = {name: summary.get("failed_requests", 0) for name, summary in run.stages().items()}
+    return {name: count for name, count in found.items() if count}
+
+
 def in_sample_order(questions: Iterable[Question], seed: int) -> list[Question]:
     """``questions`` in the order in which samples of them are taken.
 
