@@ -14,6 +14,8 @@ from teichaku.backends.terms import Terms
 from teichaku.core.errors import StageEmptyError, UserError
 from teichaku.core.records import Answer, Dropped, Example, Judgement, Question, Request, Score
 from teichaku.core.run_folder import RunFolder, StageFolder
+from teichaku.recipes.progress import Silent
+from teichaku.recipes.reporting import make_report
 from teichaku.recipes.schema import Recipe
 from teichaku.recipes.study import write_outcome
 
@@ -410,6 +412,23 @@ def test_terms_that_change_no_example_change_the_card(
     monkeypatch.setattr("teichaku.recipes.run.teacher_terms", lambda *_: terms)
     run = run_study(recipe)
     assert terms.clause in (run.path / "dataset" / "qa" / "README.md").read_text("utf-8")
+
+
+def test_a_late_failure_tells_how_to_read_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise UserError("The judge is gone.")
+
+    said: list[str] = []
+    monkeypatch.setattr("teichaku.recipes.run.measure_signals", fails)
+    monkeypatch.setattr(Silent, "say", lambda self, text: said.append(text))
+    with pytest.raises(UserError, match="is gone"):
+        run_study(write_study(tmp_path))
+    folder = said[-1].removeprefix("What is finished can be read: teichaku report ")
+    run = RunFolder(Path(folder))
+    assert make_report(run)["scores"]
+    assert "signals" in (run.path / "report" / "index.html").read_text("utf-8")
 
 
 def test_stages_name_the_seeds_by_their_fingerprint(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ version for it, and the fingerprints of the stages before it.
 """
 
 import contextlib
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from jinja2 import TemplateError
 
 from teichaku.backends.registry import cache_home
 from teichaku.core.errors import UserError
+from teichaku.core.locale import translate
 from teichaku.core.prompts import PromptPack
 from teichaku.core.records import Dropped
 from teichaku.core.run_folder import RunFolder, StageFolder, fingerprint, write_aside
@@ -98,13 +100,24 @@ def run_recipe(
         stack.callback(progress.close)
         study = Study(recipe, root, run, workshop, prompts, progress, arms, terms)
         _begin(study, options, inputs, started)
-        _run_stages(study, inputs)
+        try:
+            _run_stages(study, inputs)
+        except UserError:
+            _tell_what_is_there(study)
+            raise
         describe(study, options.profile, options.command, inputs, started)
         if not recipe.ends_with_data:
             # The report tells what all calls of this run have spent.
             workshop.note_spending()
             _report(study)
     return run
+
+
+def _tell_what_is_there(study: Study) -> None:
+    """What fails after the questions were answered leaves answers to read."""
+    if study.run.stage("evaluation").summary() is not None:
+        told = translate("What is finished can be read: teichaku report {run}")
+        study.progress.say(told.format(run=shlex.quote(str(study.run.path))))
 
 
 def _run_stages(study: Study, inputs: Mapping[str, str]) -> None:
