@@ -5,6 +5,7 @@ Texts of the user are never changed by these; they make forms for comparison onl
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -103,10 +104,10 @@ def script(character: str) -> str:
 def script_shares(text: str) -> dict[str, float]:
     """Share of each script among the letters of ``text`` (digits and marks left out)."""
     counts: dict[str, int] = {}
-    for character in unicodedata.normalize("NFKC", text):
+    for character, count in Counter(unicodedata.normalize("NFKC", text)).items():
         name = script(character)
         if name not in ("digit", "other"):
-            counts[name] = counts.get(name, 0) + 1
+            counts[name] = counts.get(name, 0) + count
     total = sum(counts.values())
     return {name: count / total for name, count in counts.items()} if total else {}
 
@@ -290,6 +291,11 @@ _LETTER_MINUS = re.compile(
     rf"(?<!{_LONE_LETTER})(?<!{_LONE_LETTER}-)(?<![\d.])[\d.]*{_LONE_LETTER}"
     r"(?P<minus>[-‐‒–−]| [-‐‒–−] )(?=\d)"
 )
+#: What every minus of a letter has; it is found faster.
+_DASH_BEFORE_DIGIT = re.compile(r"[-‐‒–−] ?(?=\d)")
+#: Letters and numbers together, all else by the character.
+_PIECE = re.compile(r"[^\W_]+|[\W_]")
+_COMBINING = ("Mn", "Mc", "Me")
 #: A minus while marks are read; no character of any text.
 _MINUS = "\uffff"
 
@@ -298,6 +304,8 @@ def letter_minuses(text: str) -> list[int]:
     """The places of the dashes in ``text`` (NFKC) that stand between a letter and a number and are
     no hyphens: of exponents (``1e-4``), and behind a letter that stands alone (``x-1``, ``x - 1``).
     """
+    if not _DASH_BEFORE_DIGIT.search(text):
+        return []
     found = (match.span("minus") for match in _LETTER_MINUS.finditer(text))
     return [start + (end - start) // 2 for start, end in found]
 
@@ -308,13 +316,15 @@ def _folded(text: str, word_gap: str, signs: str = "") -> str:
     """
     kept: list[str] = []
     marks = ""
-    for character in _YEN.sub(r"\1円", normalise(_with_minuses(text))):
-        if unicodedata.category(character)[0] in "LNM" or character in signs:
-            kept.append(_meaning(kept[-1][-1:] if kept else "", marks, character, word_gap))
-            kept[-1] += character
-            marks = ""
+    for piece in _PIECE.findall(_YEN.sub(r"\1円", normalise(_with_minuses(text)))):
+        if piece[0].isalnum() or unicodedata.category(piece) in _COMBINING or piece in signs:
+            if marks:
+                before = kept[-1][-1] if kept else ""
+                kept.append(_meaning(before, marks, piece[0], word_gap))
+                marks = ""
+            kept.append(piece)
         else:
-            marks += character
+            marks += piece
     if kept:
         kept.append(_leading(marks, _SUFFIXES))
     return "".join(kept)
@@ -333,8 +343,6 @@ def _with_minuses(text: str) -> str:
 
 def _meaning(before: str, marks: str, after: str, word_gap: str) -> str:
     """What stays of the ``marks`` between two letters or digits."""
-    if not marks:
-        return ""
     if before.isdigit() and after.isdigit():
         bare = "".join(marks.replace(_MINUS, "-").split()).translate(_LIST_MARKS)
         return "、" if not bare or (bare == "." and bare != marks) else bare

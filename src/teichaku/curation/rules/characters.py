@@ -6,6 +6,7 @@ real text has as well (``São``, 縺れる, ｱ､ｲ､ｳ) do not survive that
 """
 
 import re
+from itertools import accumulate
 
 from teichaku.core.records import Example
 from teichaku.curation.rules.parts import parts, seen
@@ -93,14 +94,16 @@ def _is_japanese(piece: str) -> bool:
     """Whether ``piece`` has UTF-8 read as Windows 31J: characters in a row that begin where a
     character of ``piece`` begins, with kana among them, or four of them.
     """
-    written, starts = b"", set()
-    for character in piece:
-        starts.add(len(written))
-        written += character.encode("cp932", "replace")
-    return any(
-        match.start() in starts and (len(match.group()) >= 12 or _KANA_BYTES.search(match.group()))
-        for match in _JAPANESE_BYTES.finditer(written)
-    )
+    found = [
+        match
+        for match in _JAPANESE_BYTES.finditer(piece.encode("cp932", "replace"))
+        if len(match.group()) >= 12 or _KANA_BYTES.search(match.group())
+    ]
+    if not found:
+        return False
+    lengths = (len(character.encode("cp932", "replace")) for character in piece)
+    starts = set(accumulate(lengths, initial=0))
+    return any(match.start() in starts for match in found)
 
 
 def _is_chinese(piece: str) -> bool:
